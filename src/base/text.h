@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* base/text.h - the small encodings everybody needs. */
+#ifndef BK_BASE_TEXT_H
+#define BK_BASE_TEXT_H
+
+#include "base/buf.h"
+
+static inline char bk_lower(char c)
+{
+    return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+}
+
+/* Lower-cases ASCII letters in place. */
+void bk_text_lower(char *at, size_t len);
+
+/* Hex of either case. -EINVAL: odd length, other bytes, or not exactly len bytes. */
+int bk_hex_decode(struct bk_view hex, void *ret, size_t len);
+
+void bk_base64_encode(struct bk_buf *to, struct bk_view bytes);
+void bk_base64url_encode(struct bk_buf *to, struct bk_view bytes); /* no padding */
+/* Strict: -EINVAL for anything but the alphabet and right padding (url: none). White space is refused. */
+int bk_base64_decode(struct bk_view text, struct bk_buf *ret);
+int bk_base64url_decode(struct bk_view text, struct bk_buf *ret);
+
+/* Same time for every content of the same length. */
+bool bk_equal_constant_time(const void *a, const void *b, size_t len);
+/* A wipe that the compiler keeps. */
+void bk_wipe(void *at, size_t len);
+
+/* "2026-11-22T05:26:04Z" (with_ms: "...04.123Z"), at most 25 bytes with the NUL. */
+void bk_time_iso(int64_t real_ms, bool with_ms, char ret[32]);
+/* The same forms, and offsets "+01:00", with or without fraction. -EINVAL. */
+int bk_time_iso_parse(struct bk_view text, int64_t *ret_real_ms);
+/* "Sun, 22 Nov 2026 05:26:04 GMT" (RFC 9110 5.6.7; SIP's Date, RFC 3261 20.17). */
+void bk_time_http(int64_t real_ms, char ret[32]);
+int bk_time_http_parse(struct bk_view text, int64_t *ret_real_ms);
+
+/* True where every byte sequence is well-formed UTF-8 (no surrogates, no overlong forms). */
+bool bk_utf8_valid(struct bk_view v);
+
+/* Unix path or file helper: whole file into *ret (appended), at most max bytes. Negative errno; -EFBIG. */
+int bk_file_read(const char *path, size_t max, struct bk_buf *ret);
+/* Writes a new file beside it, fsyncs, renames: there is always either the old or the new content. */
+int bk_file_replace(const char *path, struct bk_view content, unsigned mode);
+
+#endif
