@@ -3,7 +3,7 @@
 #ifndef BK_BASE_CLEANUP_H
 #define BK_BASE_CLEANUP_H
 
-/* BK_CLEANUP(bk_buf_cleanup) struct bk_buf buf = {0};  the function gets a pointer to the variable. */
+/* BK_CLEANUP(bk_buf_finish) struct bk_buf buf = { 0 };  the function gets a pointer to the variable. */
 #define BK_CLEANUP(fn) __attribute__((cleanup(fn)))
 
 /* The value moves out, the variable is NULL afterwards. */

@@ -40,8 +40,14 @@ void bk_map_finish(struct bk_map *map); /* frees the buckets, not the nodes */
 struct bk_map_node *bk_map_first(const struct bk_map *map, uint64_t hash);
 struct bk_map_node *bk_map_next(const struct bk_map_node *node);
 
-/* Walks every node in no order: start with *cursor = 0; NULL at the end. Removing the node just returned is allowed. */
-struct bk_map_node *bk_map_walk(const struct bk_map *map, size_t *cursor,
-                                struct bk_map_node *after);
+/*
+ * Walks every node in no order: start with a {0} cursor; NULL at the end. The node just returned
+ * may be removed and freed; any other change of the table ends the walk's meaning.
+ */
+struct bk_map_cursor {
+    size_t bucket;            /* the next to look into */
+    struct bk_map_node *next; /* the rest of the one before */
+};
+struct bk_map_node *bk_map_walk(const struct bk_map *map, struct bk_map_cursor *cursor);
 
 #endif
