@@ -4,6 +4,7 @@
 #define BK_STORE_STORE_H
 
 #include "base/arena.h"
+#include "base/buf.h"
 #include "base/clock.h"
 #include "base/log.h"
 
