@@ -23,8 +23,10 @@ struct bk_sip_tx;  /* one transaction; owned by the layer, see bk_sip_tx_user */
 
 /*
  * What the owner of a transaction hears. All are called from within bk_sip_txs_* / bk_timers_run,
- * never from within bk_sip_tx_start or bk_sip_tx_respond themselves. The last call a transaction
- * makes is gone(), exactly once; after it the pointer is dead. An owner that loses interest calls
+ * never from within a bk_sip_tx_* call itself; each may create, answer, cancel and forget any
+ * transaction, this one too. The last call a transaction makes is gone(), exactly once; after it
+ * the pointer is dead. One that ends inside bk_sip_tx_respond says so at the next bk_timers_run or
+ * call into the layer, and its pointer is good until then. An owner that loses interest calls
  * bk_sip_tx_forget and hears nothing more (gone neither); the machine then runs to its end alone.
  */
 enum bk_sip_tx_failure {
@@ -34,7 +36,7 @@ enum bk_sip_tx_failure {
 struct bk_sip_tx_user {
     /* Client: 1xx, 2xx (each one of an INVITE, RFC 6026) or the first 3xx-6xx. The views die with the call. */
     void (*response)(struct bk_sip_tx *tx, void *user, const struct bk_sip_msg *msg);
-    /* Client without a final answer; server INVITE whose final answer got no ACK. */
+    /* Client without a final answer; server INVITE whose 3xx-6xx got no ACK. */
     void (*failed)(struct bk_sip_tx *tx, void *user, enum bk_sip_tx_failure why);
     /* Server INVITE: a CANCEL came and was answered 200 by the layer; the owner answers the INVITE 487. */
     void (*cancelled)(struct bk_sip_tx *tx, void *user, const struct bk_sip_msg *cancel);
@@ -52,12 +54,14 @@ struct bk_sip_txs_config {
     const struct bk_hash_key *hash_key;
     unsigned shard; /* stands in every branch we make, so that an answer finds its shard: < 256 */
     int t1_ms, t2_ms, t4_ms; /* 0: 500, 4000, 5000 */
-    int timer_c_ms;          /* 0: 180,000 + 1,000; an INVITE client transaction of a proxy */
+    int timer_c_ms;          /* 0: 180,000 + 1,000; an INVITE that only rings is cancelled then */
     size_t max;              /* transactions at once, 0: no limit; over it create answers -ENOSPC */
 };
 struct bk_sip_txs *bk_sip_txs_create(const struct bk_sip_txs_config *config);
 struct bk_sip_txs *bk_sip_txs_destroy(struct bk_sip_txs *txs); /* calls no one */
 size_t bk_sip_txs_count(const struct bk_sip_txs *txs);
+/* Events that no figure lists for the state they met: late answers, second finals. */
+uint64_t bk_sip_txs_dropped(const struct bk_sip_txs *txs);
 
 /*
  * A request that arrived. The transaction key is branch (with the magic cookie, compared without
@@ -67,9 +71,11 @@ size_t bk_sip_txs_count(const struct bk_sip_txs *txs);
  * a stranger on another connection cannot touch somebody's transaction.
  */
 enum bk_sip_txs_step {
-    BK_SIP_TXS_NEW, /* nobody knows it: the owner makes a server transaction, or answers statelessly. Also an ACK for a 2xx
-                            and a CANCEL that matches nothing */
-    BK_SIP_TXS_ABSORBED, /* a repeat (answered again), an ACK for a non-2xx, a CANCEL that found its INVITE */
+    /* Nobody knows it: the owner makes a server transaction, or answers statelessly. Also an ACK for
+     * a 2xx, and a CANCEL that matches nothing (481). */
+    BK_SIP_TXS_NEW,
+    /* A repeat (answered again), an ACK for a non-2xx, a CANCEL that found its INVITE. */
+    BK_SIP_TXS_ABSORBED,
 };
 enum bk_sip_txs_step bk_sip_txs_request(struct bk_sip_txs *txs, struct bk_sip_flow flow,
                                         const struct bk_sip_msg *msg,
@@ -84,7 +90,10 @@ void bk_sip_txs_flow_gone(struct bk_sip_txs *txs, uint64_t flow_id);
 /* Pending transactions of one flow, for the limit of reliability.md. */
 size_t bk_sip_txs_flow_count(const struct bk_sip_txs *txs, uint64_t flow_id);
 
-/* -ENOMEM, -ENOSPC. Not for ACK. msg and head only for the key. */
+/*
+ * -ENOMEM, -ENOSPC; -EINVAL for ACK. msg and head only for the key. The layer gives no answer of its
+ * own (but 200 to CANCEL): the 100 to an INVITE is the owner's (RFC 3261 17.2.1: within 200 ms).
+ */
 int bk_sip_tx_server_create(struct bk_sip_txs *txs, struct bk_sip_flow flow,
                             const struct bk_sip_msg *msg, const struct bk_sip_head *head,
                             const struct bk_sip_tx_user *vtable, void *user,
@@ -98,21 +107,27 @@ void bk_sip_tx_respond(struct bk_sip_tx *tx, int status, struct bk_view bytes);
 /*
  * Two steps, because the branch stands in the request: create, write bk_sip_tx_branch into the
  * topmost Via, start. An ACK for a non-2xx and (bk_sip_tx_cancel) a CANCEL are built by the layer
- * from the request as it was sent.
+ * from the request as it was sent; those two methods make no transaction here (-EINVAL), nor
+ * should a BENOTIFY, which nobody answers. Also -ENOMEM, -ENOSPC.
  */
 int bk_sip_tx_client_create(struct bk_sip_txs *txs, struct bk_sip_flow flow,
                             enum bk_sip_method method, const struct bk_sip_tx_user *vtable,
                             void *user, struct bk_sip_tx **ret);
 enum { BK_SIP_BRANCH_MAX = 48 };
 struct bk_view bk_sip_tx_branch(const struct bk_sip_tx *tx); /* lives as long as tx */
-/* The bytes are copied only where a repeat, an ACK or a CANCEL may need them. keep_request: keep also on a reliable flow. */
+/*
+ * Sends. The bytes are copied only where a repeat, an ACK or a CANCEL may need them: on unreliable
+ * flows, and of an INVITE the head. Once for each transaction.
+ */
 void bk_sip_tx_start(struct bk_sip_tx *tx, struct bk_view request);
 /*
- * INVITE client: sends CANCEL as soon as a provisional answer allows it (RFC 3261 9.1), runs its transaction.
+ * INVITE client: sends CANCEL as soon as a provisional answer allows it (RFC 3261 9.1) and runs its
+ * transaction; the INVITE then ends with its final answer, or failed(TIMEOUT) after 64*T1.
  * reason_field: a whole line "Reason: ...\r\n" to add, or empty.
  */
 void bk_sip_tx_cancel(struct bk_sip_tx *tx, struct bk_view reason_field);
 
+/* A request that is forgotten unanswered stays so: its repeats are swallowed for 64*T1 (unreliable flows). */
 void bk_sip_tx_forget(struct bk_sip_tx *tx);
 void *bk_sip_tx_owner(const struct bk_sip_tx *tx);
 struct bk_sip_flow bk_sip_tx_flow(const struct bk_sip_tx *tx);
