@@ -13,16 +13,17 @@ static bool make_room(struct bk_buf *buf, size_t n)
     if (buf->failed)
         return false;
     size_t need;
-    if (__builtin_add_overflow(buf->len, n, &need) || (buf->max && need > buf->max) ||
-        __builtin_add_overflow(need, 1, &need)) {
+    if (__builtin_add_overflow(buf->len, n, &need) || need >= PTRDIFF_MAX ||
+        (buf->max && need > buf->max)) {
         buf->failed = true;
         return false;
     }
-    if (need <= buf->cap)
+    if (need < buf->cap)
         return true;
+
     size_t cap = buf->cap ? buf->cap : FIRST_CAP;
-    while (cap < need)
-        cap = cap > SIZE_MAX / 2 ? need : cap * 2;
+    while (cap <= need)
+        cap *= 2; /* cannot overflow: need is less than half of what size_t holds */
     char *at = realloc(buf->at, cap);
     if (!at) {
         buf->failed = true;
