@@ -10,14 +10,15 @@
 
 /*
  * Reads answer at once on the calling thread (a row costs a few microseconds from the page
- * cache). Writes are collected in a batch, handed over, and done: the batches that wait are committed
- * together by one writer, each whole or not at all; its callback comes after the commit reached the disk.
- * So "acknowledged" means: done() was called with 0.
+ * cache); each thread that reads a file gets a connection of its own. Writes are collected in a batch, handed
+ * over, and done: the batches that wait are committed together by one writer, each whole or not at all; its
+ * callback comes after the commit reached the disk. So "acknowledged" means: done() was called with 0.
  *
  * Text keys (addresses, user names, domains) are lower case already; the store does not fold.
- * Times are real milliseconds since 1970. Strings in rows are views into the arena handed to the read.
+ * Times are real milliseconds since 1970. Strings in rows are views into the arena handed to the read; an empty
+ * one may have at == NULL. Strings may hold any bytes.
  * Every function returns 0, -ENOENT where a single row is asked for and missing, or another negative errno
- * (-EIO: the database failed; -ENOSPC: disk full; -EROFS).
+ * (-EIO: the database failed; -EILSEQ: it is damaged; -ENOSPC: disk full; -EROFS; -ENOMEM).
  */
 struct bk_store;
 
@@ -142,41 +143,54 @@ struct bk_audit {
 
 struct bk_store_config {
     const char *path; /* database file; NULL: in memory */
-    bool
-        threaded; /* a writer thread; false: the caller runs bk_store_pump (simulation, beckonctl) */
-    void (*post)(void *ctx, void (*fn)(void *arg),
-                 void *arg); /* brings a callback to the caller's thread; NULL: called directly */
+    /* A writer thread; false: the caller runs bk_store_pump (simulation, beckonctl). */
+    bool threaded;
+    /* Brings fn(arg) to the caller's thread, once for all callbacks of a commit. NULL: they are called where the
+     * commit happens, so with `threaded` in the writer thread. */
+    void (*post)(void *ctx, void (*fn)(void *arg), void *arg);
     void *post_ctx;
     const struct bk_clock *clock;
     const struct bk_log *log;
-    int gather_ms; /* longest wait for company under load, 0..20, default 5; none while commits are rare */
-    size_t
-        pending_max; /* bytes of batches waiting, default 64 MB; over it bk_store_commit answers -EAGAIN */
+    /* Longest wait for company under load, 1..20, default 5; none below 200 batches per second. */
+    int gather_ms;
+    /* Bytes of batches waiting, default 64 MB; from there on bk_store_commit answers -EAGAIN. */
+    size_t pending_max;
 };
 
 /*
  * Opens, creating or migrating the schema (each migration in a transaction of its own). -EBUSY: another process
- * has it; -EILSEQ: the database is damaged or from a newer version; *ret_why then points at a text for people (static or owned by the thread).
+ * has it (an advisory lock on <path>.lock); -EILSEQ: the database is damaged, of another program, or from a newer
+ * version. *ret_why (may be NULL) then points at a text for people, static or this thread's. Files up to 32 MB are
+ * checked page by page at every start (about 50 ms); larger ones when a damaged page is met or bk_store_check asks.
  */
 int bk_store_open(const struct bk_store_config *config, struct bk_store **ret,
                   const char **ret_why);
-/* Commits what waits, calls its callbacks, closes. */
+/* Commits what waits, calls its callbacks, closes. Meanwhile bk_store_commit answers -ESHUTDOWN. */
 struct bk_store *bk_store_close(struct bk_store *store);
-/* For the simulation: forgets what waits as a power cut would, calls nobody, closes. *ret_image (in-memory only) may be opened again. */
+/*
+ * For simulation and tests: forgets what waits as a power cut would, calls nobody, closes. In memory: *ret_image, if
+ * not NULL, holds what was committed and may be opened again.
+ */
 struct bk_store *bk_store_crash(struct bk_store *store, struct bk_buf *ret_image);
 int bk_store_open_image(const struct bk_store_config *config, struct bk_view image,
                         struct bk_store **ret);
 /* Not threaded: commits what waits and calls back. Returns the number of batches. */
 int bk_store_pump(struct bk_store *store);
-/* A copy made while running (SQLite backup). */
+/* A copy of one moment, made while others go on; it appears under `path` (replacing what was there) when whole. Any
+ * thread; takes as long as the disk needs. It holds every secret of the store. */
 int bk_store_backup(struct bk_store *store, const char *path);
-/* 0: writes succeed; else the errno of the last commit: the server says "limited" (SI-405). */
+/* Reads every page, so seconds for a gigabyte; any thread. 0, or -EILSEQ and what is damaged (text of this thread). */
+int bk_store_check(struct bk_store *store, const char **ret_why);
+/*
+ * 0: writes succeed; else the errno of the last commit: the server says "limited" (SI-405). The store asks the disk by
+ * itself once a second (not threaded: when pumped) and this goes back to 0 when it takes writes again.
+ */
 int bk_store_health(const struct bk_store *store);
 struct bk_store_stats {
     uint64_t batches, commits, failures;
     size_t pending_bytes;
 };
-void bk_store_stats(const struct bk_store *store, struct bk_store_stats *ret);
+void bk_store_stats(struct bk_store *store, struct bk_store_stats *ret);
 
 /* ---- reads ---- */
 int bk_store_tenant_by_domain(struct bk_store *, struct bk_view domain, struct bk_arena *,
@@ -199,7 +213,10 @@ int bk_store_setting(struct bk_store *, struct bk_view key, struct bk_arena *,
                      struct bk_view *ret_value);
 int bk_store_secret(struct bk_store *, struct bk_view name, struct bk_arena *,
                     struct bk_view *ret_bytes);
-/* Was this message key stored for rcpt since `since`? 0: yes; -ENOENT. Kept although the message itself was delivered and deleted. */
+/*
+ * Was a message with this key stored for rcpt? 0: yes; -ENOENT. Known also after the message was delivered and
+ * deleted, until bk_store_forget_message_keys.
+ */
 int bk_store_message_key(struct bk_store *, struct bk_view rcpt, struct bk_view key);
 
 /* Lists: each row in order until `each` says false; the arena is the callback's to clear. Returns rows seen. */
@@ -210,7 +227,8 @@ struct bk_domain {
 };
 int bk_store_domains(struct bk_store *, struct bk_arena *, BK_STORE_EACH(bk_domain));
 int bk_store_tenants(struct bk_store *, struct bk_arena *, BK_STORE_EACH(bk_tenant));
-/* Users by address from `after` (exclusive), at most limit; match: substring of address or display name, empty: all. */
+/* Users by address from `after` (exclusive), at most limit; match: substring of address or display name without regard
+ * to the case of ASCII letters, empty: all. */
 int bk_store_users(struct bk_store *, int64_t tenant_id /* 0: all */, struct bk_view after,
                    struct bk_view match, int limit, struct bk_arena *, BK_STORE_EACH(bk_user));
 int bk_store_device_passwords(struct bk_store *, int64_t user_id, struct bk_arena *,
@@ -226,6 +244,13 @@ int bk_store_offline_count(struct bk_store *, struct bk_view rcpt, int64_t *ret_
 /* Newest first. Any of address, case_code may be empty. */
 int bk_store_signins(struct bk_store *, struct bk_view address, struct bk_view case_code, int limit,
                      struct bk_arena *, BK_STORE_EACH(bk_signin));
+/*
+ * The case code of the row that a refusal of address, record and ip at this moment would join (see bk_store_put_signin);
+ * -ENOENT: none, make a new one. Ask before answering, so that repeats are told the code that can be found.
+ */
+int bk_store_signin_case(struct bk_store *, struct bk_view address, struct bk_view record,
+                         struct bk_view ip, int64_t at, struct bk_arena *,
+                         struct bk_view *ret_case_code);
 int bk_store_reports(struct bk_store *, struct bk_view case_code, struct bk_arena *,
                      BK_STORE_EACH(bk_report));
 int bk_store_relations(struct bk_store *, struct bk_view owner, struct bk_arena *,
@@ -241,7 +266,9 @@ int bk_store_audits(struct bk_store *, int limit, struct bk_arena *,
 /* ---- writes ---- */
 /*
  * A batch copies what it is given. Its steps run in order inside one savepoint: all or none. Adding never fails
- * visibly: out of memory shows as -ENOMEM from bk_store_commit. `expect` makes a step fail the batch with -ENOENT where no row was touched.
+ * visibly: out of memory shows as -ENOMEM from bk_store_commit. What names a row that must be there (a put with an id, a
+ * drop of a user, domain or one device password, a password of an address, a domain of a tenant, one certificate's
+ * revocation) fails the batch with -ENOENT where it is not. What would break uniqueness fails with -EEXIST.
  */
 struct bk_store_batch;
 struct bk_store_batch *bk_store_batch_create(void);
@@ -250,11 +277,14 @@ struct bk_store_batch *bk_store_batch_destroy(struct bk_store_batch *batch);
 void bk_store_put_tenant(struct bk_store_batch *, const struct bk_tenant *);
 void bk_store_put_domain(struct bk_store_batch *, struct bk_view name, struct bk_view tenant_name);
 void bk_store_drop_domain(struct bk_store_batch *, struct bk_view name);
-void bk_store_put_user(
-    struct bk_store_batch *,
-    const struct bk_user
-        *); /* -EEXIST: address or user name is somebody else's (either column, either way) */
-void bk_store_drop_user(struct bk_store_batch *, int64_t id); /* and all that is theirs */
+/*
+ * -EEXIST: address or user name is somebody else's (either column, either way); an empty user name stands for the
+ * address. created_at counts for a new user only; password_changed_at is set by bk_store_put_password alone. A changed
+ * address takes along what is kept by address: offline messages, note, relations.
+ */
+void bk_store_put_user(struct bk_store_batch *, const struct bk_user *);
+/* And all that is theirs; the history of sign-ins stays. */
+void bk_store_drop_user(struct bk_store_batch *, int64_t id);
 void bk_store_put_password(struct bk_store_batch *, struct bk_view address, struct bk_view yescrypt,
                            int64_t at, bool must_change);
 void bk_store_put_device_password(struct bk_store_batch *, struct bk_view address,
@@ -272,10 +302,17 @@ void bk_store_drop_offline(struct bk_store_batch *, int64_t id);
 void bk_store_drop_offline_key(struct bk_store_batch *, struct bk_view rcpt,
                                struct bk_view key); /* a late 200 */
 void bk_store_forget_message_keys(struct bk_store_batch *, int64_t before);
-/* Refusals of one address, record and ip within the same minute become one row with a count and share its case code. */
+/*
+ * A refusal (not ok) joins the row of the same address, record and ip that is less than a minute away: count grows,
+ * last_at moves, the first one's case code and details stay.
+ */
 void bk_store_put_signin(struct bk_store_batch *, const struct bk_signin *);
+/* The open rows of that address and endpoint. */
 void bk_store_end_signin(struct bk_store_batch *, struct bk_view address, struct bk_view endpoint,
                          int64_t at, enum bk_signin_end end);
+/* Those still open: at start, after a server that could not say good-bye. */
+void bk_store_end_all_signins(struct bk_store_batch *, int64_t at, enum bk_signin_end end);
+/* Rows older than that, but for open ones; the reports too. */
 void bk_store_forget_signins(struct bk_store_batch *, int64_t before);
 void bk_store_put_report(struct bk_store_batch *, const struct bk_report *);
 void bk_store_put_presence_note(struct bk_store_batch *, const struct bk_presence_note *);
@@ -290,8 +327,9 @@ void bk_store_put_secret(struct bk_store_batch *, struct bk_view name,
 void bk_store_put_audit(struct bk_store_batch *, const struct bk_audit *);
 
 /*
- * Takes the batch over, whatever it answers. 0: done comes later, exactly once, with 0 or the
- * negative errno of this batch. Otherwise (-EAGAIN, -ENOMEM) done is never called. done may be NULL.
+ * Takes the batch over, whatever it answers (NULL is -ENOMEM). 0: done comes later, exactly once, in the order of the
+ * calls, with 0 or the negative errno of this batch. Otherwise (-EAGAIN, -ENOMEM, -ESHUTDOWN) done is never called.
+ * done may be NULL and may call everything but bk_store_close, bk_store_crash and bk_store_pump.
  */
 int bk_store_commit(struct bk_store *store, struct bk_store_batch *batch,
                     void (*done)(void *ctx, int result), void *ctx);
