@@ -11,7 +11,7 @@
  * part; elements in the namespace "urn:beckon:presence" (written with the prefix b) say exactly
  * what PIDF cannot (signin-behaviour.md 13b):
  *
- *   <b:manual state="busy"/>                      what the person chose; in PUBLISH
+ *   <b:manual state="busy"/>                      what the person chose; in PUBLISH; left out: no change
  *   <b:machine state="inactive"/>                 what this computer saw;  in PUBLISH
  *   <b:shown state="in-call" since="2026-..Z"/>   what the server decided; in NOTIFY
  */
@@ -112,8 +112,11 @@ struct bk_pidf {
     struct bk_view other;     /* text of <rpid:other>, "dnd" for do not disturb */
     bool idle;                /* rpid:user-input idle */
     int64_t idle_since_ms;    /* its last-input; 0: not given */
-    struct bk_view
-        note; /* of the person, else of the document, else of the first tuple that has one */
+    /*
+     * Of the person, else of the document, else of the first tuple that has one. at == NULL: there is
+     * none, a publication leaves the kept note alone; not NULL and empty: it takes the note away.
+     */
+    struct bk_view note;
     enum bk_pidf_manual manual;
     enum bk_pidf_machine machine;
     enum bk_pidf_shown shown;

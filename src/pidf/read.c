@@ -154,8 +154,8 @@ static void end_timestamp(struct reader *r, struct bk_view text)
 /* A document may hold the same note in several languages: the first counts. */
 static void keep_note(struct reader *r, struct bk_view *note, struct bk_view text)
 {
-    if (!note->len && bk_view_trim(text).len)
-        *note = keep(r, text);
+    if (!note->len)
+        *note = bk_view_trim(text).len ? keep(r, text) : BK_VIEW("");
 }
 
 static void end_person_note(struct reader *r, struct bk_view text)
@@ -377,7 +377,8 @@ int bk_pidf_parse(struct bk_view text, struct bk_arena *arena, struct bk_pidf *r
         return result;
     }
     for (size_t i = 0; i < BK_COUNT_OF(r.notes) && !r.doc.note.len; i++)
-        r.doc.note = r.notes[i];
+        if (r.notes[i].at)
+            r.doc.note = r.notes[i];
     *ret = r.doc;
     return 0;
 }

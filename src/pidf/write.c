@@ -128,7 +128,10 @@ static void add_person(struct bk_buf *to, const struct bk_pidf *doc)
         add_time(to, " since=\"%s\"", doc->since_ms);
         bk_buf_add_lit(to, "/>");
     }
-    add_element(to, "dm:note", doc->note);
+    if (doc->note.len)
+        add_element(to, "dm:note", doc->note);
+    else if (doc->note.at)
+        bk_buf_add_lit(to, "<dm:note/>");
     bk_buf_add_lit(to, "</dm:person>\r\n");
 }
 

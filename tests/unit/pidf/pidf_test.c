@@ -156,6 +156,22 @@ static void any_bytes_in_a_note_still_make_a_document(void **state)
     assert_true(bk_view_starts_with(got.note, BK_VIEW("\xef\xbf\xbdx")));
 }
 
+static void an_empty_note_is_told_from_none(void **state)
+{
+    (void)state;
+    for (int empty = 0; empty < 2; empty++) {
+        struct bk_pidf doc = { .note = empty ? BK_VIEW("") : (struct bk_view){ 0 } };
+        BK_AUTO_BUF struct bk_buf text = { 0 };
+        bk_pidf_write(&text, &doc);
+        BK_CLEANUP(bk_arena_finish) struct bk_arena arena = { 0 };
+        struct bk_pidf got;
+        const char *why = NULL;
+        assert_int_equal(parse_text(&arena, text.at, text.len, &got, &why), 0);
+        assert_int_equal(got.note.len, 0);
+        assert_int_equal(got.note.at != NULL, empty);
+    }
+}
+
 static void a_state_rendered_for_plain_clients_reads_back_as_near_as_pidf_can_say(void **state)
 {
     (void)state;
@@ -319,6 +335,7 @@ int main(void)
         cmocka_unit_test(a_document_cut_anywhere_is_refused_and_named),
         cmocka_unit_test(what_is_written_reads_back_the_same),
         cmocka_unit_test(any_bytes_in_a_note_still_make_a_document),
+        cmocka_unit_test(an_empty_note_is_told_from_none),
         cmocka_unit_test(a_state_rendered_for_plain_clients_reads_back_as_near_as_pidf_can_say),
         cmocka_unit_test(words_and_states_are_one_to_one),
         cmocka_unit_test(no_document_type_is_taken),
