@@ -31,9 +31,16 @@ void bk_sip_notifier_init(struct bk_sip_notifier *n, struct bk_sip_dialog *dialo
 void bk_sip_notifier_finish(struct bk_sip_notifier *n);
 /* A refresh (granted_s > 0) or an end (0: state TERMINATED, reason "timeout"; a last NOTIFY is due). */
 void bk_sip_notifier_refresh(struct bk_sip_notifier *n, int64_t now_ms, int64_t granted_s);
-/* Ends it from our side. */
+/* Ends it from our side; a last NOTIFY is due. Once terminated nothing brings it back. */
 void bk_sip_notifier_end(struct bk_sip_notifier *n, const char *reason);
-/* The answer to a NOTIFY (status 0: none, timed out or flow gone). true: the subscription lives on. 481 and timeouts end it (4.2.2). */
+/* Shall a NOTIFY go out now? The owner writes it and says sent. After init, refresh and end it is due. */
+bool bk_sip_notifier_due(const struct bk_sip_notifier *n);
+void bk_sip_notifier_sent(struct bk_sip_notifier *n);
+/*
+ * The answer to a NOTIFY (status 0: none, timed out or flow gone). true: the subscription lives on, or
+ * its last NOTIFY is still due. Refusals and timeouts end it (4.2.2), but for those that may pass
+ * (401, 407, 491, 500, 503, 504): then the owner sets dirty when it wants to try again.
+ */
 bool bk_sip_notifier_answered(struct bk_sip_notifier *n, int status);
 /* `Subscription-State: active;expires=123` value. */
 void bk_sip_notifier_state_write(const struct bk_sip_notifier *n, struct bk_buf *to,
@@ -48,18 +55,29 @@ enum bk_sip_subscriber_state {
 };
 enum bk_sip_subscriber_next {
     BK_SIP_SUBSCRIBER_KEEP,
-    BK_SIP_SUBSCRIBER_RESUBSCRIBE_NOW,   /* deactivated, timeout */
-    BK_SIP_SUBSCRIBER_RESUBSCRIBE_LATER, /* probation, giveup; retry_at_ms */
-    BK_SIP_SUBSCRIBER_STOP,              /* rejected, noresource, invariant */
+    BK_SIP_SUBSCRIBER_RESUBSCRIBE_NOW,   /* deactivated, timeout: with a new dialog */
+    BK_SIP_SUBSCRIBER_RESUBSCRIBE_LATER, /* probation, giveup, no or an unknown reason; retry_at_ms */
+    BK_SIP_SUBSCRIBER_STOP,              /* rejected, noresource, invariant; or we left */
 };
 struct bk_sip_subscriber {
     enum bk_sip_subscriber_state state;
-    int64_t refresh_at_ms; /* next SUBSCRIBE is due: before expiry (RFC 6665 4.1.2.2) */
-    int64_t expires_at_ms;
+    int64_t
+        refresh_at_ms; /* next SUBSCRIBE is due: before expiry (RFC 6665 4.1.2.2); INT64_MAX: none */
+    int64_t expires_at_ms; /* in NOTIFY_WAIT: Timer N; then bk_sip_subscriber_expired is due */
     int64_t retry_at_ms;
+    int64_t answered_expires_at_ms; /* what the 2xx said before the first NOTIFY came; 0: nothing */
+    bool leaving;
 };
 void bk_sip_subscriber_init(struct bk_sip_subscriber *s, int64_t now_ms);
-/* Final answer to SUBSCRIBE; expires_s from it, -1 where missing. */
+/* A SUBSCRIBE with Expires 0 goes out: whatever is heard from now on, nothing is subscribed again. */
+void bk_sip_subscriber_leave(struct bk_sip_subscriber *s, int64_t now_ms);
+/* At expires_at_ms: no NOTIFY came in time, or no refresh succeeded. KEEP while it is too early. */
+enum bk_sip_subscriber_next bk_sip_subscriber_expired(struct bk_sip_subscriber *s, int64_t now_ms);
+/*
+ * Final answer to SUBSCRIBE (0: none came); expires_s and retry_after_s from it, -1 where missing. A
+ * challenge (401, 407) is the owner's to answer before. Where a refusal does not end a running
+ * subscription (4.1.2.2), refresh_at_ms says when to try again.
+ */
 enum bk_sip_subscriber_next bk_sip_subscriber_response(struct bk_sip_subscriber *s, int status,
                                                        int64_t expires_s, int64_t retry_after_s,
                                                        int64_t now_ms);
