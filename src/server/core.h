@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/map.h"
 #include "base/random.h"
 #include "base/timers.h"
 #include "server/authority.h"
