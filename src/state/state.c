@@ -11,50 +11,6 @@ struct bk_state {
     size_t n_bindings, n_subscriptions;
 };
 
-static const char *const shown_names[] = {
-    [BK_SHOWN_OFFLINE] = "offline",
-    [BK_SHOWN_UNKNOWN] = "unknown",
-    [BK_SHOWN_AVAILABLE] = "available",
-    [BK_SHOWN_AVAILABLE_INACTIVE] = "available-inactive",
-    [BK_SHOWN_BUSY] = "busy",
-    [BK_SHOWN_BUSY_INACTIVE] = "busy-inactive",
-    [BK_SHOWN_IN_CALL] = "in-call",
-    [BK_SHOWN_IN_CONFERENCE] = "in-conference",
-    [BK_SHOWN_IN_MEETING] = "in-meeting",
-    [BK_SHOWN_DND] = "dnd",
-    [BK_SHOWN_PRESENTING] = "presenting",
-    [BK_SHOWN_BRB] = "brb",
-    [BK_SHOWN_AWAY] = "away",
-    [BK_SHOWN_OFFWORK] = "offwork",
-};
-
-static const char *const manual_names[] = {
-    [BK_MANUAL_NONE] = "none",       [BK_MANUAL_BUSY] = "busy", [BK_MANUAL_DND] = "dnd",
-    [BK_MANUAL_BRB] = "brb",         [BK_MANUAL_AWAY] = "away", [BK_MANUAL_OFFWORK] = "offwork",
-    [BK_MANUAL_OFFLINE] = "offline",
-};
-
-const char *bk_shown_name(enum bk_shown shown)
-{
-    return shown_names[shown];
-}
-
-const char *bk_manual_name(enum bk_manual manual)
-{
-    return manual_names[manual];
-}
-
-int bk_manual_parse(struct bk_view name, enum bk_manual *ret)
-{
-    for (size_t i = 0; i < sizeof manual_names / sizeof *manual_names; i++) {
-        if (bk_view_equal(name, bk_view_of_str(manual_names[i]))) {
-            *ret = (enum bk_manual)i;
-            return 0;
-        }
-    }
-    return -EINVAL;
-}
-
 /* Copies v to *at and moves *at on; an empty view stays empty. */
 static struct bk_view keep(char **at, struct bk_view v)
 {

@@ -7,6 +7,7 @@
 #include "base/map.h"
 #include "base/timers.h"
 #include "base/view.h"
+#include "pidf/pidf.h"
 #include "sip/sub.h"
 
 /*
@@ -15,40 +16,6 @@
  * memory owned: text lives behind each struct in one allocation.
  */
 struct bk_state;
-
-enum bk_machine {
-    BK_MACHINE_ACTIVE,
-    BK_MACHINE_INACTIVE,
-    BK_MACHINE_AWAY, /* or locked */
-};
-enum bk_manual {
-    BK_MANUAL_NONE,
-    BK_MANUAL_BUSY,
-    BK_MANUAL_DND,
-    BK_MANUAL_BRB,
-    BK_MANUAL_AWAY,
-    BK_MANUAL_OFFWORK,
-    BK_MANUAL_OFFLINE, /* appear offline */
-};
-enum bk_shown { /* the model of presence: what the truth table answers */
-    BK_SHOWN_OFFLINE,
-    BK_SHOWN_UNKNOWN,
-    BK_SHOWN_AVAILABLE,
-    BK_SHOWN_AVAILABLE_INACTIVE,
-    BK_SHOWN_BUSY,
-    BK_SHOWN_BUSY_INACTIVE,
-    BK_SHOWN_IN_CALL,
-    BK_SHOWN_IN_CONFERENCE,
-    BK_SHOWN_IN_MEETING,
-    BK_SHOWN_DND,
-    BK_SHOWN_PRESENTING,
-    BK_SHOWN_BRB,
-    BK_SHOWN_AWAY,
-    BK_SHOWN_OFFWORK,
-};
-const char *bk_shown_name(enum bk_shown shown); /* "available-inactive" */
-const char *bk_manual_name(enum bk_manual manual); /* "none", "busy", ... */
-int bk_manual_parse(struct bk_view name, enum bk_manual *ret); /* -EINVAL */
 
 struct bk_relation_entry { /* privacy relation, from the store */
     struct bk_relation_entry *next;
@@ -66,10 +33,10 @@ struct bk_person {
     unsigned holds; /* others that keep a pointer (relays, drains): keeps the struct alive */
     /* presence */
     bool loaded;    /* note, manual and relations were read from the store */
-    enum bk_manual manual;
+    enum bk_pidf_manual manual;
     char *note;     /* owned; NULL: none */
     struct bk_relation_entry *relations; /* owned */
-    enum bk_shown shown;
+    enum bk_pidf_shown shown;
     int64_t shown_since;  /* real ms */
     int64_t told_at;      /* mono ms of the last round of notifications */
     struct bk_timer tell; /* the next round, coalesced */
@@ -111,8 +78,8 @@ struct bk_publication { /* RFC 3903, one per endpoint and source */
     uint64_t link;            /* 0: its link is gone, or UDP */
     char etag[BK_ETAG_SIZE];
     struct bk_view endpoint;  /* endpoint key of the binding on the same link at that moment; empty: none known */
-    enum bk_machine machine;
-    enum bk_manual manual;    /* of this endpoint only: plain clients */
+    enum bk_pidf_machine machine;
+    enum bk_pidf_manual manual;    /* of this endpoint only: plain clients */
     bool in_call, in_conference, presenting, in_meeting, closed;
     int64_t until_real;       /* meeting end, 0: none */
     int64_t machine_since;    /* real ms */

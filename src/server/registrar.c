@@ -1,0 +1,618 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The registrar (RFC 3261 10.3, RFC 5626): who is reachable over which link, for how long. */
+#include "server/core_private.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum {
+    EXPIRES_UDP_S = 60, /* a datagram endpoint has no other life sign */
+    FLOW_TIMER_S = 120,
+    CLIENT_MAX = 120, /* bytes of User-Agent kept */
+};
+
+/* One Contact as asked for. */
+struct wanted {
+    struct bk_view uri, params, endpoint;
+    int64_t expires_s;
+    bool ob;
+};
+
+/* ---- ends ---- */
+
+void binding_end(struct bk_binding *b, enum bk_signin_end why)
+{
+    struct bk_person *person = b->person;
+    struct bk_core *core = person_shard(person)->core;
+
+    bk_history_end(core->config.history, bk_person_address(person), b->endpoint, why);
+    person->holds++;
+    presence_forget_link(core, person, b->link, b->endpoint);
+    bk_state_unbind(b);
+    presence_changed(core, person);
+    person->holds--;
+    bk_state_settle(person);
+}
+
+void registrar_link_gone(struct bk_core *core, struct link *link, enum bk_link_end why)
+{
+    (void)why;
+    while (!bk_list_empty(&link->subscriptions))
+        subscription_end(
+            bk_container_of(link->subscriptions.next, struct bk_subscription, in_link), "deactivated", false);
+    while (!bk_list_empty(&link->bindings)) {
+        struct bk_binding *b = bk_container_of(link->bindings.next, struct bk_binding, in_link);
+        binding_end(b, core->draining ? BK_SIGNIN_END_SERVER : BK_SIGNIN_END_CRASHED);
+    }
+}
+
+static void binding_timer(struct bk_timer *timer)
+{
+    struct bk_binding *b = bk_container_of(timer, struct bk_binding, timer);
+    struct bk_core *core = person_shard(b->person)->core;
+    int64_t now = core_now(core), next = b->expires_at;
+
+    if (now >= b->expires_at) {
+        binding_end(b, BK_SIGNIN_END_EXPIRED);
+        return;
+    }
+    struct link *link = core_link(core, b->link);
+    if (b->promised && link) {
+        int64_t silent_at = core->config.ops->last_in_ms(core->config.ops_ctx, link->handle) +
+                            core->config.limits.promised_silence_ms;
+        if (now >= silent_at) {
+            /* It promised to be heard and was not: the program hangs. */
+            core_close_link(core, b->link);
+            binding_end(b, BK_SIGNIN_END_CRASHED);
+            return;
+        }
+        if (silent_at < next)
+            next = silent_at;
+    }
+    bk_timer_arm(core->config.timers, timer, next);
+}
+
+/* Tells an endpoint of our own kind why its session ends (the notice of the Lync dialect, ms-sip.md 2.5). */
+void tell_ended(struct bk_core *core, struct bk_binding *b, const struct bk_record *record,
+                const char *event, struct bk_view who)
+{
+    struct link *link = core_link(core, b->link);
+    if (!link || !b->own)
+        return;
+    struct bk_buf *out = &core->out;
+    struct bk_view address = bk_person_address(b->person);
+    uint64_t r[3] = { bk_random_u64(core->config.random), bk_random_u64(core->config.random),
+                      bk_random_u64(core->config.random) };
+    struct bk_refusal refusal;
+    struct bk_attempt attempt = { .address = address,
+                                  .endpoint = b->endpoint,
+                                  .client = b->client,
+                                  .ip = bk_view_of_str(link->ip),
+                                  .net_key = link->net_key,
+                                  .transport = bk_view_of_str(transport_param(link->transport)),
+                                  .road = BK_VIEW("session") };
+    char by[200];
+    snprintf(by, sizeof by, "%.*s", BK_VIEW_ARGS(who));
+    const char *values[] = { "who", by, "why", by, NULL };
+    bk_history_refuse(core->config.history, &attempt, record, false, true, (struct bk_view){ 0 }, 0, values,
+                      &refusal);
+    bk_buf_clear(out);
+    bk_sip_request_begin(out, BK_VIEW("NOTIFY"), b->contact);
+    bk_buf_add_lit(out, "Via: ");
+    core_via_head(core, link, out);
+    bk_buf_addf(out, ";branch=z9hG4bKend%llx\r\n", (unsigned long long)r[0]);
+    bk_buf_addf(out,
+                "Max-Forwards: 70\r\nFrom: <sip:%.*s>;tag=%llx\r\nTo: <sip:%.*s>\r\n"
+                "Call-ID: %llx\r\nCSeq: 1 NOTIFY\r\nEvent: registration-notify\r\n"
+                "Subscription-State: terminated;expires=0\r\n",
+                BK_VIEW_ARGS(address), (unsigned long long)r[1], BK_VIEW_ARGS(address),
+                (unsigned long long)r[2]);
+    bk_buf_add_lit(out, "Contact: ");
+    struct asker own = { .transport = link->transport, .local_port = link->local_port };
+    memcpy(own.local_ip, link->local_ip, sizeof own.local_ip);
+    core_own_uri(&own, (struct bk_view){ 0 }, out);
+    bk_buf_add_lit(out, "\r\n");
+    refusal_lines(core, &refusal, out);
+    char body[64];
+    snprintf(body, sizeof body, "deregistered;event=%s\r\n", event);
+    bk_sip_end(out, BK_VIEW("text/registration-event"), bk_view_of_str(body));
+    if (!out->failed)
+        core_send(core, link->id, bk_buf_view(out), false);
+}
+
+/* ---- REGISTER ---- */
+
+static void close_if_empty(struct bk_core *core, uint64_t id)
+{
+    struct link *link = core_link(core, id);
+    if (link && bk_list_empty(&link->bindings) && link->transport != BK_LINK_UDP)
+        core_close_link(core, id);
+}
+
+/* Contact parameters worth echoing: all but expires, which we answer ourselves. */
+static void echo_params(struct bk_view params, struct bk_buf *to)
+{
+    struct bk_sip_param p;
+    while (params.at && params.len && bk_sip_param_next(&params, &p)) {
+        if (bk_view_equal_nocase(p.name, BK_VIEW("expires")))
+            continue;
+        bk_buf_add_char(to, ';');
+        bk_buf_add_view(to, p.name);
+        if (p.value.at) {
+            bk_buf_add_char(to, '=');
+            bk_buf_add_view(to, p.value);
+        }
+    }
+}
+
+/* 0: the lines are in *ret_lines; else the status to refuse with. */
+static int read_contacts(struct request *rq, int64_t fallback_s, struct wanted ret[BK_SIP_CONTACT_MAX],
+                         int *ret_n, bool *ret_star)
+{
+    int64_t expires_s = fallback_s;
+    int r = bk_sip_msg_expires(rq->msg, &expires_s);
+    bool has_expires = r == 0;
+    if (r == -EBADMSG)
+        return 400;
+    *ret_n = 0;
+    *ret_star = false;
+    for (const struct bk_sip_field *f = bk_sip_msg_field(rq->msg, BK_SIP_HDR_CONTACT); f;
+         f = bk_sip_msg_field_next(rq->msg, f)) {
+        struct bk_view rest = f->value;
+        struct bk_sip_addr a;
+        while ((r = bk_sip_addr_next(&rest, &a)) == 1) {
+            if (a.star) {
+                if (*ret_n || !has_expires || expires_s != 0)
+                    return 400;
+                *ret_star = true;
+                continue;
+            }
+            if (*ret_star || *ret_n == BK_SIP_CONTACT_MAX)
+                return 400;
+            struct wanted *w = &ret[(*ret_n)++];
+            struct bk_sip_uri uri;
+            struct bk_view value;
+            *w = (struct wanted){ .uri = a.uri_text, .params = a.params, .expires_s = expires_s };
+            if (bk_sip_uri_parse(a.uri_text, &uri) < 0)
+                return 400;
+            w->ob = bk_sip_param_find(uri.params, BK_VIEW("ob"), &value);
+            if (bk_sip_param_find(a.params, BK_VIEW("expires"), &value)) {
+                uint64_t n;
+                if (bk_view_to_u64(value, UINT32_MAX, &n) == 0)
+                    w->expires_s = (int64_t)n;
+            }
+            w->endpoint = *ret_n == 1 ? endpoint_of_request(rq) : a.uri_text;
+        }
+        if (r < 0)
+            return 400;
+    }
+    return 0;
+}
+
+static int bindings_of_others(const struct bk_person *person, struct bk_view endpoint)
+{
+    return person->n_bindings - (bk_person_binding(person, endpoint) != NULL);
+}
+
+/* Lists the living endpoints for somebody who has one too many (SI-215). */
+static void refuse_too_many(struct request *rq, struct bk_person *person, const struct bk_attempt *attempt,
+                            int max)
+{
+    struct bk_core *core = rq->core;
+    struct bk_buf detail = { 0 };
+    char n[16];
+    snprintf(n, sizeof n, "%d", max);
+    const char *values[] = { "n", n, NULL };
+    bk_buf_add_lit(&detail, "{\"endpoints\":[");
+    bool first = true;
+    BK_LIST_EACH(&person->bindings, it)
+    {
+        const struct bk_binding *b = bk_container_of(it, struct bk_binding, in_person);
+        char since[32];
+        bk_time_iso(b->since_real, false, since);
+        bk_buf_addf(&detail, "%s{\"client\":\"", first ? "" : ",");
+        for (size_t i = 0; i < b->client.len; i++) /* what a client calls itself is not trusted to be JSON */
+            if (b->client.at[i] >= ' ' && b->client.at[i] < 127 && b->client.at[i] != '"' &&
+                b->client.at[i] != '\\')
+                bk_buf_add_char(&detail, b->client.at[i]);
+        bk_buf_addf(&detail, "\",\"since\":\"%s\"}", since);
+        first = false;
+    }
+    bk_buf_add_lit(&detail, "]}");
+    struct bk_refusal refusal;
+    bk_history_refuse(core->config.history, attempt, bk_record_find(215, 0), false, true,
+                      bk_buf_view(&detail), 0, values, &refusal);
+    core->metrics[BK_METRIC_REFUSALS]++;
+    struct bk_buf lines = { 0 };
+    refusal_lines(core, &refusal, &lines);
+    answer_body(rq, refusal.status, bk_view_of_str(refusal.text), bk_buf_view(&lines),
+                BK_VIEW("application/json"), bk_buf_view(&detail));
+    bk_buf_finish(&lines);
+    bk_buf_finish(&detail);
+}
+
+struct signin {
+    struct request *rq;
+    struct link *link;
+    struct bk_person *person;
+    const struct bk_user *user;
+    enum register_road road;
+    const char *serial;
+    bool fresh; /* somebody came who was not here: drain, tell */
+};
+
+/* Makes or renews one binding. 0 or -errno. */
+static int bind_one(struct signin *s, const struct wanted *w, int64_t expires_s)
+{
+    struct bk_core *core = s->rq->core;
+    int64_t now = core_now(core);
+    struct bk_binding *old = bk_person_binding(s->person, w->endpoint), *b = old;
+
+    if (!old || old->link != s->link->id || !bk_view_equal(old->contact, w->uri)) {
+        struct bk_buf params = { 0 };
+        echo_params(w->params, &params);
+        int r = params.failed ? -ENOMEM
+                              : bk_state_bind(s->person, &s->link->bindings, s->link->id, w->endpoint,
+                                              w->uri, bk_buf_view(&params), s->rq->head->call_id,
+                                              bk_view_head(bk_sip_msg_value(s->rq->msg, BK_SIP_HDR_USER_AGENT),
+                                                           CLIENT_MAX),
+                                              &b);
+        bk_buf_finish(&params);
+        if (r < 0)
+            return r;
+        b->timer.fire = binding_timer;
+        b->since_real = core_real(core);
+        b->epoch = ++core->epoch;
+        b->reliable = s->link->transport != BK_LINK_UDP;
+        b->promised = w->ob && b->reliable;
+        b->own = s->link->certificate != NULL;
+        snprintf(b->serial, sizeof b->serial, "%s", s->serial);
+        if (old) {
+            uint64_t old_link = old->link;
+            bool moved = old_link != s->link->id;
+            if (moved)
+                bk_history_end(core->config.history, bk_person_address(s->person), old->endpoint,
+                               BK_SIGNIN_END_REPLACED);
+            bk_state_unbind(old);
+            if (moved)
+                close_if_empty(core, old_link);
+            s->fresh |= moved;
+        } else {
+            s->fresh = true;
+        }
+    }
+    b->cseq = s->rq->head->cseq;
+    b->expires_at = now + expires_s * 1000;
+    int64_t first = b->expires_at;
+    if (b->promised && now + core->config.limits.promised_silence_ms < first)
+        first = now + core->config.limits.promised_silence_ms;
+    bk_timer_arm(core->config.timers, &b->timer, first);
+    return 0;
+}
+
+static void answer_registered(struct signin *s, bool flow_timer)
+{
+    struct bk_core *core = s->rq->core;
+    struct bk_buf lines = { 0 };
+    int64_t now = core_now(core), own_s = 0;
+    char date[32];
+
+    BK_LIST_EACH(&s->person->bindings, it)
+    {
+        const struct bk_binding *b = bk_container_of(it, struct bk_binding, in_person);
+        int64_t left_s = (b->expires_at - now + 999) / 1000;
+        bk_buf_addf(&lines, "Contact: <%.*s>%.*s;expires=%lld\r\n", BK_VIEW_ARGS(b->contact),
+                    BK_VIEW_ARGS(b->params), (long long)left_s);
+        if (b->link == s->link->id)
+            own_s = left_s;
+    }
+    bk_sip_field_addf(&lines, BK_SIP_HDR_EXPIRES, "%lld", (long long)own_s);
+    if (flow_timer)
+        bk_sip_field_addf(&lines, BK_SIP_HDR_FLOW_TIMER, "%d", FLOW_TIMER_S);
+    bk_time_http(core_real(core), date);
+    bk_sip_field_add(&lines, BK_SIP_HDR_DATE, bk_view_of_str(date));
+    bk_sip_field_add(&lines, BK_SIP_HDR_ALLOW_EVENTS, BK_VIEW("presence"));
+    bk_sip_field_add(&lines, BK_SIP_HDR_SERVER, BK_VIEW("Beckon/" BK_VERSION));
+    if (core->config.services_url && s->link->certificate)
+        bk_sip_field_addf(&lines, BK_SIP_HDR_BECKON_SERVICES, "<%s>", core->config.services_url);
+    answer(s->rq, lines.failed ? 500 : 200, (struct bk_view){ 0 }, bk_buf_view(&lines));
+    bk_buf_finish(&lines);
+}
+
+/* The binding of a Contact that is to go: by endpoint, or by the very URI. */
+static struct bk_binding *find_gone(struct bk_person *person, const struct wanted *w)
+{
+    struct bk_binding *b = bk_person_binding(person, w->endpoint);
+    if (b)
+        return b;
+    BK_LIST_EACH(&person->bindings, it)
+    {
+        b = bk_container_of(it, struct bk_binding, in_person);
+        if (bk_view_equal(b->contact, w->uri))
+            return b;
+    }
+    return NULL;
+}
+
+/* Applies the Contacts; false: answered with a refusal. */
+static bool apply_contacts(struct signin *s, const struct wanted *wanted, int n, bool star,
+                           const struct bk_attempt *attempt)
+{
+    struct request *rq = s->rq;
+    struct bk_core *core = rq->core;
+    int64_t granted = bk_policy_number(core->directory, s->user, BK_POLICY_REGISTRATION_S);
+    int64_t min_s = 300, max_s = granted > 900 ? 900 : granted;
+    bool udp = s->link->transport == BK_LINK_UDP;
+
+    if (udp) {
+        max_s = EXPIRES_UDP_S;
+        min_s = 1;
+    }
+    if (star) {
+        while (!bk_list_empty(&s->person->bindings))
+            binding_end(bk_container_of(s->person->bindings.next, struct bk_binding, in_person),
+                        BK_SIGNIN_END_CLIENT);
+    }
+    for (int i = 0; i < n; i++) {
+        const struct wanted *w = &wanted[i];
+        struct bk_binding *old = find_gone(s->person, w);
+        if (old && bk_view_equal(old->call_id, rq->head->call_id) && rq->head->cseq < old->cseq) {
+            answer(rq, 500, BK_VIEW("This REGISTER came late"), (struct bk_view){ 0 });
+            return false;
+        }
+        if (w->expires_s == 0) {
+            if (old)
+                binding_end(old, BK_SIGNIN_END_CLIENT);
+            continue;
+        }
+        if (w->expires_s < min_s && !udp) {
+            answer(rq, 423, (struct bk_view){ 0 }, BK_VIEW("Min-Expires: 300\r\n"));
+            return false;
+        }
+        int64_t max = bk_policy_number(core->directory, s->user, BK_POLICY_ENDPOINTS_MAX);
+        if (bindings_of_others(s->person, w->endpoint) >= max) {
+            refuse_too_many(rq, s->person, attempt, (int)max);
+            return false;
+        }
+        if (bind_one(s, w, w->expires_s < max_s ? w->expires_s : max_s) < 0) {
+            refuse(rq, 404, 0, 503, NULL);
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool address_is_ours(struct request *rq, struct link *link, struct bk_view address)
+{
+    struct bk_core *core = rq->core;
+    size_t bad_at;
+    const char *why;
+    struct bk_attempt attempt;
+    struct bk_refusal refusal;
+
+    attempt_of(rq, address, 0, link->certificate ? BK_VIEW("sip-certificate") : BK_VIEW("sip-digest"),
+               endpoint_of_request(rq), &attempt);
+    if (bk_sip_address_check(address, &bad_at, &why) < 0) {
+        const char *values[] = { "c", why, "char", why, "why", why, NULL };
+        bk_history_refuse(core->config.history, &attempt, bk_record_find(111, 0), false, true,
+                          (struct bk_view){ 0 }, 0, values, &refusal);
+        refuse_with(rq, &refusal, (struct bk_view){ 0 });
+        return false;
+    }
+    struct bk_view domain = bk_view_skip(address, bk_view_find(address, '@') + 1);
+    if (bk_directory_tenant_of(core->directory, domain))
+        return true;
+    char near[256];
+    snprintf(near, sizeof near, "%.*s",
+             BK_VIEW_ARGS(bk_directory_nearest_domain(core->directory, domain)));
+    char name[256];
+    snprintf(name, sizeof name, "%.*s", BK_VIEW_ARGS(domain));
+    const char *values[] = { "domain", name, "nearest", near[0] ? near : "-", NULL };
+    bk_history_refuse(core->config.history, &attempt, bk_record_find(220, 0), true, true,
+                      (struct bk_view){ 0 }, 0, values, &refusal);
+    refuse_with(rq, &refusal, (struct bk_view){ 0 });
+    return false;
+}
+
+void handle_register(struct request *rq, struct link *link)
+{
+    struct bk_core *core = rq->core;
+    struct bk_user user;
+    char serial[40];
+    struct wanted wanted[BK_SIP_CONTACT_MAX];
+    int n;
+    bool star;
+
+    /* The address outlives what the handlers below put into the scratch buffers. */
+    struct bk_view address = rq->target = bk_arena_copy(&core->arena, rq->target);
+    if (bk_sip_txs_request(rq->shard->txs, asker_flow(&rq->asker), rq->msg, rq->head) ==
+        BK_SIP_TXS_ABSORBED)
+        return;
+    if (core->draining) {
+        refuse(rq, 408, 0, 503, NULL);
+        return;
+    }
+    if (!address_is_ours(rq, link, address))
+        return;
+    struct bk_sip_uri from;
+    bk_buf_clear(&core->sender);
+    if (bk_sip_uri_parse(rq->head->from_uri, &from) < 0 || bk_sip_uri_aor(&from, &core->sender) < 0 ||
+        !bk_view_equal(bk_buf_view(&core->sender), address)) {
+        refuse(rq, 214, 0, 0, NULL);
+        return;
+    }
+    struct signin s = { .rq = rq, .link = link, .user = &user, .serial = serial };
+    if (!identify_register(rq, link, address, &user, &s.road, serial))
+        return;
+    rq->identity = address;
+
+    struct bk_attempt attempt;
+    attempt_of(rq, address, user.id,
+               s.road == ROAD_CERTIFICATE || link->certificate ? BK_VIEW("sip-certificate")
+                                                               : BK_VIEW("sip-digest"),
+               endpoint_of_request(rq), &attempt);
+    const struct bk_tenant *tenant = bk_directory_tenant(core->directory, user.tenant_id);
+    const struct bk_record *record = bk_judge_account(&user, tenant, core_real(core));
+    if (record) {
+        struct bk_refusal refusal;
+        bk_history_refuse(core->config.history, &attempt, record, false, true, (struct bk_view){ 0 }, 0, NULL,
+                          &refusal);
+        refuse_with(rq, &refusal, (struct bk_view){ 0 });
+        return;
+    }
+    int64_t fallback = bk_policy_number(core->directory, &user, BK_POLICY_REGISTRATION_S);
+    int status = read_contacts(rq, fallback, wanted, &n, &star);
+    if (status) {
+        answer(rq, status, BK_VIEW("Contact or Expires cannot be read"), (struct bk_view){ 0 });
+        return;
+    }
+    s.person = bk_state_person(rq->shard->state, address, true);
+    if (!s.person) {
+        refuse(rq, 404, 0, 503, NULL);
+        return;
+    }
+    s.person->server = rq->shard;
+    s.person->holds++;
+    if (apply_contacts(&s, wanted, n, star, &attempt)) {
+        if (!link->known) {
+            link->known = true;
+            link->tokens_milli = (int64_t)core->config.limits.requests_burst * 1000;
+            core->config.ops->known(core->config.ops_ctx, link->handle);
+        }
+        answer_registered(&s, n > 0 && wanted[0].ob);
+        if (s.fresh) {
+            core->metrics[BK_METRIC_SIGNINS]++;
+            bk_history_accept(core->config.history, &attempt, (struct bk_view){ 0 });
+            presence_load(core, s.person);
+            presence_changed(core, s.person);
+        }
+        message_drain(s.person);
+    }
+    s.person->holds--;
+    bk_state_settle(s.person);
+}
+
+/* ---- changes from outside ---- */
+
+static void end_all(struct bk_core *core, struct bk_person *person, struct bk_view serial,
+                    struct bk_view endpoint, const struct bk_record *record, const char *event,
+                    enum bk_signin_end why, struct bk_view who, int *ret_n)
+{
+    person->holds++;
+    BK_LIST_EACH(&person->bindings, it)
+    {
+        struct bk_binding *b = bk_container_of(it, struct bk_binding, in_person);
+        if (serial.len && !bk_view_equal(serial, bk_view_of_str(b->serial)))
+            continue;
+        if (endpoint.len && !bk_view_equal(endpoint, b->endpoint))
+            continue;
+        uint64_t link = b->link;
+        tell_ended(core, b, record, event, who);
+        binding_end(b, why);
+        close_if_empty(core, link);
+        ++*ret_n;
+    }
+    person->holds--;
+    bk_state_settle(person);
+}
+
+static struct bk_person *find_person(struct bk_core *core, struct bk_view address)
+{
+    return bk_state_person(core_shard_of(core, address)->state, address, false);
+}
+
+void bk_core_user_changed(struct bk_core *core, struct bk_view address)
+{
+    struct bk_person *person = find_person(core, address);
+    if (!person)
+        return;
+    struct bk_arena arena = { 0 };
+    struct bk_user user;
+    const struct bk_record *record;
+    int n = 0;
+
+    if (bk_store_user(core->config.store, address, &arena, &user) < 0)
+        record = bk_record_find(201, 'a');
+    else
+        record = bk_judge_account(&user, bk_directory_tenant(core->directory, user.tenant_id),
+                                  core_real(core));
+    person->holds++;
+    person->loaded = false;
+    presence_load(core, person);
+    if (record)
+        end_all(core, person, (struct bk_view){ 0 }, (struct bk_view){ 0 }, record, "rejected",
+                BK_SIGNIN_END_ATTRIBUTES, BK_VIEW("an administrator"), &n);
+    presence_changed(core, person);
+    person->holds--;
+    bk_state_settle(person);
+    bk_arena_finish(&arena);
+}
+
+void bk_core_certificate_revoked(struct bk_core *core, struct bk_view serial)
+{
+    int n = 0;
+    for (unsigned i = 0; i < core->config.n_shards; i++) {
+        struct bk_map_cursor cursor = { 0 };
+        for (struct bk_person *p; (p = bk_state_walk(core->shards[i].state, &cursor));)
+            if (p->n_bindings)
+                end_all(core, p, serial, (struct bk_view){ 0 }, bk_record_find(219, 0), "rejected",
+                        BK_SIGNIN_END_ATTRIBUTES, BK_VIEW("an administrator"), &n);
+    }
+}
+
+int bk_core_sign_out(struct bk_core *core, struct bk_view address, struct bk_view endpoint)
+{
+    struct bk_person *person = find_person(core, address);
+    int n = 0;
+    if (person)
+        end_all(core, person, (struct bk_view){ 0 }, endpoint, bk_record_find(222, 0), "unregistered",
+                BK_SIGNIN_END_ADMIN, BK_VIEW("an administrator"), &n);
+    return n;
+}
+
+void bk_core_sessions(struct bk_core *core, struct bk_view address,
+                      void (*each)(void *ctx, const struct bk_session *row), void *ctx)
+{
+    int64_t now = core_now(core), real = core_real(core);
+    for (unsigned i = 0; i < core->config.n_shards; i++) {
+        struct bk_map_cursor cursor = { 0 };
+        for (struct bk_person *p; (p = bk_state_walk(core->shards[i].state, &cursor));) {
+            if (address.len && !bk_view_equal(address, bk_person_address(p)))
+                continue;
+            BK_LIST_EACH(&p->bindings, it)
+            {
+                const struct bk_binding *b = bk_container_of(it, struct bk_binding, in_person);
+                const struct link *link = core_link(core, b->link);
+                struct bk_session row = {
+                    .address = bk_person_address(p),
+                    .endpoint = b->endpoint,
+                    .client = b->client,
+                    .contact = b->contact,
+                    .ip = link ? bk_view_of_str(link->ip) : (struct bk_view){ 0 },
+                    .road = b->own ? BK_VIEW("certificate") : BK_VIEW("digest"),
+                    .shown = bk_view_of_str(bk_pidf_shown_name(p->shown)),
+                    .since = b->since_real,
+                    .expires_at = real + (b->expires_at - now),
+                };
+                each(ctx, &row);
+            }
+        }
+    }
+}
+
+bool bk_core_drain(struct bk_core *core)
+{
+    if (!core->draining) {
+        core->draining = true;
+        for (unsigned i = 0; i < core->config.n_shards; i++) {
+            struct bk_map_cursor cursor = { 0 };
+            for (struct bk_person *p; (p = bk_state_walk(core->shards[i].state, &cursor));) {
+                BK_LIST_EACH(&p->bindings, it)
+                tell_ended(core, bk_container_of(it, struct bk_binding, in_person),
+                           bk_record_find(408, 0), "deactivated", BK_VIEW("maintenance"));
+            }
+        }
+    }
+    return bk_core_metric(core, BK_METRIC_TRANSACTIONS) == 0 && bk_bus_waiting(core->bus) == 0;
+}
