@@ -45,13 +45,17 @@ int bk_digest_ha1(enum bk_digest_algorithm algorithm, struct bk_view user, struc
 int bk_digest_response(const struct bk_digest_credentials *c, struct bk_view method,
                        struct bk_view ha1_hex, char ret[BK_DIGEST_HEX_MAX + 1]);
 
-/* Constant-time. true: c.response is right for this method and HA1. qop must be auth or missing (RFC 2069 peers). */
+/*
+ * Constant-time. true: c.response is right for this method and HA1. qop must be auth or missing (RFC 2069 peers).
+ * Whether c.uri is the request's, and realm, nonce and nc are ours, is the caller's to ask.
+ */
 bool bk_digest_check(const struct bk_digest_credentials *c, struct bk_view method,
                      struct bk_view ha1_hex);
 
 /*
  * The client's answer, ready to stand in Authorization. cnonce comes from random. nc counts from 1.
- * Qop auth is used when offered. -ENOTSUP: algorithm unknown.
+ * Qop auth is used when offered. -ENOTSUP: algorithm or qop unknown; -EINVAL: a quote, backslash or control byte in
+ * user or uri; -ENOMEM.
  */
 int bk_digest_answer(struct bk_buf *to, const struct bk_digest_challenge *challenge,
                      struct bk_view user, struct bk_view password, struct bk_view method,
@@ -65,9 +69,10 @@ struct bk_digest_nonce_key {
     uint8_t key[32];
 };
 enum { BK_DIGEST_NONCE_MAX = 64 };
-void bk_digest_nonce_make(const struct bk_digest_nonce_key *key, struct bk_view bind,
-                          int64_t now_mono_ms, const struct bk_random *random,
-                          char ret[BK_DIGEST_NONCE_MAX]);
+/* A NUL stands behind it. -ENOMEM. */
+int bk_digest_nonce_make(const struct bk_digest_nonce_key *key, struct bk_view bind,
+                         int64_t now_mono_ms, const struct bk_random *random,
+                         char ret[BK_DIGEST_NONCE_MAX]);
 enum bk_digest_nonce_state {
     BK_DIGEST_NONCE_FORGED, /* not ours, or for another purpose */
     BK_DIGEST_NONCE_STALE,  /* ours, too old: challenge again with stale=true */

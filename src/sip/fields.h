@@ -15,6 +15,7 @@ struct bk_sip_via {
     struct bk_view protocol;  /* "SIP" */
     struct bk_view version;   /* "2.0" */
     struct bk_view transport; /* "TLS" */
+    struct bk_view sent_by;   /* host, or host:port, as it stands there */
     struct bk_view host;      /* IPv6 without brackets */
     bool host_is_ipv6;
     uint16_t port; /* 0: none */
