@@ -7,17 +7,19 @@
 
 /*
  * A record is one cause. Server, client, beckonctl, doctor and manual read this table; no other
- * place holds error prose. A new refusal is a row in record.c and a test that causes it.
+ * place holds error prose. A new refusal is a row in table.c and a test that causes it.
  */
 enum bk_record_category {
     BK_CATEGORY_CLIENT,
     BK_CATEGORY_AUTHENTICATION,
     BK_CATEGORY_NETWORK,
     BK_CATEGORY_SERVICE,
+    BK_CATEGORY_REACH, /* 5xx: somebody cannot be reached; signing in is not in question */
 };
 
 struct bk_record {
-    uint16_t number;  /* 208 of SI-208 */
+    uint16_t
+        number; /* 208 of SI-208; 1xx client, 2xx authentication, 3xx network, 4xx service, 5xx reach */
     char sub;         /* 'a'.. where one number has causes told apart for the admin; 0: none */
     const char *slug; /* "account-disabled" */
     enum bk_record_category category;
@@ -42,12 +44,20 @@ const struct bk_record *bk_record_at(size_t index);
 void bk_record_id(const struct bk_record *record, char ret[12]);
 const char *bk_record_category_name(enum bk_record_category category); /* "client", ... */
 
+/*
+ * The record that may be told where `record` is the truth (which is what the history keeps): SI-501 for SI-504, always;
+ * to a stranger (nobody proved who he is) SI-202 or SI-501 for whatever is not neutral. Never NULL. What is sent (status,
+ * diagnostics id, record id, text) must all come from the answer.
+ */
+const struct bk_record *bk_record_told(const struct bk_record *record, bool stranger);
+
 /* Numeric codes people know from the clients they leave (0x80EF0191 ...): the record they mean, NULL if none. */
 const struct bk_record *bk_record_of_reference_code(uint32_t code);
 
 /*
  * Appends text with {name} replaced by its value, pairs of const char * ended by NULL; a placeholder
- * without a value becomes "?". Values are cut at 200 bytes and lose control bytes.
+ * without a value becomes "?". Values are cut at 200 bytes and lose control bytes. The table knows the names
+ * address, domain, minutes, seconds, server, why; docs/records.md shows which record has which.
  */
 void bk_record_text(struct bk_buf *to, const char *text, ...) __attribute__((sentinel));
 
