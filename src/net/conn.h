@@ -6,12 +6,18 @@
 #include "net/loop.h"
 #include "net/tls.h"
 
+#include <netinet/in.h>
 #include <sys/socket.h>
 
 struct bk_conn;
 
-struct bk_addr { /* of a socket; text forms are made when asked for */
-    struct sockaddr_storage ss;
+/* Of a socket: 32 bytes, because each idle connection keeps one. Text forms are made when asked for. */
+struct bk_addr {
+    union {
+        struct sockaddr sa;
+        struct sockaddr_in v4;
+        struct sockaddr_in6 v6;
+    };
     socklen_t len;
 };
 void bk_addr_text(const struct bk_addr *a, char ret[64]); /* "127.0.0.1:5061", "[::1]:5061" */
@@ -61,7 +67,11 @@ struct bk_conn_limits { /* reliability.md "Limits"; 0: none */
 };
 extern const struct bk_conn_limits bk_conn_limits_default;
 
-/* Takes the accepted fd over. tls NULL: plain TCP. Tries the handshake at once. ctx and ops may be changed in ready(). */
+/*
+ * Takes the accepted fd over (on failure it stays the caller's). tls NULL: plain TCP. Tries the
+ * handshake at once, so ready() and bytes() may come before this returns. ctx and ops may be
+ * changed at any time; the new ops are shown what lies unused.
+ */
 int bk_conn_accept(struct bk_loop *loop, int fd, const struct bk_addr *peer,
                    struct bk_tls_server *tls, const struct bk_conn_limits *limits,
                    const struct bk_conn_ops *ops, void *ctx, struct bk_conn **ret);

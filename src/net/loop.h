@@ -11,6 +11,7 @@ struct bk_loop;
 struct event_base;
 
 int bk_loop_create(const struct bk_log *log, struct bk_loop **ret);
+/* Connections and listeners are gone by then; what was posted and did not run yet is dropped. */
 struct bk_loop *bk_loop_destroy(struct bk_loop *loop);
 int bk_loop_run(struct bk_loop *loop); /* until bk_loop_stop */
 int bk_loop_step(
