@@ -15,6 +15,7 @@ direction ("C>S" or "S>C").
 
 import argparse
 import asyncio
+import contextlib
 import ssl
 import sys
 import tempfile
@@ -49,6 +50,10 @@ class Relay:
             self.record.flush()
 
     async def _serve(self, reader, writer):
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._carry(reader, writer)
+
+    async def _carry(self, reader, writer):
         self.count += 1
         number = self.count
         tls = writer.get_extra_info("ssl_object")

@@ -1,0 +1,259 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Runs stock SIP clients of Debian 12 against a server and prints TAP.
+
+Exit status: 0 when no case failed (those that could not run are named as skipped), 1 when one
+failed, 2 for a wrong command line.
+"""
+
+import argparse
+import contextlib
+import dataclasses
+import pathlib
+import re
+import signal
+import socket
+import sys
+import tempfile
+import time
+import traceback
+
+from clients import STOCK, Account, Baresip, Linphonec, Server, Sipp
+from program import Timeout
+import pki
+import standin
+
+
+class Skip(Exception):
+    """A case that cannot run here; the text names what is missing."""
+
+
+CASES = []
+
+
+def case(name):
+    def add(function):
+        CASES.append((name, function))
+        return function
+    return add
+
+
+class Bench:
+    """The server, the accounts, and the clients a case has running."""
+
+    def __init__(self, server, accounts, keep):
+        self.server = server
+        self.accounts = accounts
+        self.keep = keep
+        self.running = []
+        self.pairs = {}
+
+    def account(self, kind):
+        """Each kind of client has an account of its own, the same for the whole run."""
+        taken = []
+        for other in STOCK:
+            fit = [a for algorithm in other.algorithms for a in self.accounts
+                   if a.algorithm == algorithm and a not in taken]
+            if not fit:
+                if other is kind:
+                    raise Skip(f"no account left for {kind.program}: --user "
+                               f"name:password:{' or '.join(kind.algorithms)}")
+                continue
+            if other is kind:
+                return fit[0]
+            taken.append(fit[0])
+        raise AssertionError(kind)
+
+    def make(self, kind, account=None, server=None, **more):
+        if what := kind.missing():
+            raise Skip(f"{what} is not installed")
+        client = kind(server or self.server, account or self.account(kind), **more)
+        self.running.append(client)
+        return client
+
+    def signed_in(self, kind, **more):
+        client = self.make(kind, **more)
+        client.start()
+        client.wait_registered()
+        return client
+
+    def clear(self, failed=False):
+        for client in self.running:
+            with contextlib.suppress(Exception):
+                client.stop(keep=self.keep and failed)
+        self.running = []
+
+
+def refused(bench, kind):
+    right = bench.account(kind)
+    client = bench.make(kind, dataclasses.replace(right, password="not" + right.password))
+    client.start()
+    client.wait_refused()
+
+
+def pair(bench, a, b):
+    """Two signed-in clients that can write to each other, and their names."""
+    names = {kind: bench.account(kind).name for kind in (a, b)}
+
+    def more(kind, other):
+        return {"write_to": [names[other]]} if kind is Baresip else {}
+
+    # SIPp signs in anew for each thing it starts.
+    one = (bench.make if a is Sipp else bench.signed_in)(a, **more(a, b))
+    return one, bench.signed_in(b, **more(b, a)), names[a], names[b]
+
+
+def message(bench, a, b):
+    one, two, name_a, name_b = pair(bench, a, b)
+    for text in (f"hello {name_b}, this is {a.program}", "grüß dich: 100 % <ok> & “done”"):
+        one.send_message(name_b, text)
+        two.wait_message(name_a, text)
+
+
+def presence(bench, watcher, other):
+    """The watcher sees the other one come and go."""
+    name = bench.account(other).name
+    one = bench.signed_in(watcher, watch=[name])
+    two = bench.signed_in(other, **({"watch": [bench.account(watcher).name]}
+                                    if other is Sipp else {}))
+    one.wait_presence(name, "open")
+    if other is Baresip:  # the only one with a command for it
+        two.publish_status("closed")
+        one.wait_presence(name, "closed")
+        two.publish_status("open")
+        one.wait_presence(name, "open")
+    if other is not Sipp:  # SIPp ends without a word, the stand-in would not notice
+        two.stop()
+        one.wait_presence(name, "closed", 15)
+
+
+def call(bench, a, b):
+    """a calls b, each hears the other; SIPp sends back what it hears."""
+    one, two, name_a, name_b = pair(bench, a, b)
+    one.call(name_b)
+    if a is Sipp:  # a run of its own, which signs in again
+        one.wait_registered()
+    two.wait_ringing(name_a)
+    two.answer()
+    one.wait_call_established()
+    two.wait_call_established()
+    if b is not Sipp:
+        two.audio_arrived(one.tone_hz or two.tone_hz)
+    if a is not Sipp:
+        one.audio_arrived(two.tone_hz or one.tone_hz)
+    (two if a is Sipp else one).hangup()
+    one.wait_call_ended()
+    two.wait_call_ended()
+
+
+for kind_a in STOCK:
+    case(f"{kind_a.program}: signs in over TLS")(lambda bench, k=kind_a: bench.signed_in(k))
+    case(f"{kind_a.program}: a wrong password is refused")(
+        lambda bench, k=kind_a: refused(bench, k))
+
+for kind_a in STOCK:
+    for kind_b in STOCK:
+        if kind_a is not kind_b:
+            both = f"{kind_a.program} to {kind_b.program}"
+            case(f"message: {both}")(lambda bench, a=kind_a, b=kind_b: message(bench, a, b))
+            case(f"call: {both}, audio arrives both ways")(
+                lambda bench, a=kind_a, b=kind_b: call(bench, a, b))
+            case(f"presence: {kind_a.program} sees {kind_b.program} come"
+                 + ("" if kind_b is Sipp else " and go"))(
+                     lambda bench, a=kind_a, b=kind_b: presence(bench, a, b))
+
+
+@case("certificate: linphonec turns away from an unknown authority")
+def unknown_authority(bench, kind=Linphonec):
+    with tempfile.TemporaryDirectory() as folder:
+        other = dataclasses.replace(bench.server, ca=str(pki.make_authority(folder)))
+        client = bench.make(kind, server=other)
+        client.start()
+        client.wait_certificate_refused()
+
+
+def parse_account(text):
+    parts = text.split(":")
+    if len(parts) != 3 or not parts[0] or parts[2] not in ("MD5", "SHA-256"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not name:password:MD5 or "
+                                         "name:password:SHA-256")
+    return Account(*parts)
+
+
+def parse_server(text, domain, ca):
+    host, _, port = text.rpartition(":")
+    address = socket.gethostbyname(host)
+    # linphonec reads DNS names only from a certificate, never an address.
+    return Server("localhost" if address.startswith("127.") else host, address, int(port), domain,
+                  ca)
+
+
+def run(cases, bench):
+    print(f"1..{len(cases)}", flush=True)
+    failed = 0
+    for number, (name, function) in enumerate(cases, 1):
+        start = time.monotonic()
+        outcome, notes = "ok", []
+        try:
+            function(bench)
+        except Skip as why:
+            name += f" # SKIP {why}"
+        except Exception as error:  # whatever it is, the other cases still run
+            outcome = "not ok"
+            failed += 1
+            text = str(error) if isinstance(error, Timeout) else traceback.format_exc()
+            notes = [text, *(client.last_words() for client in bench.running)]
+            if bench.keep:
+                notes += [f"kept: {client.home.path}" for client in bench.running]
+        finally:
+            bench.clear(outcome == "not ok")
+        print(f"{outcome} {number} - {name}")
+        if outcome == "ok" and "# SKIP" not in name:
+            notes = [f"{time.monotonic() - start:.1f} s"]
+        for note in notes:
+            print("\n".join("# " + line for line in note.splitlines()))
+        sys.stdout.flush()
+    return failed
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--server", metavar="HOST:PORT", help="its SIP listener for TLS")
+    parser.add_argument("--domain", default="beckon.test")
+    parser.add_argument("--ca", metavar="FILE", help="authority of the server's certificate")
+    parser.add_argument("--user", action="append", type=parse_account, default=[],
+                        metavar="NAME:PASSWORD:ALGORITHM",
+                        help="three: SHA-256 or MD5 for linphonec, MD5 for baresip and SIPp")
+    parser.add_argument("--only", metavar="REGEX", help="cases whose name matches")
+    parser.add_argument("--list", action="store_true", help="print the cases' names and end")
+    parser.add_argument("--keep", action="store_true", help="keep the homes of failed cases")
+    parser.add_argument("--stand-in", choices=["kamailio"],
+                        help="start this instead of a server of ours (development only)")
+    args = parser.parse_args()
+    cases = [c for c in CASES if not args.only or re.search(args.only, c[0])]
+    if args.list:
+        print("\n".join(name for name, _ in cases))
+        return 0
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    with contextlib.ExitStack() as stack:
+        if args.stand_in:
+            if standin.missing():
+                parser.error(f"{standin.missing()} is missing")
+            # Kamailio has one algorithm for everybody, and baresip knows only MD5.
+            args.user = [Account("alice", "secret-a"), Account("bob", "secret-b"),
+                         Account("carol", "secret-c")]
+            kamailio = standin.Kamailio({a.name: a.password for a in args.user}, args.domain)
+            stack.callback(kamailio.stop)
+            kamailio.wait_ready()
+            args.server, args.ca = f"127.0.0.1:{kamailio.tls_port}", str(kamailio.ca)
+        if not args.server or not args.ca:
+            parser.error("--server and --ca are needed")
+        if not pathlib.Path(args.ca).is_file():
+            parser.error(f"no such file: {args.ca}")
+        bench = Bench(parse_server(args.server, args.domain, args.ca), args.user, args.keep)
+        stack.callback(bench.clear)
+        return 1 if run(cases, bench) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
