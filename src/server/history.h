@@ -7,7 +7,11 @@
 #include "record/record.h"
 #include "server/directory.h"
 
-struct bk_history; /* one per thread; knows the store, clock, random source */
+/*
+ * One per store, shared by all threads (each call takes a short lock): it knows which rows may still get repeats, so two of them on
+ * one store could hand out a case code that the other's row swallows. What it remembers is bounded; the rest is asked of the store.
+ */
+struct bk_history;
 int bk_history_create(struct bk_store *store, const struct bk_clock *clock,
                       const struct bk_random *random, const struct bk_log *log,
                       const char *server_name /* fqdn for source="" */, struct bk_history **ret);
@@ -40,7 +44,7 @@ struct bk_refusal {
 };
 
 /*
- * Writes the row (in the background) and fills *ret for the answer. `cause` is what really happened; where the asker may not
+ * Writes the row (in the background; a repeat may be written a second later) and fills *ret for the answer. `cause` is what really happened; where the asker may not
  * know (neutral is true and the record is not marked neutral) *ret tells SI-202 instead, with the same case code. detail: a JSON
  * object with the server's half, no secrets; empty: {}. Repeats of address, cause and network within a minute share one row and code.
  * values: placeholder pairs for bk_record_text, ended by NULL; NULL: none.
@@ -50,6 +54,9 @@ void bk_history_refuse(struct bk_history *history, const struct bk_attempt *atte
                        int retry_after_s, const char *const *values, struct bk_refusal *ret);
 void bk_history_accept(struct bk_history *history, const struct bk_attempt *attempt,
                        struct bk_view detail);
+/* The same row inside a batch of the caller's, where it must not be there without the rest. */
+void bk_history_accept_in(struct bk_history *history, struct bk_store_batch *batch,
+                          const struct bk_attempt *attempt, struct bk_view detail);
 void bk_history_end(struct bk_history *history, struct bk_view address, struct bk_view endpoint,
                     enum bk_signin_end end);
 
@@ -65,6 +72,8 @@ void bk_refusal_json(const struct bk_refusal *refusal, struct bk_buf *to);
  */
 int bk_history_may_try(struct bk_history *history, const struct bk_attempt *attempt);
 void bk_history_failed(struct bk_history *history, const struct bk_attempt *attempt);
+/* Where the answer takes long (a password's hash) the failure is counted before it is known, and taken back by this. */
+void bk_history_forgive(struct bk_history *history, const struct bk_attempt *attempt);
 
 /* What an account's own state says; NULL: may sign in. Needs the right password or certificate first (SI-201). */
 const struct bk_record *bk_judge_account(const struct bk_user *user, const struct bk_tenant *tenant,
