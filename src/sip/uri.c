@@ -631,7 +631,7 @@ static const char *address_read(const char *at, const char *stop, struct bk_sip_
     const char *end = bare_end(at, stop);
     ret->uri_text = bk_view_between(at, end);
     ret->star = bk_view_equal(ret->uri_text, BK_VIEW("*"));
-    return ret->uri_text.len ? end : NULL;
+    return ret->star || bk_view_find(ret->uri_text, ':') < ret->uri_text.len ? end : NULL;
 }
 
 int bk_sip_addr_next(struct bk_view *rest, struct bk_sip_addr *ret)
