@@ -330,6 +330,7 @@ class Baresip(Client):
 
     CONFIG = """sip_cafile {ca}
 sip_listen 127.0.0.1:0
+net_interface 127.0.0.1
 audio_player aubridge,sink
 audio_source ausine,{tone}
 audio_alert aubridge,alert

@@ -46,7 +46,7 @@ class Bench:
         self.accounts = accounts
         self.keep = keep
         self.running = []
-        self.pairs = {}
+        self.renew = None  # a stand-in is replaced by a fresh one before a case about presence
 
     def account(self, kind):
         """Each kind of client has an account of its own, the same for the whole run."""
@@ -112,6 +112,8 @@ def message(bench, a, b):
 
 def presence(bench, watcher, other):
     """The watcher sees the other one come and go."""
+    if bench.renew:
+        bench.server = bench.renew()
     name = bench.account(other).name
     one = bench.signed_in(watcher, watch=[name])
     two = bench.signed_in(other, **({"watch": [bench.account(watcher).name]}
@@ -242,15 +244,27 @@ def main():
             # Kamailio has one algorithm for everybody, and baresip knows only MD5.
             args.user = [Account("alice", "secret-a"), Account("bob", "secret-b"),
                          Account("carol", "secret-c")]
-            kamailio = standin.Kamailio({a.name: a.password for a in args.user}, args.domain)
-            stack.callback(kamailio.stop)
-            kamailio.wait_ready()
-            args.server, args.ca = f"127.0.0.1:{kamailio.tls_port}", str(kamailio.ca)
+            passwords = {a.name: a.password for a in args.user}
+            running = []
+
+            def fresh():
+                """Kamailio keeps what was published on connections that are gone."""
+                for old in running:
+                    old.stop()
+                running[:] = [standin.Kamailio(passwords, args.domain)]
+                running[0].wait_ready()
+                return parse_server(f"127.0.0.1:{running[0].tls_port}", args.domain,
+                                    str(running[0].ca))
+
+            stack.callback(lambda: [old.stop() for old in running])
+            server, args.ca = fresh(), str(running[0].ca)
+            args.server = f"127.0.0.1:{server.port}"
         if not args.server or not args.ca:
             parser.error("--server and --ca are needed")
         if not pathlib.Path(args.ca).is_file():
             parser.error(f"no such file: {args.ca}")
         bench = Bench(parse_server(args.server, args.domain, args.ca), args.user, args.keep)
+        bench.renew = fresh if args.stand_in else None
         stack.callback(bench.clear)
         return 1 if run(cases, bench) else 0
 
