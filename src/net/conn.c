@@ -1054,17 +1054,20 @@ enum bk_conn_protocol bk_conn_sniff(struct bk_view alpn, struct bk_view first)
     if (bk_view_starts_with_nocase(first, BK_VIEW("SIP/2.0 ")))
         return BK_PROTOCOL_SIP;
     enum { LINE_MAX_TO_SNIFF = 8192 };
-    size_t eol = bk_view_find(bk_view_head(first, LINE_MAX_TO_SNIFF), '\n');
-    if (eol >= LINE_MAX_TO_SNIFF)
-        return BK_PROTOCOL_UNKNOWN;
+    struct bk_view line = bk_view_head(first, LINE_MAX_TO_SNIFF);
+    size_t eol = bk_view_find(line, '\n');
     for (size_t i = 0; i < eol; i++) {
-        unsigned char c = (unsigned char)first.at[i];
+        unsigned char c = (unsigned char)line.at[i];
         if ((c < ' ' && c != '\t' && c != '\r') || c == 0x7f)
             return BK_PROTOCOL_UNKNOWN;
     }
+    if (eol == LINE_MAX_TO_SNIFF) { /* too long for both: who it is meant for may say so */
+        size_t target = bk_view_find(line, ' ') + 1;
+        return target < eol && line.at[target] == '/' ? BK_PROTOCOL_HTTP : BK_PROTOCOL_SIP;
+    }
     if (eol == first.len)
         return BK_PROTOCOL_MORE;
-    struct bk_view line = bk_view_trim(bk_view_head(first, eol));
+    line = bk_view_trim(bk_view_head(line, eol));
     if (bk_view_ends_with(line, BK_VIEW(" SIP/2.0")))
         return BK_PROTOCOL_SIP;
     size_t last = line.len;

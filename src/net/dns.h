@@ -6,11 +6,15 @@
 #include "net/conn.h"
 
 struct bk_dns;
-struct bk_dns_query; /* a look-up under way; bk_dns_cancel means its callback never comes */
+/*
+ * A look-up under way. Its callback comes once, from the loop, never from within the call that
+ * asks; the query is dead then. bk_dns_cancel: it never comes. NULL from those below: out of memory.
+ */
+struct bk_dns_query;
 
 /* servers: "127.0.0.1:5353,::1" or NULL for the system's. timeout_ms per try, 2 tries. */
 int bk_dns_create(struct bk_loop *loop, const char *servers, int timeout_ms, struct bk_dns **ret);
-struct bk_dns *bk_dns_destroy(struct bk_dns *dns);
+struct bk_dns *bk_dns_destroy(struct bk_dns *dns); /* cancels all; not from within a callback */
 
 /* What an answer was: "no such name" and "the resolver failed" are different causes (SI-301, SI-303, SI-312). */
 enum bk_dns_result {

@@ -88,12 +88,16 @@ struct bk_http_call_config {
     int timeout_ms;      /* for the whole, default 10 s */
 };
 /* Redirects are not followed: the caller decides. Tries the next address when one fails to connect (250 ms head start, RFC 8305). */
+/* -EINVAL: method or fields that cannot be sent; a bad URL is told by done(), which never comes from within this call. */
 int bk_http_call(struct bk_loop *loop, const struct bk_http_call_config *config,
                  void (*done)(void *ctx, const struct bk_http_result *result), void *ctx,
                  struct bk_http_call **ret);
 void bk_http_call_cancel(struct bk_http_call *call);
 
-/* Splits https://host[:port]/path. -EINVAL. */
+/*
+ * Splits https://host[:port]/path?query#fragment (the fragment goes). -EINVAL: another scheme, user
+ * names, blanks and control bytes, a query without a path.
+ */
 struct bk_url {
     bool secure;
     struct bk_view host; /* IPv6 without brackets */
