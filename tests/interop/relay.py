@@ -40,8 +40,8 @@ class Relay:
 
     async def listen(self, port=0):
         """Answers the port."""
-        listener = await asyncio.start_server(self._serve, "127.0.0.1", port, ssl=self.inside)
-        return listener.sockets[0].getsockname()[1]
+        self.listener = await asyncio.start_server(self._serve, "127.0.0.1", port, ssl=self.inside)
+        return self.listener.sockets[0].getsockname()[1]
 
     def note(self, number, what, data=b""):
         if self.record:
@@ -110,6 +110,7 @@ class Tunnel:
 
     def stop(self):
         async def end():
+            self.relay.listener.close()
             tasks = [t for t in asyncio.all_tasks() if t is not asyncio.current_task()]
             for task in tasks:
                 task.cancel()
