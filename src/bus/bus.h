@@ -16,7 +16,8 @@ struct bk_bus;
 struct bk_bus_frame {
     unsigned from, to; /* shards */
     int kind;          /* the server's own numbers */
-    struct bk_view head; /* a plain struct of the server's, at most 256 bytes, aligned for any type */
+    struct bk_view
+        head; /* a plain struct of the server's, at most 256 bytes, aligned for any type */
     struct bk_view body;
 };
 

@@ -6,8 +6,8 @@
 #include <stdlib.h>
 
 enum {
-    FAULTS_MAX = 8,          /* bad messages on one link before it is closed */
-    MESSAGES_DEEP = 4,       /* messages being handled inside each other */
+    FAULTS_MAX = 8,    /* bad messages on one link before it is closed */
+    MESSAGES_DEEP = 4, /* messages being handled inside each other */
     LINKS_MAX = 1 << 20,
     SOON_MS = 1000,
 };
@@ -388,7 +388,8 @@ void refuse_with(const struct request *rq, const struct bk_refusal *refusal, str
     answer_send(rq, refusal->status);
 }
 
-void refuse(const struct request *rq, unsigned number, char sub, int status, const char *const *values)
+void refuse(const struct request *rq, unsigned number, char sub, int status,
+            const char *const *values)
 {
     struct bk_refusal refusal;
     struct bk_attempt attempt;
@@ -431,7 +432,8 @@ void core_own_uri(const struct asker *asker, struct bk_view user, struct bk_buf 
 }
 
 /* Does this host name us: our name, or our end of the very connection. */
-static bool names_us(const struct bk_core *core, const struct link *link, const struct bk_sip_uri *uri)
+static bool names_us(const struct bk_core *core, const struct link *link,
+                     const struct bk_sip_uri *uri)
 {
     if (bk_view_equal_nocase(uri->host, bk_view_of_str(core->config.host)))
         return true;
@@ -470,7 +472,8 @@ static int find_target(struct request *rq, const struct link *link)
     }
     if (bk_sip_uri_parse(rq->msg->uri, &uri) < 0)
         return 400;
-    if (uri.scheme == BK_SIP_SCHEME_OTHER && !bk_view_equal_nocase(uri.scheme_name, BK_VIEW("im")) &&
+    if (uri.scheme == BK_SIP_SCHEME_OTHER &&
+        !bk_view_equal_nocase(uri.scheme_name, BK_VIEW("im")) &&
         !bk_view_equal_nocase(uri.scheme_name, BK_VIEW("pres")))
         return 416;
     if (uri.scheme != BK_SIP_SCHEME_OTHER && names_us(core, link, &uri)) {
@@ -497,7 +500,9 @@ static int find_target(struct request *rq, const struct link *link)
             return 404;
         memcpy(host, uri.host.at, uri.host.len);
         bk_text_lower(host, uri.host.len);
-        return bk_directory_tenant_of(core->directory, (struct bk_view){ host, uri.host.len }) ? 0 : 404;
+        return bk_directory_tenant_of(core->directory, (struct bk_view){ host, uri.host.len })
+                   ? 0
+                   : 404;
     }
     if (bk_sip_uri_aor(&uri, &core->target) < 0)
         return 404;
@@ -511,11 +516,12 @@ static int find_target(struct request *rq, const struct link *link)
 
 static void handle_options(struct request *rq)
 {
-    answer(rq, 200, (struct bk_view){ 0 },
-           BK_VIEW("Allow: INVITE, ACK, BYE, CANCEL, OPTIONS, REGISTER, SUBSCRIBE, NOTIFY, PUBLISH, "
-                   "MESSAGE, INFO, UPDATE, REFER, PRACK\r\n"
-                   "Accept: application/sdp, text/plain, application/pidf+xml\r\n"
-                   "Allow-Events: presence\r\nSupported: outbound\r\n"));
+    answer(
+        rq, 200, (struct bk_view){ 0 },
+        BK_VIEW("Allow: INVITE, ACK, BYE, CANCEL, OPTIONS, REGISTER, SUBSCRIBE, NOTIFY, PUBLISH, "
+                "MESSAGE, INFO, UPDATE, REFER, PRACK\r\n"
+                "Accept: application/sdp, text/plain, application/pidf+xml\r\n"
+                "Allow-Events: presence\r\nSupported: outbound\r\n"));
 }
 
 /* At the shard of the target. */
@@ -716,12 +722,16 @@ static void link_request(struct bk_core *core, struct link *link, const struct b
         rq.target = from_a ? ends[2] : ends[0];
     }
     if (!rq.target.len) {
-        if (bk_sip_txs_request(rq.shard->txs, asker_flow(&rq.asker), msg, head) == BK_SIP_TXS_ABSORBED)
+        if (bk_sip_txs_request(rq.shard->txs, asker_flow(&rq.asker), msg, head) ==
+            BK_SIP_TXS_ABSORBED)
             return;
         if (msg->method == BK_SIP_OPTIONS)
             handle_options(&rq);
         else if (msg->method != BK_SIP_ACK)
-            answer(&rq, msg->method == BK_SIP_CANCEL ? 481 : msg->method == BK_SIP_OTHER_METHOD ? 501 : 405,
+            answer(&rq,
+                   msg->method == BK_SIP_CANCEL         ? 481
+                   : msg->method == BK_SIP_OTHER_METHOD ? 501
+                                                        : 405,
                    (struct bk_view){ 0 }, BK_VIEW("Allow: OPTIONS, REGISTER\r\n"));
         return;
     }
@@ -756,14 +766,13 @@ static void answer_fault(struct bk_core *core, struct link *link, const struct b
     bk_sip_response_begin(&core->out, msg, fault->status, bk_view_of_str(fault->text),
                           (struct bk_view){ 0 }, &source);
     bk_sip_end(&core->out, (struct bk_view){ 0 }, (struct bk_view){ 0 });
-    if (core->out.failed ||
-        (link->transport == BK_LINK_UDP && core->out.len > 2 * msg->bytes.len))
+    if (core->out.failed || (link->transport == BK_LINK_UDP && core->out.len > 2 * msg->bytes.len))
         return;
     link_send(core, link, bk_buf_view(&core->out), false);
 }
 
-static void shard_response(struct shard *shard, uint64_t link, bool reliable, const struct bk_sip_msg *msg,
-                           const struct bk_sip_head *head)
+static void shard_response(struct shard *shard, uint64_t link, bool reliable,
+                           const struct bk_sip_msg *msg, const struct bk_sip_head *head)
 {
     bk_sip_txs_response(shard->txs, (struct bk_sip_flow){ link, reliable }, msg, head);
 }
@@ -799,7 +808,8 @@ bool bk_core_receive(struct bk_core *core, uint64_t id, struct bk_view bytes)
         return true;
     struct bk_sip_head head;
     struct bk_sip_fault fault;
-    bool good = bk_sip_msg_parse(msg, bytes, &fault) == 0 && bk_sip_msg_check(msg, &head, &fault) == 0;
+    bool good =
+        bk_sip_msg_parse(msg, bytes, &fault) == 0 && bk_sip_msg_check(msg, &head, &fault) == 0;
     if (!good) {
         answer_fault(core, link, msg, &fault);
         link->faults++;
@@ -828,7 +838,8 @@ void bk_core_unframed(struct bk_core *core, uint64_t id, struct bk_view bytes,
     core_msg_pop(core);
 }
 
-static void deliver_request(struct bk_core *core, struct shard *shard, const struct bk_bus_frame *frame)
+static void deliver_request(struct bk_core *core, struct shard *shard,
+                            const struct bk_bus_frame *frame)
 {
     struct request_frame h;
     memcpy(&h, frame->head.at, sizeof h);
@@ -963,6 +974,7 @@ struct bk_core *bk_core_destroy(struct bk_core *core)
         if (!shard->core)
             continue;
         relays_destroy(shard);
+        drains_destroy(shard);
         message_keys_destroy(shard);
         bk_sip_txs_destroy(shard->txs);
         bk_state_destroy(shard->state);

@@ -31,7 +31,8 @@ struct bk_link_info {
     uint16_t port;
     uint64_t net_key; /* bk_addr_net_key */
     bool own_network;
-    struct bk_view local_ip; /* our end of this very connection: stock clients answer to what our Via says */
+    struct bk_view
+        local_ip; /* our end of this very connection: stock clients answer to what our Via says */
     uint16_t local_port;
     struct bk_view client_certificate; /* DER, empty: none shown; copied */
     void *handle;                      /* handed back in the calls below */

@@ -18,8 +18,8 @@ struct shard {
     struct bk_state *state;
     struct bk_sip_txs *txs;
     struct bk_list relays;
-    struct bk_list drains;     /* people whose stored messages are being delivered */
-    struct bk_map message_keys; /* "exactly once": what was answered in the last ten minutes */
+    struct bk_list drains;       /* deliveries of stored messages under way */
+    struct bk_map message_keys;  /* "exactly once": what was answered in the last ten minutes */
     struct bk_list message_ages; /* the same, oldest first */
 };
 
@@ -30,18 +30,20 @@ struct link {
     uint64_t id; /* 0: the place is free */
     struct shard *shard;
     void *handle;
-    struct bk_list bindings;      /* who is signed in here */
-    struct bk_list subscriptions; /* NOTIFYs go here */
-    struct bk_timer timer;        /* life without sign-in; idle; end of a pause */
+    struct bk_list bindings;                  /* who is signed in here */
+    struct bk_list subscriptions;             /* NOTIFYs go here */
+    struct bk_timer timer;                    /* life without sign-in; idle; end of a pause */
     int64_t opened_at, refilled_at, heard_at; /* mono ms */
     int64_t tokens_milli;
     enum bk_link_transport transport;
     uint16_t port, local_port;
     bool own_network, paused, closing, moved, known;
     uint8_t faults;
+    int n_subscriptions; /* opened over this link and still alive */
     uint64_t net_key;
     struct {
-        uint64_t id, request; /* request: hash of the branch that used it, so that a repeated datagram is no replay */
+        uint64_t id,
+            request; /* request: hash of the branch that used it, so that a repeated datagram is no replay */
         uint32_t nc;
     } nonces[LINK_NONCES];
     uint8_t next_nonce;
@@ -60,8 +62,8 @@ struct bk_core {
     uint32_t n_links, links_max, free_hint;
     uint32_t open_links;
     struct bk_digest_nonce_key nonce_key;
-    struct bk_arena arena;   /* of the message at hand */
-    struct bk_sip_msg *msg;  /* scratch: one message at a time; nested receives use their own */
+    struct bk_arena arena;  /* of the message at hand */
+    struct bk_sip_msg *msg; /* scratch: one message at a time; nested receives use their own */
     int msg_depth;
     struct bk_buf out, out2; /* scratch for what is built: `out` is what goes to a link next */
     struct bk_buf target, sender, token; /* scratch for addresses of the request at hand */
@@ -110,7 +112,7 @@ void core_msg_pop(struct bk_core *core);
 /* "SIP/2.0/TLS host:port;rport" for Via, "<sip:user@ip:port;transport=tls>" parts, of our end of a link. */
 void core_via_head(struct bk_core *core, const struct link *link, struct bk_buf *to);
 void core_own_uri(const struct asker *asker, struct bk_view user, struct bk_buf *to);
-const char *transport_name(enum bk_link_transport transport); /* "TLS" */
+const char *transport_name(enum bk_link_transport transport);  /* "TLS" */
 const char *transport_param(enum bk_link_transport transport); /* "tls" */
 
 /* ---- answers ---- */
@@ -119,7 +121,8 @@ void answer(const struct request *rq, int status, struct bk_view reason, struct 
 void answer_body(const struct request *rq, int status, struct bk_view reason, struct bk_view extra,
                  struct bk_view content_type, struct bk_view body);
 /* Refuses with a record; an attempt to sign in is kept by the caller. status 0: the record's own. */
-void refuse(const struct request *rq, unsigned number, char sub, int status, const char *const *values);
+void refuse(const struct request *rq, unsigned number, char sub, int status,
+            const char *const *values);
 void refuse_with(const struct request *rq, const struct bk_refusal *refusal, struct bk_view extra);
 /* The lines every refusal carries: ms-diagnostics, Warning, Retry-After. */
 void refusal_lines(struct bk_core *core, const struct bk_refusal *refusal, struct bk_buf *to);
@@ -132,10 +135,10 @@ void refusal_lines(struct bk_core *core, const struct bk_refusal *refusal, struc
 bool identify(struct request *rq, struct link *link);
 /* REGISTER's own: certificate, link, or Digest; keeps history. On true *ret_user is filled (arena of the core). */
 enum register_road { ROAD_LINK, ROAD_CERTIFICATE, ROAD_DIGEST };
-bool identify_register(struct request *rq, struct link *link, struct bk_view address, struct bk_user *ret_user,
-                       enum register_road *ret_road, char ret_serial[40]);
-void attempt_of(const struct request *rq, struct bk_view address, int64_t user_id, struct bk_view road,
-                struct bk_view endpoint, struct bk_attempt *ret);
+bool identify_register(struct request *rq, struct link *link, struct bk_view address,
+                       struct bk_user *ret_user, enum register_road *ret_road, char ret_serial[40]);
+void attempt_of(const struct request *rq, struct bk_view address, int64_t user_id,
+                struct bk_view road, struct bk_view endpoint, struct bk_attempt *ret);
 struct bk_view endpoint_of_request(const struct request *rq);
 
 /* ---- registrar.c ---- */
@@ -149,7 +152,7 @@ void tell_ended(struct bk_core *core, struct bk_binding *binding, const struct b
 enum relay_kind {
     RELAY_MESSAGE, /* page mode: every endpoint, stored when nobody takes it */
     RELAY_INVITE,
-    RELAY_OTHER,   /* in a dialog, or any other method */
+    RELAY_OTHER, /* in a dialog, or any other method */
 };
 enum { RELAY_FORKS_MAX = 10 };
 struct relay;
@@ -157,36 +160,41 @@ struct relay_fork {
     struct relay *relay;
     struct bk_sip_tx *tx; /* NULL: ended */
     uint64_t link;
-    int status;           /* last answer */
+    int status; /* last answer */
     bool done;
 };
 struct relay {
     struct bk_list in_shard;
     struct shard *shard;
     enum relay_kind kind;
-    struct bk_sip_tx *server;     /* NULL: answered and forgotten */
+    struct bk_sip_tx *server; /* NULL: answered and forgotten */
     uint64_t asker_link;
-    struct bk_person *person;     /* held; NULL for in-dialog relays */
+    struct bk_person *person; /* held; NULL for in-dialog relays */
     int n_forks, n_open;
     int best_status;
-    struct bk_buf best;           /* the best refusal so far, ready to send */
-    bool answered;                /* a final answer went to the sender */
+    struct bk_buf best; /* the best refusal so far, ready to send */
+    bool answered;      /* a final answer went to the sender */
     bool cancelled;
-    int calls;                    /* depth of callbacks, frees are put off */
-    struct bk_timer timer;        /* MESSAGE: patience */
+    bool
+        ours_differ; /* caller and callee reach us at different addresses: Record-Route is rewritten */
+    int calls;       /* depth of callbacks, frees are put off */
+    struct bk_timer timer; /* MESSAGE: patience; INVITE: the callee's silence after CANCEL */
     struct message_key *key;
     bool stored, storing;
-    char *copy;                   /* the request, where it may have to be stored; one allocation */
-    size_t copy_len;
-    char sender[BK_SIP_AOR_MAX + 1];
-    struct relay_fork forks[RELAY_FORKS_MAX];
+    struct asker asker;
+    struct bk_view copy;   /* the request, for an answer or the store later; behind the forks */
+    struct bk_view sender; /* address; behind the copy */
+    struct relay_fork forks[];
 };
-/* A relay for this request with its server transaction; NULL: it was answered (503). */
-struct relay *relay_create(struct request *rq, enum relay_kind kind, struct bk_person *person);
+/* A relay for this request with its server transaction and room for n_forks; NULL: it was answered (503). */
+struct relay *relay_create(struct request *rq, enum relay_kind kind, struct bk_person *person,
+                           int n_forks);
 /* Forwards over that link. uri: the new request URI. 0, or -errno. record_route: whole line or empty. */
-int relay_add(struct relay *relay, const struct request *rq, uint64_t link, bool reliable, struct bk_view uri,
-              struct bk_view record_route, bool pop_route);
-void relay_answer(struct relay *relay, int status, struct bk_view bytes);
+int relay_add(struct relay *relay, const struct request *rq, uint64_t link, bool reliable,
+              struct bk_view uri, struct bk_view record_route, bool pop_route);
+/* Passes an answer on: without our Via, else as it came. */
+void relay_pass(struct relay *relay, const struct bk_sip_msg *response);
+void relay_answer(struct relay *relay, int status, struct bk_view extra);
 /* Answers from here, once. */
 void relay_refuse(struct relay *relay, unsigned record, char sub);
 void relay_release(struct relay *relay); /* frees it when nothing is open any more */
@@ -197,20 +205,24 @@ struct message_key;
 void handle_message(struct request *rq);
 /* Called by relay.c. */
 void message_response(struct relay *relay, struct relay_fork *fork, const struct bk_sip_msg *msg);
-void message_fork_failed(struct relay *relay, struct relay_fork *fork);
+void message_fork_failed(struct relay *relay);
 void message_relay_gone(struct relay *relay);
-void message_drain(struct bk_person *person); /* deliver what is stored, if anything is and somebody is there */
+void drains_destroy(struct shard *shard);
+void message_drain(
+    struct bk_person *person); /* deliver what is stored, if anything is and somebody is there */
 void message_keys_destroy(struct shard *shard);
 
 /* ---- call.c ---- */
 void handle_invite(struct request *rq);
-void handle_in_dialog(struct request *rq); /* has our route token, or is addressed to an endpoint's contact */
-void handle_other(struct request *rq);     /* any other method to a person */
+void handle_in_dialog(
+    struct request *rq); /* has our route token, or is addressed to an endpoint's contact */
+void handle_other(struct request *rq); /* any other method to a person */
 void handle_ack(struct request *rq);
 /* Token text for Record-Route and its check. */
-void route_token_make(struct bk_core *core, struct bk_view a, struct bk_view a_endpoint, struct bk_view b,
-                      struct bk_view b_endpoint, struct bk_buf *to);
-bool route_token_read(struct bk_core *core, struct bk_view token, struct bk_arena *arena, struct bk_view ret[4]);
+void route_token_make(struct bk_core *core, struct bk_view a, struct bk_view a_endpoint,
+                      struct bk_view b, struct bk_view b_endpoint, struct bk_buf *to);
+bool route_token_read(struct bk_core *core, struct bk_view token, struct bk_arena *arena,
+                      struct bk_view ret[4]);
 
 /* ---- watch.c, publish.c, compose.c ---- */
 void handle_subscribe(struct request *rq);
@@ -218,7 +230,8 @@ void handle_publish(struct request *rq);
 void subscription_end(struct bk_subscription *s, const char *reason, bool tell);
 void presence_load(struct bk_core *core, struct bk_person *person);
 void presence_changed(struct bk_core *core, struct bk_person *person);
-void presence_forget_link(struct bk_core *core, struct bk_person *person, uint64_t link, struct bk_view endpoint);
+void presence_forget_link(struct bk_core *core, struct bk_person *person, uint64_t link,
+                          struct bk_view endpoint);
 /* May this watcher see; what relation has he. Decided before anything is told. */
 int presence_relation(struct bk_core *core, struct bk_person *person, struct bk_view watcher);
 enum { RELATION_BLOCKED = 32000 };

@@ -6,8 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-void attempt_of(const struct request *rq, struct bk_view address, int64_t user_id, struct bk_view road,
-                struct bk_view endpoint, struct bk_attempt *ret)
+void attempt_of(const struct request *rq, struct bk_view address, int64_t user_id,
+                struct bk_view road, struct bk_view endpoint, struct bk_attempt *ret)
 {
     *ret = (struct bk_attempt){
         .address = bk_view_head(address, BK_SIP_AOR_MAX),
@@ -28,8 +28,8 @@ struct bk_view endpoint_of_request(const struct request *rq)
     struct bk_sip_addr contact = { 0 };
     bool has = rest.len && bk_sip_addr_next(&rest, &contact) == 1 && !contact.star;
 
-    if (has && bk_sip_param_find(contact.params, BK_VIEW("+sip.instance"), &value) && value.len > 2 &&
-        value.at[0] == '"')
+    if (has && bk_sip_param_find(contact.params, BK_VIEW("+sip.instance"), &value) &&
+        value.len > 2 && value.at[0] == '"')
         return bk_view_head(bk_view_skip(value, 1), value.len - 2);
     /* The Lync dialect names the endpoint in From. */
     rest = bk_sip_msg_value(rq->msg, BK_SIP_HDR_FROM);
@@ -48,8 +48,8 @@ static struct bk_view domain_of(struct bk_view address)
 /* ---- Digest ---- */
 
 /* A nonce is good for one realm, one algorithm and one link: what was overheard elsewhere is worth nothing here. */
-static struct bk_view nonce_bind(struct bk_core *core, const struct link *link, struct bk_view realm,
-                                 enum bk_digest_algorithm algorithm)
+static struct bk_view nonce_bind(struct bk_core *core, const struct link *link,
+                                 struct bk_view realm, enum bk_digest_algorithm algorithm)
 {
     bk_buf_clear(&core->out2);
     bk_buf_add_view(&core->out2, realm);
@@ -59,7 +59,8 @@ static struct bk_view nonce_bind(struct bk_core *core, const struct link *link, 
 
 struct device_search {
     struct bk_arena *arena;
-    const struct bk_digest_credentials *credentials; /* NULL: only look which algorithms there are */
+    const struct bk_digest_credentials
+        *credentials; /* NULL: only look which algorithms there are */
     struct bk_view method, address;
     bool whole_address; /* the user name given was the whole address */
     bool any_md5, any, found;
@@ -72,7 +73,8 @@ static bool device_row(void *ctx, const struct bk_device_password *row)
     s->any = true;
     s->any_md5 |= algorithm == BK_DIGEST_MD5;
     if (s->credentials && algorithm == s->credentials->algorithm &&
-        bk_digest_check(s->credentials, s->method, s->whole_address ? row->ha1_address : row->ha1_user))
+        bk_digest_check(s->credentials, s->method,
+                        s->whole_address ? row->ha1_address : row->ha1_user))
         s->found = true;
     return true;
 }
@@ -86,7 +88,8 @@ static enum bk_digest_algorithm algorithm_for(struct bk_core *core, struct bk_vi
         bk_store_device_passwords(core->config.store, user.id, &core->arena, device_row, &s);
     if (s.any)
         return s.any_md5 ? BK_DIGEST_MD5 : BK_DIGEST_SHA256;
-    return bk_digest_algorithm_of(bk_policy_choice(core->directory, NULL, BK_POLICY_DIGEST_ALGORITHM));
+    return bk_digest_algorithm_of(
+        bk_policy_choice(core->directory, NULL, BK_POLICY_DIGEST_ALGORITHM));
 }
 
 /* Lines of a challenge. is_proxy: Proxy-Authenticate. */
@@ -121,7 +124,8 @@ static void challenge(struct request *rq, struct link *link, struct bk_view addr
     challenge_lines(core, link, address, proxy, stale, &lines);
     if (rq->msg->method == BK_SIP_REGISTER) {
         if (core->config.services_url)
-            bk_sip_field_addf(&lines, BK_SIP_HDR_BECKON_SERVICES, "<%s>", core->config.services_url);
+            bk_sip_field_addf(&lines, BK_SIP_HDR_BECKON_SERVICES, "<%s>",
+                              core->config.services_url);
         bk_time_http(core_real(core), date);
         bk_sip_field_add(&lines, BK_SIP_HDR_DATE, bk_view_of_str(date));
     }
@@ -172,7 +176,8 @@ static enum digest_result digest_look(struct request *rq, struct link *link, str
 
     *ret_known = false;
     for (int pass = 0; pass < 2 && !field; pass++) {
-        field = bk_sip_msg_field(rq->msg, pass ? BK_SIP_HDR_PROXY_AUTHORIZATION : BK_SIP_HDR_AUTHORIZATION);
+        field = bk_sip_msg_field(rq->msg,
+                                 pass ? BK_SIP_HDR_PROXY_AUTHORIZATION : BK_SIP_HDR_AUTHORIZATION);
         while (field && (bk_digest_credentials_parse(field->value, &c) < 0 ||
                          !bk_view_equal_nocase(c.realm, realm)))
             field = bk_sip_msg_field_next(rq->msg, field);
@@ -326,7 +331,8 @@ bool identify(struct request *rq, struct link *link)
     struct bk_sip_uri from;
 
     bk_buf_clear(&core->sender);
-    if (bk_sip_uri_parse(rq->head->from_uri, &from) < 0 || bk_sip_uri_aor(&from, &core->sender) < 0) {
+    if (bk_sip_uri_parse(rq->head->from_uri, &from) < 0 ||
+        bk_sip_uri_aor(&from, &core->sender) < 0) {
         /* An address that nobody here can have is a stranger's. */
         bk_buf_clear(&core->sender);
         bk_buf_add_lit(&core->sender, "anonymous@invalid");
@@ -345,12 +351,11 @@ bool identify(struct request *rq, struct link *link)
     if (!bk_directory_tenant_of(core->directory, domain_of(sender))) {
         /* No account of ours can say this From: the challenge names the domain the request is for. */
         size_t at = bk_view_find(rq->target, '@');
-        struct bk_view domain = at < rq->target.len && bk_directory_tenant_of(core->directory,
-                                                                              domain_of(rq->target))
-                                    ? domain_of(rq->target)
-                                : bk_directory_domains(core->directory)
-                                    ? bk_directory_domain_at(core->directory, 0)
-                                    : BK_VIEW("invalid");
+        struct bk_view domain =
+            at < rq->target.len && bk_directory_tenant_of(core->directory, domain_of(rq->target))
+                ? domain_of(rq->target)
+            : bk_directory_domains(core->directory) ? bk_directory_domain_at(core->directory, 0)
+                                                    : BK_VIEW("invalid");
         struct bk_buf address = { 0 };
         bk_buf_addf(&address, "anonymous@%.*s", BK_VIEW_ARGS(domain));
         sender = bk_arena_copy(&core->arena, bk_buf_view(&address));
@@ -388,8 +393,8 @@ static bool clock_is_right(struct request *rq, const struct bk_attempt *attempt)
     char minutes[24], detail[96], server_time[32];
     snprintf(minutes, sizeof minutes, "%lld", (long long)((skew < 0 ? -skew : skew) / 60000));
     bk_time_iso(core_real(core), false, server_time);
-    snprintf(detail, sizeof detail, "{\"skew_s\":%lld,\"server_time\":\"%s\"}", (long long)(skew / 1000),
-             server_time);
+    snprintf(detail, sizeof detail, "{\"skew_s\":%lld,\"server_time\":\"%s\"}",
+             (long long)(skew / 1000), server_time);
     const char *values[] = { "minutes", minutes, "n", minutes, NULL };
     struct bk_refusal refusal;
     struct bk_buf lines = { 0 };
@@ -413,9 +418,9 @@ static bool certificate_road(struct request *rq, struct link *link, struct bk_vi
     attempt_of(rq, address, 0, BK_VIEW("sip-certificate"), endpoint_of_request(rq), &attempt);
     if (bk_store_user(core->config.store, address, &core->arena, ret_user) == 0)
         attempt.user_id = ret_user->id;
-    const struct bk_record *record =
-        bk_authority_judge(core->config.authority, core->config.store,
-                           bk_buf_view(link->certificate), address, core_real(core), &core->arena, &row);
+    const struct bk_record *record = bk_authority_judge(core->config.authority, core->config.store,
+                                                        bk_buf_view(link->certificate), address,
+                                                        core_real(core), &core->arena, &row);
     if (record) {
         static const char *const why[] = { "it has expired",
                                            "it is not valid yet",
@@ -442,8 +447,8 @@ static bool certificate_road(struct request *rq, struct link *link, struct bk_vi
     return true;
 }
 
-bool identify_register(struct request *rq, struct link *link, struct bk_view address, struct bk_user *ret_user,
-                       enum register_road *ret_road, char ret_serial[40])
+bool identify_register(struct request *rq, struct link *link, struct bk_view address,
+                       struct bk_user *ret_user, enum register_road *ret_road, char ret_serial[40])
 {
     struct bk_core *core = rq->core;
     struct bk_binding *here = NULL;

@@ -39,8 +39,8 @@ void registrar_link_gone(struct bk_core *core, struct link *link, enum bk_link_e
 {
     (void)why;
     while (!bk_list_empty(&link->subscriptions))
-        subscription_end(
-            bk_container_of(link->subscriptions.next, struct bk_subscription, in_link), "deactivated", false);
+        subscription_end(bk_container_of(link->subscriptions.next, struct bk_subscription, in_link),
+                         "deactivated", false);
     while (!bk_list_empty(&link->bindings)) {
         struct bk_binding *b = bk_container_of(link->bindings.next, struct bk_binding, in_link);
         binding_end(b, core->draining ? BK_SIGNIN_END_SERVER : BK_SIGNIN_END_CRASHED);
@@ -95,8 +95,8 @@ void tell_ended(struct bk_core *core, struct bk_binding *b, const struct bk_reco
     char by[200];
     snprintf(by, sizeof by, "%.*s", BK_VIEW_ARGS(who));
     const char *values[] = { "who", by, "why", by, NULL };
-    bk_history_refuse(core->config.history, &attempt, record, false, true, (struct bk_view){ 0 }, 0, values,
-                      &refusal);
+    bk_history_refuse(core->config.history, &attempt, record, false, true, (struct bk_view){ 0 }, 0,
+                      values, &refusal);
     bk_buf_clear(out);
     bk_sip_request_begin(out, BK_VIEW("NOTIFY"), b->contact);
     bk_buf_add_lit(out, "Via: ");
@@ -147,8 +147,8 @@ static void echo_params(struct bk_view params, struct bk_buf *to)
 }
 
 /* 0: the lines are in *ret_lines; else the status to refuse with. */
-static int read_contacts(struct request *rq, int64_t fallback_s, struct wanted ret[BK_SIP_CONTACT_MAX],
-                         int *ret_n, bool *ret_star)
+static int read_contacts(struct request *rq, int64_t fallback_s,
+                         struct wanted ret[BK_SIP_CONTACT_MAX], int *ret_n, bool *ret_star)
 {
     int64_t expires_s = fallback_s;
     int r = bk_sip_msg_expires(rq->msg, &expires_s);
@@ -196,8 +196,8 @@ static int bindings_of_others(const struct bk_person *person, struct bk_view end
 }
 
 /* Lists the living endpoints for somebody who has one too many (SI-215). */
-static void refuse_too_many(struct request *rq, struct bk_person *person, const struct bk_attempt *attempt,
-                            int max)
+static void refuse_too_many(struct request *rq, struct bk_person *person,
+                            const struct bk_attempt *attempt, int max)
 {
     struct bk_core *core = rq->core;
     struct bk_buf detail = { 0 };
@@ -212,7 +212,8 @@ static void refuse_too_many(struct request *rq, struct bk_person *person, const 
         char since[32];
         bk_time_iso(b->since_real, false, since);
         bk_buf_addf(&detail, "%s{\"client\":\"", first ? "" : ",");
-        for (size_t i = 0; i < b->client.len; i++) /* what a client calls itself is not trusted to be JSON */
+        for (size_t i = 0; i < b->client.len;
+             i++) /* what a client calls itself is not trusted to be JSON */
             if (b->client.at[i] >= ' ' && b->client.at[i] < 127 && b->client.at[i] != '"' &&
                 b->client.at[i] != '\\')
                 bk_buf_add_char(&detail, b->client.at[i]);
@@ -252,12 +253,14 @@ static int bind_one(struct signin *s, const struct wanted *w, int64_t expires_s)
     if (!old || old->link != s->link->id || !bk_view_equal(old->contact, w->uri)) {
         struct bk_buf params = { 0 };
         echo_params(w->params, &params);
-        int r = params.failed ? -ENOMEM
-                              : bk_state_bind(s->person, &s->link->bindings, s->link->id, w->endpoint,
-                                              w->uri, bk_buf_view(&params), s->rq->head->call_id,
-                                              bk_view_head(bk_sip_msg_value(s->rq->msg, BK_SIP_HDR_USER_AGENT),
-                                                           CLIENT_MAX),
-                                              &b);
+        int r =
+            params.failed
+                ? -ENOMEM
+                : bk_state_bind(
+                      s->person, &s->link->bindings, s->link->id, w->endpoint, w->uri,
+                      bk_buf_view(&params), s->rq->head->call_id,
+                      bk_view_head(bk_sip_msg_value(s->rq->msg, BK_SIP_HDR_USER_AGENT), CLIENT_MAX),
+                      &b);
         bk_buf_finish(&params);
         if (r < 0)
             return r;
@@ -391,7 +394,8 @@ static bool address_is_ours(struct request *rq, struct link *link, struct bk_vie
     struct bk_attempt attempt;
     struct bk_refusal refusal;
 
-    attempt_of(rq, address, 0, link->certificate ? BK_VIEW("sip-certificate") : BK_VIEW("sip-digest"),
+    attempt_of(rq, address, 0,
+               link->certificate ? BK_VIEW("sip-certificate") : BK_VIEW("sip-digest"),
                endpoint_of_request(rq), &attempt);
     if (bk_sip_address_check(address, &bad_at, &why) < 0) {
         const char *values[] = { "c", why, "char", why, "why", why, NULL };
@@ -437,7 +441,8 @@ void handle_register(struct request *rq, struct link *link)
         return;
     struct bk_sip_uri from;
     bk_buf_clear(&core->sender);
-    if (bk_sip_uri_parse(rq->head->from_uri, &from) < 0 || bk_sip_uri_aor(&from, &core->sender) < 0 ||
+    if (bk_sip_uri_parse(rq->head->from_uri, &from) < 0 ||
+        bk_sip_uri_aor(&from, &core->sender) < 0 ||
         !bk_view_equal(bk_buf_view(&core->sender), address)) {
         refuse(rq, 214, 0, 0, NULL);
         return;
@@ -456,8 +461,8 @@ void handle_register(struct request *rq, struct link *link)
     const struct bk_record *record = bk_judge_account(&user, tenant, core_real(core));
     if (record) {
         struct bk_refusal refusal;
-        bk_history_refuse(core->config.history, &attempt, record, false, true, (struct bk_view){ 0 }, 0, NULL,
-                          &refusal);
+        bk_history_refuse(core->config.history, &attempt, record, false, true,
+                          (struct bk_view){ 0 }, 0, NULL, &refusal);
         refuse_with(rq, &refusal, (struct bk_view){ 0 });
         return;
     }
@@ -566,8 +571,8 @@ int bk_core_sign_out(struct bk_core *core, struct bk_view address, struct bk_vie
     struct bk_person *person = find_person(core, address);
     int n = 0;
     if (person)
-        end_all(core, person, (struct bk_view){ 0 }, endpoint, bk_record_find(222, 0), "unregistered",
-                BK_SIGNIN_END_ADMIN, BK_VIEW("an administrator"), &n);
+        end_all(core, person, (struct bk_view){ 0 }, endpoint, bk_record_find(222, 0),
+                "unregistered", BK_SIGNIN_END_ADMIN, BK_VIEW("an administrator"), &n);
     return n;
 }
 

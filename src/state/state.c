@@ -121,9 +121,9 @@ size_t bk_state_subscriptions(const struct bk_state *state)
     return state->n_subscriptions;
 }
 
-int bk_state_bind(struct bk_person *person, struct bk_list *link_list, uint64_t link, struct bk_view endpoint,
-                  struct bk_view contact, struct bk_view params, struct bk_view call_id, struct bk_view client,
-                  struct bk_binding **ret)
+int bk_state_bind(struct bk_person *person, struct bk_list *link_list, uint64_t link,
+                  struct bk_view endpoint, struct bk_view contact, struct bk_view params,
+                  struct bk_view call_id, struct bk_view client, struct bk_binding **ret)
 {
     struct bk_binding *b =
         calloc(1, sizeof *b + endpoint.len + contact.len + params.len + call_id.len + client.len);
@@ -201,14 +201,15 @@ struct bk_publication *bk_person_publication(const struct bk_person *person, str
     return NULL;
 }
 
-static uint64_t dialog_hash(const struct bk_state *state, struct bk_view call_id, struct bk_view tag)
+static uint64_t dialog_hash(const struct bk_state *state, struct bk_view call_id,
+                            struct bk_view tag)
 {
     return bk_hash(&state->key, call_id) ^ (bk_hash(&state->key, tag) << 1);
 }
 
-int bk_state_subscribe(struct bk_person *person, struct bk_list *link_list, uint64_t link, struct bk_view watcher,
-                       struct bk_view event_id, const struct bk_sip_notifier *notifier,
-                       struct bk_subscription **ret)
+int bk_state_subscribe(struct bk_person *person, struct bk_list *link_list, uint64_t link,
+                       struct bk_view watcher, struct bk_view event_id,
+                       const struct bk_sip_notifier *notifier, struct bk_subscription **ret)
 {
     struct bk_state *state = person->state;
     struct bk_subscription *s = calloc(1, sizeof *s + watcher.len + event_id.len);

@@ -26,22 +26,22 @@ struct bk_relation_entry { /* privacy relation, from the store */
 struct bk_person {
     struct bk_map_node in_people;
     struct bk_state *state;
-    struct bk_list bindings;      /* bk_binding.in_person, oldest first */
-    struct bk_list publications;  /* bk_publication.in_person */
-    struct bk_list watchers;      /* bk_subscription.in_person: who watches this person */
+    struct bk_list bindings;     /* bk_binding.in_person, oldest first */
+    struct bk_list publications; /* bk_publication.in_person */
+    struct bk_list watchers;     /* bk_subscription.in_person: who watches this person */
     int n_bindings, n_watchers;
     unsigned holds; /* others that keep a pointer (relays, drains): keeps the struct alive */
     /* presence */
-    bool loaded;    /* note, manual and relations were read from the store */
+    bool loaded; /* note, manual and relations were read from the store */
     enum bk_pidf_manual manual;
-    char *note;     /* owned; NULL: none */
+    char *note;                          /* owned; NULL: none */
     struct bk_relation_entry *relations; /* owned */
     enum bk_pidf_shown shown;
     int64_t shown_since;  /* real ms */
     int64_t told_at;      /* mono ms of the last round of notifications */
     struct bk_timer tell; /* the next round, coalesced */
     bool tell_due;
-    bool store_checked;   /* waiting offline messages are known: has_stored */
+    bool store_checked; /* waiting offline messages are known: has_stored */
     bool has_stored, draining;
     int64_t drain_retry_at;
     struct bk_timer drain_timer;
@@ -55,19 +55,20 @@ struct bk_binding { /* one endpoint of a person, RFC 3261 10, RFC 5626 */
     struct bk_list in_link; /* the list of the link that it is reached by */
     struct bk_person *person;
     uint64_t link;
-    struct bk_view endpoint; /* key within the person: +sip.instance, else epid, else the contact URI */
-    struct bk_view contact;  /* contact URI as text */
-    struct bk_view params;   /* contact parameters to echo, without expires and q */
+    struct bk_view
+        endpoint; /* key within the person: +sip.instance, else epid, else the contact URI */
+    struct bk_view contact;         /* contact URI as text */
+    struct bk_view params;          /* contact parameters to echo, without expires and q */
     struct bk_view call_id, client; /* client: User-Agent, cut at 120 bytes */
     uint32_t cseq;
     bool reliable;
-    bool promised;  /* sends keep-alives: silence of 150 s counts as dead */
-    bool own;       /* signed in by personal certificate */
-    bool present;   /* it published presence itself at least once */
-    uint64_t epoch; /* rises with each sign-in in this state */
+    bool promised;                  /* sends keep-alives: silence of 150 s counts as dead */
+    bool own;                       /* signed in by personal certificate */
+    bool present;                   /* it published presence itself at least once */
+    uint64_t epoch;                 /* rises with each sign-in in this state */
     int64_t since_real, expires_at; /* real ms; mono ms */
-    char serial[40]; /* of the certificate it signed in with; "" */
-    struct bk_timer timer; /* expiry, silence */
+    char serial[40];                /* of the certificate it signed in with; "" */
+    struct bk_timer timer;          /* expiry, silence */
     char text[];
 };
 
@@ -75,14 +76,15 @@ enum { BK_ETAG_SIZE = 17 };
 struct bk_publication { /* RFC 3903, one per endpoint and source */
     struct bk_list in_person;
     struct bk_person *person;
-    uint64_t link;            /* 0: its link is gone, or UDP */
+    uint64_t link; /* 0: its link is gone, or UDP */
     char etag[BK_ETAG_SIZE];
-    struct bk_view endpoint;  /* endpoint key of the binding on the same link at that moment; empty: none known */
+    struct bk_view
+        endpoint; /* endpoint key of the binding on the same link at that moment; empty: none known */
     enum bk_pidf_machine machine;
-    enum bk_pidf_manual manual;    /* of this endpoint only: plain clients */
+    enum bk_pidf_manual manual; /* of this endpoint only: plain clients */
     bool in_call, in_conference, presenting, in_meeting, closed;
-    int64_t until_real;       /* meeting end, 0: none */
-    int64_t machine_since;    /* real ms */
+    int64_t until_real;    /* meeting end, 0: none */
+    int64_t machine_since; /* real ms */
     struct bk_view note;
     struct bk_timer timer;
     char text[];
@@ -97,11 +99,10 @@ struct bk_subscription { /* somebody watches a person */
     uint64_t link;
     bool reliable;
     struct bk_sip_notifier notifier;
-    struct bk_view event_id;  /* Event id parameter; empty: none */
-    uint64_t via_port;
-    bool own;                 /* asked by our own client: gets our element too (harmless to others, they all do) */
-    uint64_t told_hash;       /* of the document last sent: nothing new, nothing sent */
-    struct bk_timer timer;    /* expiry */
+    struct bk_view event_id; /* Event id parameter; empty: none */
+    void *notify;            /* server/'s own: the NOTIFY under way */
+    uint64_t told_hash;      /* of the document last sent: nothing new, nothing sent */
+    struct bk_timer timer;   /* expiry */
     char text[];
 };
 
@@ -125,21 +126,25 @@ static inline struct bk_view bk_person_address(const struct bk_person *p)
 }
 
 /* -ENOMEM. All texts are copied; links are the caller's lists. */
-int bk_state_bind(struct bk_person *person, struct bk_list *link_list, uint64_t link, struct bk_view endpoint,
-                  struct bk_view contact, struct bk_view params, struct bk_view call_id, struct bk_view client,
-                  struct bk_binding **ret);
+int bk_state_bind(struct bk_person *person, struct bk_list *link_list, uint64_t link,
+                  struct bk_view endpoint, struct bk_view contact, struct bk_view params,
+                  struct bk_view call_id, struct bk_view client, struct bk_binding **ret);
 void bk_state_unbind(struct bk_binding *binding); /* does not settle the person */
-struct bk_binding *bk_person_binding(const struct bk_person *person, struct bk_view endpoint); /* by endpoint key */
+struct bk_binding *bk_person_binding(const struct bk_person *person,
+                                     struct bk_view endpoint); /* by endpoint key */
 
-int bk_state_publish(struct bk_person *person, struct bk_view endpoint, struct bk_view note, struct bk_publication **ret);
+int bk_state_publish(struct bk_person *person, struct bk_view endpoint, struct bk_view note,
+                     struct bk_publication **ret);
 void bk_state_unpublish(struct bk_publication *publication);
 struct bk_publication *bk_person_publication(const struct bk_person *person, struct bk_view etag);
 
 /* The notifier's dialog is set already and now owned by the subscription; found again by Call-ID and our tag. */
-int bk_state_subscribe(struct bk_person *person, struct bk_list *link_list, uint64_t link, struct bk_view watcher,
-                       struct bk_view event_id, const struct bk_sip_notifier *notifier, struct bk_subscription **ret);
+int bk_state_subscribe(struct bk_person *person, struct bk_list *link_list, uint64_t link,
+                       struct bk_view watcher, struct bk_view event_id,
+                       const struct bk_sip_notifier *notifier, struct bk_subscription **ret);
 void bk_state_unsubscribe(struct bk_subscription *subscription);
-struct bk_subscription *bk_state_subscription(const struct bk_state *state, struct bk_view call_id, struct bk_view local_tag);
+struct bk_subscription *bk_state_subscription(const struct bk_state *state, struct bk_view call_id,
+                                              struct bk_view local_tag);
 
 void bk_person_forget_relations(struct bk_person *person);
 int bk_person_add_relation(struct bk_person *person, struct bk_view subject, int level);

@@ -1,0 +1,479 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Forwarding with forks (RFC 3261 16): the request goes out as it came but for what a proxy must change. */
+#include "server/core_private.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { CANCEL_PATIENCE_MS = 32 * 1000 };
+
+static void relay_response(struct bk_sip_tx *tx, void *user, const struct bk_sip_msg *msg);
+static void relay_failed(struct bk_sip_tx *tx, void *user, enum bk_sip_tx_failure why);
+static void fork_gone(struct bk_sip_tx *tx, void *user);
+static void server_cancelled(struct bk_sip_tx *tx, void *user, const struct bk_sip_msg *cancel);
+static void server_gone(struct bk_sip_tx *tx, void *user);
+
+static const struct bk_sip_tx_user fork_user = { .response = relay_response,
+                                                 .failed = relay_failed,
+                                                 .gone = fork_gone };
+static const struct bk_sip_tx_user server_user = { .cancelled = server_cancelled,
+                                                   .gone = server_gone };
+
+/* After CANCEL the callee has 32 s (RFC 3261 9.1); then the caller is told without it. */
+static void relay_timer(struct bk_timer *timer)
+{
+    struct relay *relay = bk_container_of(timer, struct relay, timer);
+    if (!relay->answered)
+        relay_answer(relay, 487, (struct bk_view){ 0 });
+}
+
+struct relay *relay_create(struct request *rq, enum relay_kind kind, struct bk_person *person,
+                           int n_forks)
+{
+    size_t forks = (size_t)n_forks * sizeof(struct relay_fork);
+    struct relay *relay = malloc(sizeof *relay + forks + rq->msg->bytes.len + rq->identity.len);
+    if (!relay) {
+        refuse(rq, 404, 0, 503, NULL);
+        return NULL;
+    }
+    memset(relay, 0, sizeof *relay + forks);
+    relay->shard = rq->shard;
+    relay->kind = kind;
+    relay->asker_link = rq->asker.link;
+    relay->asker = rq->asker;
+    char *at = (char *)relay + sizeof *relay + forks;
+    memcpy(at, rq->msg->bytes.at, rq->msg->bytes.len);
+    relay->copy = (struct bk_view){ at, rq->msg->bytes.len };
+    at += rq->msg->bytes.len;
+    if (rq->identity.len)
+        memcpy(at, rq->identity.at, rq->identity.len);
+    relay->sender = (struct bk_view){ at, rq->identity.len };
+    if (bk_sip_tx_server_create(rq->shard->txs, asker_flow(&rq->asker), rq->msg, rq->head,
+                                &server_user, relay, &relay->server) < 0) {
+        refuse(rq, 404, 0, 503, NULL);
+        free(relay);
+        return NULL;
+    }
+    bk_timer_init(&relay->timer, relay_timer);
+    bk_list_append(&rq->shard->relays, &relay->in_shard);
+    if (person) {
+        relay->person = person;
+        person->holds++;
+    }
+    return relay;
+}
+
+static void relay_free(struct relay *relay)
+{
+    struct bk_core *core = relay->shard->core;
+    message_relay_gone(relay);
+    bk_list_remove(&relay->in_shard);
+    bk_timer_disarm(core->config.timers, &relay->timer);
+    if (relay->server)
+        bk_sip_tx_forget(relay->server);
+    for (int i = 0; i < relay->n_forks; i++)
+        if (relay->forks[i].tx)
+            bk_sip_tx_forget(relay->forks[i].tx);
+    if (relay->person) {
+        relay->person->holds--;
+        bk_state_settle(relay->person);
+    }
+    bk_buf_finish(&relay->best);
+    free(relay);
+}
+
+void relay_release(struct relay *relay)
+{
+    if (relay->calls || relay->storing)
+        return;
+    bool open = relay->server != NULL;
+    for (int i = 0; i < relay->n_forks; i++)
+        open |= relay->forks[i].tx != NULL;
+    if (!open)
+        relay_free(relay);
+}
+
+void relays_destroy(struct shard *shard)
+{
+    while (!bk_list_empty(&shard->relays))
+        relay_free(bk_container_of(shard->relays.next, struct relay, in_shard));
+}
+
+/* The sender's own Via as it must travel on: with where it really came from (RFC 3261 18.2.1, RFC 3581). */
+static void stamp_via(const struct request *rq, struct bk_sip_edit *edit, struct bk_buf *scratch)
+{
+    const struct bk_sip_field *f = bk_sip_msg_field(rq->msg, BK_SIP_HDR_VIA);
+    if (bk_view_find(f->value, ',') < f->value.len)
+        return;
+    struct bk_view rest = f->value;
+    struct bk_sip_via via;
+    if (bk_sip_via_next(&rest, &via) != 1)
+        return;
+    bool other_host = !bk_view_equal(via.host, bk_view_of_str(rq->asker.ip));
+    if (!via.has_rport && !other_host)
+        return;
+    size_t at = bk_view_find_view(f->value, BK_VIEW(";rport"));
+    bool fill = via.has_rport && at < f->value.len && via.rport == 0;
+    size_t from = scratch->len;
+    bk_buf_add_view(scratch, bk_view_head(f->value, fill ? at + 6 : f->value.len));
+    if (fill) {
+        bk_buf_addf(scratch, "=%u", rq->asker.port);
+        struct bk_view tail = bk_view_skip(f->value, at + 6);
+        if (tail.len && tail.at[0] == '=') /* "rport=" with nothing behind it */
+            tail = bk_view_skip(tail, 1);
+        bk_buf_add_view(scratch, tail);
+    }
+    if (!via.received.len)
+        bk_buf_addf(scratch, ";received=%s", rq->asker.ip);
+    if (!scratch->failed)
+        bk_sip_edit_value(edit, f, (struct bk_view){ scratch->at + from, scratch->len - from });
+}
+
+int relay_add(struct relay *relay, const struct request *rq, uint64_t link_id, bool reliable,
+              struct bk_view uri, struct bk_view record_route, bool pop_route)
+{
+    struct bk_core *core = rq->core;
+    struct link *link = core_link(core, link_id);
+    if (!link)
+        return -1;
+    struct relay_fork *fork = &relay->forks[relay->n_forks];
+    struct bk_sip_flow flow = { link_id, reliable };
+    int r = bk_sip_tx_client_create(relay->shard->txs, flow, rq->msg->method, &fork_user, fork,
+                                    &fork->tx);
+    if (r < 0)
+        return r;
+    fork->relay = relay;
+    fork->link = link_id;
+    relay->n_forks++;
+    relay->n_open++;
+
+    /* Views into scratch are taken only once all of it is written: it may move while it grows. */
+    struct bk_buf *scratch = &core->out2;
+    bk_buf_clear(scratch);
+    if (!bk_buf_reserve(scratch, 2048 + record_route.len))
+        return -1;
+    bk_buf_add_lit(scratch, "Via: ");
+    core_via_head(core, link, scratch);
+    bk_buf_add_lit(scratch, ";branch=");
+    bk_buf_add_view(scratch, bk_sip_tx_branch(fork->tx));
+    bk_buf_add_lit(scratch, "\r\n");
+    const struct bk_sip_field *forwards = bk_sip_msg_field(rq->msg, BK_SIP_HDR_MAX_FORWARDS);
+    char hops[16];
+    int hops_len = snprintf(hops, sizeof hops, "%d", rq->head->max_forwards - 1);
+    if (!forwards)
+        bk_buf_addf(scratch, "Max-Forwards: %s\r\n", hops);
+    bk_buf_add_view(scratch, record_route);
+    size_t lines = scratch->len;
+
+    struct bk_sip_edit edit;
+    bk_sip_edit_begin(&edit, rq->msg);
+    if (uri.len && !bk_view_equal(uri, rq->msg->uri))
+        bk_sip_edit_uri(&edit, uri);
+    if (bk_sip_msg_field(rq->msg, BK_SIP_HDR_VIA)->value.len < 1024)
+        stamp_via(rq, &edit, scratch);
+    bk_sip_edit_insert(&edit, NULL, (struct bk_view){ scratch->at, lines });
+    if (forwards)
+        bk_sip_edit_value(&edit, forwards, (struct bk_view){ hops, (size_t)hops_len });
+    if (pop_route) {
+        const struct bk_sip_field *route = bk_sip_msg_field(rq->msg, BK_SIP_HDR_ROUTE);
+        if (route)
+            bk_sip_edit_pop(&edit, route);
+    }
+    /* What was meant for us is for nobody else: credentials, and an identity nobody vouches for. */
+    static const enum bk_sip_hdr private_fields[] = { BK_SIP_HDR_PROXY_AUTHORIZATION,
+                                                      BK_SIP_HDR_AUTHORIZATION,
+                                                      BK_SIP_HDR_P_ASSERTED_IDENTITY };
+    for (size_t i = 0; i < sizeof private_fields / sizeof *private_fields; i++)
+        for (const struct bk_sip_field *f = bk_sip_msg_field(rq->msg, private_fields[i]); f;
+             f = bk_sip_msg_field_next(rq->msg, f))
+            bk_sip_edit_remove(&edit, f);
+    bk_buf_clear(&core->out);
+    bk_sip_edit_write(&edit, &core->out);
+    if (core->out.failed) {
+        bk_sip_tx_forget(fork->tx);
+        fork->tx = NULL;
+        relay->n_forks--;
+        relay->n_open--;
+        return -1;
+    }
+    struct link *caller = core_link(core, relay->asker_link);
+    relay->ours_differ |=
+        record_route.len && caller &&
+        (caller->transport != link->transport || caller->local_port != link->local_port ||
+         strcmp(caller->local_ip, link->local_ip) != 0);
+    bk_sip_tx_start(fork->tx, bk_buf_view(&core->out));
+    return 0;
+}
+
+/* Our Record-Route in an answer, rewritten to where this side reaches us (RFC 5658's aim with one entry). */
+static void rewrite_record_route(struct relay *relay, struct bk_sip_edit *edit,
+                                 const struct bk_sip_msg *response, struct bk_buf *scratch)
+{
+    for (const struct bk_sip_field *f = bk_sip_msg_field(response, BK_SIP_HDR_RECORD_ROUTE); f;
+         f = bk_sip_msg_field_next(response, f)) {
+        struct bk_view rest = f->value;
+        struct bk_sip_addr a;
+        struct bk_sip_uri uri;
+        if (bk_view_find(f->value, ',') < f->value.len || bk_sip_addr_next(&rest, &a) != 1 ||
+            bk_sip_uri_parse(a.uri_text, &uri) < 0 ||
+            !bk_view_starts_with(uri.user, BK_VIEW("bkr-")))
+            continue;
+        bk_buf_clear(scratch);
+        core_own_uri(&relay->asker, uri.user, scratch);
+        if (scratch->failed || scratch->len == 0)
+            return;
+        scratch->len--; /* over the > */
+        bk_buf_add_lit(scratch, ";lr>");
+        bk_sip_edit_value(edit, f, bk_buf_view(scratch));
+        return;
+    }
+}
+
+static void build_passed(struct relay *relay, const struct bk_sip_msg *response, struct bk_buf *to)
+{
+    struct bk_core *core = relay->shard->core;
+    struct bk_sip_edit edit;
+    bk_sip_edit_begin(&edit, response);
+    bk_sip_edit_pop(&edit, bk_sip_msg_field(response, BK_SIP_HDR_VIA));
+    if (relay->ours_differ)
+        rewrite_record_route(relay, &edit, response, &core->out2);
+    bk_buf_clear(to);
+    bk_sip_edit_write(&edit, to);
+}
+
+static void final_sent(struct relay *relay)
+{
+    relay->answered = true;
+    /* An INVITE's transaction stays for what RFC 6026 lets follow; all others are done with. */
+    if (relay->kind != RELAY_INVITE && relay->server) {
+        bk_sip_tx_forget(relay->server);
+        relay->server = NULL;
+    }
+}
+
+void relay_pass(struct relay *relay, const struct bk_sip_msg *response)
+{
+    struct bk_core *core = relay->shard->core;
+    if (!relay->server)
+        return;
+    build_passed(relay, response, &core->out);
+    if (core->out.failed)
+        return;
+    bk_sip_tx_respond(relay->server, response->status, bk_buf_view(&core->out));
+    if (response->status >= 200)
+        final_sent(relay);
+}
+
+/* The request as it came, read again, for an answer that is made later. NULL: no room to read. */
+static struct bk_sip_msg *original(struct relay *relay, struct bk_sip_head *head)
+{
+    struct bk_core *core = relay->shard->core;
+    struct bk_sip_msg *msg = core_msg_push(core);
+    struct bk_sip_fault fault;
+    if (!msg)
+        return NULL;
+    if (bk_sip_msg_parse(msg, relay->copy, &fault) < 0 || bk_sip_msg_check(msg, head, &fault) < 0) {
+        core_msg_pop(core);
+        return NULL;
+    }
+    return msg;
+}
+
+static void respond_from_copy(struct relay *relay, int status, struct bk_view reason,
+                              struct bk_view extra)
+{
+    struct bk_core *core = relay->shard->core;
+    struct bk_sip_head head;
+    if (!relay->server)
+        return;
+    struct bk_sip_msg *msg = original(relay, &head);
+    if (!msg)
+        return;
+    char tag[17];
+    snprintf(tag, sizeof tag, "%016llx",
+             (unsigned long long)bk_hash(&core->config.hash_key, head.call_id));
+    struct bk_sip_source source = { bk_view_of_str(relay->asker.ip), relay->asker.port };
+    bk_buf_clear(&core->out);
+    bk_sip_response_begin(&core->out, msg, status, reason,
+                          status == 100 ? (struct bk_view){ 0 } : bk_view_of_str(tag), &source);
+    bk_buf_add_view(&core->out, extra);
+    bk_sip_end(&core->out, (struct bk_view){ 0 }, (struct bk_view){ 0 });
+    if (!core->out.failed)
+        bk_sip_tx_respond(relay->server, status, bk_buf_view(&core->out));
+    core_msg_pop(core);
+    if (status >= 200)
+        final_sent(relay);
+}
+
+void relay_answer(struct relay *relay, int status, struct bk_view extra)
+{
+    respond_from_copy(relay, status, (struct bk_view){ 0 }, extra);
+}
+
+void relay_refuse(struct relay *relay, unsigned record, char sub)
+{
+    struct bk_core *core = relay->shard->core;
+    struct bk_refusal refusal;
+    struct bk_buf lines = { 0 };
+    struct bk_attempt attempt = {
+        .address = relay->sender,
+        .ip = bk_view_of_str(relay->asker.ip),
+        .net_key = relay->asker.net_key,
+        .transport = bk_view_of_str(transport_param(relay->asker.transport)),
+        .road = relay->kind == RELAY_MESSAGE ? BK_VIEW("message") : BK_VIEW("call"),
+        .own_network = relay->asker.own_network,
+    };
+    char address[BK_SIP_AOR_MAX + 1] = "?";
+    if (relay->person)
+        snprintf(address, sizeof address, "%s", relay->person->address);
+    const char *values[] = { "address", address, NULL };
+    struct bk_buf detail = { 0 };
+    bk_buf_addf(&detail, "{\"to\":\"%s\"}", address);
+    bk_history_refuse(core->config.history, &attempt, bk_record_find(record, sub), true, true,
+                      bk_buf_view(&detail), 0, values, &refusal);
+    core->metrics[BK_METRIC_REFUSALS]++;
+    refusal_lines(core, &refusal, &lines);
+    respond_from_copy(relay, refusal.status, bk_view_of_str(refusal.text), bk_buf_view(&lines));
+    bk_buf_finish(&lines);
+    bk_buf_finish(&detail);
+}
+
+/* RFC 3261 16.7 step 6: 6xx before all, then the lowest class; 401 and 407 of a callee are kept as they are. */
+static bool is_better(int status, int than)
+{
+    if (!than)
+        return true;
+    if (than >= 600)
+        return false;
+    if (status >= 600)
+        return true;
+    return status / 100 < than / 100;
+}
+
+static void keep_best(struct relay *relay, const struct bk_sip_msg *msg)
+{
+    if (!is_better(msg->status, relay->best_status))
+        return;
+    build_passed(relay, msg, &relay->best);
+    relay->best_status = relay->best.failed ? relay->best_status : msg->status;
+}
+
+static void cancel_forks(struct relay *relay)
+{
+    for (int i = 0; i < relay->n_forks; i++)
+        if (relay->forks[i].tx && !relay->forks[i].done)
+            bk_sip_tx_cancel(relay->forks[i].tx, (struct bk_view){ 0 });
+}
+
+static void all_forks_ended(struct relay *relay)
+{
+    if (relay->answered || !relay->server)
+        return;
+    if (relay->best_status) {
+        bk_sip_tx_respond(relay->server, relay->best_status, bk_buf_view(&relay->best));
+        final_sent(relay);
+    } else if (relay->cancelled) {
+        relay_answer(relay, 487, (struct bk_view){ 0 });
+    } else {
+        relay_refuse(relay, 509, 0);
+    }
+}
+
+static void fork_final(struct relay *relay, struct relay_fork *fork, const struct bk_sip_msg *msg)
+{
+    if (!fork->done) {
+        fork->done = true;
+        relay->n_open--;
+    }
+    if (msg && msg->status < 300) {
+        relay_pass(relay, msg); /* each 2xx of an INVITE, also a second one */
+        if (relay->kind == RELAY_INVITE)
+            cancel_forks(relay);
+        return;
+    }
+    if (relay->answered)
+        return;
+    if (msg) {
+        keep_best(relay, msg);
+        if (msg->status >= 600 && relay->kind == RELAY_INVITE)
+            cancel_forks(relay);
+    }
+    if (relay->n_open == 0)
+        all_forks_ended(relay);
+}
+
+static void relay_response(struct bk_sip_tx *tx, void *user, const struct bk_sip_msg *msg)
+{
+    struct relay_fork *fork = user;
+    struct relay *relay = fork->relay;
+    (void)tx;
+
+    fork->status = msg->status;
+    relay->calls++;
+    if (relay->kind == RELAY_MESSAGE) {
+        message_response(relay, fork, msg);
+    } else if (msg->status >= 200) {
+        fork_final(relay, fork, msg);
+    } else if (msg->status > 100 && !relay->answered) {
+        relay_pass(relay, msg);
+    }
+    relay->calls--;
+    relay_release(relay);
+}
+
+static void relay_failed(struct bk_sip_tx *tx, void *user, enum bk_sip_tx_failure why)
+{
+    struct relay_fork *fork = user;
+    struct relay *relay = fork->relay;
+    (void)tx;
+    (void)why;
+
+    relay->calls++;
+    if (relay->kind == RELAY_MESSAGE) {
+        if (!fork->done) {
+            fork->done = true;
+            relay->n_open--;
+        }
+        message_fork_failed(relay);
+    } else {
+        fork_final(relay, fork, NULL);
+    }
+    relay->calls--;
+    relay_release(relay);
+}
+
+static void fork_gone(struct bk_sip_tx *tx, void *user)
+{
+    struct relay_fork *fork = user;
+    (void)tx;
+    fork->tx = NULL;
+    relay_release(fork->relay);
+}
+
+static void server_cancelled(struct bk_sip_tx *tx, void *user, const struct bk_sip_msg *cancel)
+{
+    struct relay *relay = user;
+    struct bk_core *core = relay->shard->core;
+    (void)tx;
+    (void)cancel;
+    if (relay->answered)
+        return;
+    relay->calls++;
+    relay->cancelled = true;
+    cancel_forks(relay);
+    bk_timer_arm(core->config.timers, &relay->timer, core_now(core) + CANCEL_PATIENCE_MS);
+    relay->calls--;
+}
+
+static void server_gone(struct bk_sip_tx *tx, void *user)
+{
+    struct relay *relay = user;
+    (void)tx;
+    relay->server = NULL;
+    if (relay->kind == RELAY_INVITE && !relay->answered) {
+        /* The caller vanished: nobody shall answer a call that is no more. */
+        relay->answered = true;
+        cancel_forks(relay);
+    }
+    relay_release(relay);
+}

@@ -1,0 +1,379 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* SUBSCRIBE and NOTIFY for event presence (RFC 3856, RFC 6665): who watches, and what each may see. */
+#include "server/core_private.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { SUBSCRIBE_MIN_S = 60, SUBSCRIBE_MAX_S = 3600, SUBSCRIBE_DEFAULT_S = 3600, AWHILE_S = 3 };
+
+static void notify(struct bk_subscription *s);
+
+/* ---- documents ---- */
+
+static const char *plain_note(struct bk_person *person)
+{
+    /* Of several endpoints' notes the one of the smallest endpoint key: the same whatever came first. */
+    const struct bk_publication *best = NULL;
+    if (person->note)
+        return NULL;
+    BK_LIST_EACH(&person->publications, it)
+    {
+        const struct bk_publication *p = bk_container_of(it, struct bk_publication, in_person);
+        if (!p->note.len)
+            continue;
+        size_t n =
+            best && p->endpoint.len > best->endpoint.len ? best->endpoint.len : p->endpoint.len;
+        int order = best && n ? memcmp(p->endpoint.at, best->endpoint.at, n) : 0;
+        if (!best || order < 0 || (order == 0 && p->endpoint.len < best->endpoint.len))
+            best = p;
+    }
+    return best ? (const char *)best : NULL;
+}
+
+/* The document for a watcher of that relation. Who is blocked gets the very bytes of somebody who is offline. */
+static void document(struct bk_person *person, int relation, struct bk_buf *to)
+{
+    struct bk_pidf doc = { 0 };
+    struct bk_buf entity = { 0 };
+    bool blocked = relation >= RELATION_BLOCKED;
+    enum bk_pidf_shown shown = blocked ? BK_PIDF_SHOWN_OFFLINE : person->shown;
+
+    bk_buf_addf(&entity, "sip:%s", person->address);
+    doc.entity = bk_buf_view(&entity);
+    bk_pidf_render_shown(&doc, shown);
+    if (shown != BK_PIDF_SHOWN_OFFLINE) {
+        doc.since_ms = person->shown_since;
+        if (relation >= 200) { /* section 14: notes are for colleagues and nearer */
+            const struct bk_publication *p = (const void *)plain_note(person);
+            doc.note = person->note ? bk_view_of_str(person->note)
+                       : p          ? p->note
+                                    : (struct bk_view){ 0 };
+        }
+    }
+    bk_buf_clear(to);
+    bk_pidf_write(to, &doc);
+    bk_buf_finish(&entity);
+}
+
+/* ---- NOTIFY ---- */
+
+static void free_subscription(struct bk_subscription *s)
+{
+    struct bk_core *core = person_shard(s->person)->core;
+    struct link *link = core_link(core, s->link);
+    if (link)
+        link->n_subscriptions--;
+    if (s->notify)
+        bk_sip_tx_forget(s->notify);
+    bk_state_unsubscribe(s);
+}
+
+/* The answer to a NOTIFY, or its absence (status 0). */
+static void notified(struct bk_subscription *s, int status)
+{
+    struct bk_person *person = s->person;
+    person->holds++;
+    s->notify = NULL;
+    if (!bk_sip_notifier_answered(&s->notifier, status))
+        free_subscription(s);
+    else if (s->notifier.dirty)
+        notify(s);
+    person->holds--;
+    bk_state_settle(person);
+}
+
+static void notify_response(struct bk_sip_tx *tx, void *user, const struct bk_sip_msg *msg)
+{
+    if (msg->status < 200)
+        return;
+    bk_sip_tx_forget(tx);
+    notified(user, msg->status);
+}
+
+static void notify_failed(struct bk_sip_tx *tx, void *user, enum bk_sip_tx_failure why)
+{
+    (void)why;
+    bk_sip_tx_forget(tx);
+    notified(user, 0);
+}
+
+static const struct bk_sip_tx_user notify_user = { .response = notify_response,
+                                                   .failed = notify_failed };
+
+/* Sends what this watcher may see now. doc: already made for this relation, or empty. */
+static void notify_with(struct bk_subscription *s, struct bk_view doc)
+{
+    struct bk_person *person = s->person;
+    struct shard *shard = person_shard(person);
+    struct bk_core *core = shard->core;
+    struct link *link = core_link(core, s->link);
+    struct bk_sip_notifier *n = &s->notifier;
+
+    if (!link)
+        return;
+    if (n->notify_in_flight) {
+        n->dirty = true;
+        return;
+    }
+    uint64_t hash = bk_hash(&core->config.hash_key, doc);
+    if (n->state == BK_SIP_NOTIFIER_ACTIVE && hash == s->told_hash && !n->dirty)
+        return;
+    struct bk_sip_tx *tx;
+    struct bk_sip_flow flow = { s->link, s->reliable };
+    if (bk_sip_tx_client_create(shard->txs, flow, BK_SIP_NOTIFY, &notify_user, s, &tx) < 0) {
+        n->dirty = true;
+        return;
+    }
+    struct bk_buf *out = &core->out;
+    bk_buf_clear(&core->out2);
+    core_via_head(core, link, &core->out2);
+    bk_buf_clear(out);
+    bk_sip_dialog_request_begin(n->dialog, out, BK_SIP_NOTIFY, bk_buf_view(&core->out2),
+                                bk_sip_tx_branch(tx));
+    struct asker ours = { .transport = link->transport, .local_port = link->local_port };
+    memcpy(ours.local_ip, link->local_ip, sizeof ours.local_ip);
+    bk_buf_add_lit(out, "Contact: ");
+    core_own_uri(&ours, bk_person_address(person), out);
+    bk_buf_add_lit(out, "\r\nEvent: presence");
+    if (s->event_id.len) {
+        bk_buf_add_lit(out, ";id=");
+        bk_buf_add_view(out, s->event_id);
+    }
+    bk_buf_add_lit(out, "\r\nSubscription-State: ");
+    bk_sip_notifier_state_write(n, out, core_now(core));
+    bk_buf_add_lit(out, "\r\n");
+    bk_sip_end(out, BK_VIEW(BK_PIDF_CONTENT_TYPE), doc);
+    if (out->failed) {
+        bk_sip_tx_forget(tx);
+        return;
+    }
+    n->notify_in_flight = true;
+    n->dirty = false;
+    s->told_hash = hash;
+    s->notify = tx;
+    core->metrics[BK_METRIC_NOTIFIES]++;
+    bk_sip_tx_start(tx, bk_buf_view(out));
+}
+
+static void notify(struct bk_subscription *s)
+{
+    struct bk_core *core = person_shard(s->person)->core;
+    struct bk_buf doc = { 0 };
+    document(s->person, presence_relation(core, s->person, s->watcher), &doc);
+    if (!doc.failed)
+        notify_with(s, bk_buf_view(&doc));
+    bk_buf_finish(&doc);
+}
+
+/* One round: a document per relation that occurs, not per watcher. */
+static void tell_round(struct bk_timer *timer)
+{
+    struct bk_person *person = bk_container_of(timer, struct bk_person, tell);
+    struct bk_core *core = person_shard(person)->core;
+    struct {
+        int relation;
+        struct bk_buf doc;
+    } made[8] = { 0 };
+    int n_made = 0;
+
+    person->told_at = core_now(core);
+    person->tell_due = false;
+    person->holds++;
+    BK_LIST_EACH(&person->watchers, it)
+    {
+        struct bk_subscription *s = bk_container_of(it, struct bk_subscription, in_person);
+        int relation = presence_relation(core, person, s->watcher), i = 0;
+        while (i < n_made && made[i].relation != relation)
+            i++;
+        if (i == n_made) {
+            if (n_made == 8) {
+                notify(s);
+                continue;
+            }
+            made[n_made].relation = relation;
+            document(person, relation, &made[n_made++].doc);
+        }
+        notify_with(s, bk_buf_view(&made[i].doc));
+    }
+    for (int i = 0; i < n_made; i++)
+        bk_buf_finish(&made[i].doc);
+    person->holds--;
+    bk_state_settle(person);
+}
+
+/* ---- SUBSCRIBE ---- */
+
+void subscription_end(struct bk_subscription *s, const char *reason, bool tell)
+{
+    struct bk_person *person = s->person;
+    person->holds++;
+    bk_sip_notifier_end(&s->notifier, reason);
+    if (tell) {
+        s->notifier.dirty = true;
+        notify(s); /* its answer, or the want of one, frees the subscription */
+    }
+    if (!tell || !s->notify)
+        free_subscription(s);
+    person->holds--;
+    bk_state_settle(person);
+}
+
+static void subscription_expired(struct bk_timer *timer)
+{
+    struct bk_subscription *s = bk_container_of(timer, struct bk_subscription, timer);
+    subscription_end(s, "timeout", true);
+}
+
+static void answer_subscribed(struct request *rq, const char *tag, int64_t granted_s)
+{
+    struct bk_core *core = rq->core;
+    struct bk_sip_source source = { bk_view_of_str(rq->asker.ip), rq->asker.port };
+    bk_buf_clear(&core->out);
+    bk_sip_response_begin(&core->out, rq->msg, 200, (struct bk_view){ 0 }, bk_view_of_str(tag),
+                          &source);
+    bk_buf_add_lit(&core->out, "Contact: ");
+    core_own_uri(&rq->asker, rq->target, &core->out);
+    bk_buf_addf(&core->out, "\r\nExpires: %lld\r\n", (long long)granted_s);
+    bk_sip_end(&core->out, (struct bk_view){ 0 }, (struct bk_view){ 0 });
+    if (core->out.failed)
+        return;
+    struct bk_sip_tx *tx;
+    if (rq->asker.transport == BK_LINK_UDP &&
+        bk_sip_tx_server_create(rq->shard->txs, asker_flow(&rq->asker), rq->msg, rq->head, NULL,
+                                NULL, &tx) == 0) {
+        bk_sip_tx_respond(tx, 200, bk_buf_view(&core->out));
+        bk_sip_tx_forget(tx);
+        return;
+    }
+    core_send(core, rq->asker.link, bk_buf_view(&core->out), false);
+}
+
+static void resubscribe(struct request *rq, int64_t granted_s)
+{
+    struct bk_core *core = rq->core;
+    struct bk_subscription *s =
+        bk_state_subscription(rq->shard->state, rq->head->call_id, rq->head->to_tag);
+    if (!s || !bk_view_equal(s->watcher, rq->identity) ||
+        !bk_sip_dialog_matches(s->notifier.dialog, rq->msg, rq->head) ||
+        s->notifier.state == BK_SIP_NOTIFIER_TERMINATED) {
+        answer(rq, 481, (struct bk_view){ 0 }, (struct bk_view){ 0 });
+        return;
+    }
+    if (bk_sip_dialog_receive(s->notifier.dialog, rq->msg, rq->head) < 0) {
+        answer(rq, 500, BK_VIEW("CSeq is not above the last one"), (struct bk_view){ 0 });
+        return;
+    }
+    struct bk_sip_dialog_info info;
+    char tag[64];
+    bk_sip_dialog_info(s->notifier.dialog, &info);
+    snprintf(tag, sizeof tag, "%.*s", BK_VIEW_ARGS(info.local_tag));
+    answer_subscribed(rq, tag, granted_s);
+    if (granted_s == 0) {
+        subscription_end(s, "timeout", true);
+        return;
+    }
+    bk_sip_notifier_refresh(&s->notifier, core_now(core), granted_s);
+    bk_timer_arm(core->config.timers, &s->timer, core_now(core) + granted_s * 1000);
+    s->notifier.dirty = true; /* a refresh is always answered by a NOTIFY (RFC 6665 4.2.1.2) */
+    notify(s);
+}
+
+/* 0, or the status to answer with. */
+static int subscribe_check(struct request *rq, struct bk_sip_event *event, int64_t *granted_s)
+{
+    *granted_s = SUBSCRIBE_DEFAULT_S;
+    if (bk_sip_event_parse(bk_sip_msg_value(rq->msg, BK_SIP_HDR_EVENT), event) < 0 ||
+        !bk_view_equal_nocase(event->package, BK_VIEW("presence")))
+        return 489;
+    if (bk_sip_msg_field(rq->msg, BK_SIP_HDR_ACCEPT) &&
+        !bk_sip_msg_has_token(rq->msg, BK_SIP_HDR_ACCEPT, BK_VIEW(BK_PIDF_CONTENT_TYPE)) &&
+        !bk_sip_msg_has_token(rq->msg, BK_SIP_HDR_ACCEPT, BK_VIEW("*/*")))
+        return 406;
+    if (bk_sip_msg_expires(rq->msg, granted_s) == -EBADMSG)
+        return 400;
+    if (*granted_s > 0 && *granted_s < SUBSCRIBE_MIN_S)
+        return 423;
+    if (*granted_s > SUBSCRIBE_MAX_S)
+        *granted_s = SUBSCRIBE_MAX_S;
+    return 0;
+}
+
+/* An address nobody has: whether to say so is for an own user only, and he is one. */
+static bool exists(struct request *rq, const struct bk_person *person)
+{
+    struct bk_user user;
+    if (person->n_bindings || person->n_watchers)
+        return true;
+    return bk_store_user(rq->core->config.store, rq->target, &rq->core->arena, &user) != -ENOENT;
+}
+
+void handle_subscribe(struct request *rq)
+{
+    struct bk_core *core = rq->core;
+    struct bk_sip_event event;
+    int64_t granted_s;
+    int status = subscribe_check(rq, &event, &granted_s);
+    struct link *link = core_link(core, rq->asker.link);
+
+    if (status || !link) {
+        answer(rq, status ? status : 503, (struct bk_view){ 0 },
+               status == 489   ? BK_VIEW("Allow-Events: presence\r\n")
+               : status == 406 ? BK_VIEW("Accept: application/pidf+xml\r\n")
+               : status == 423 ? BK_VIEW("Min-Expires: 60\r\n")
+                               : (struct bk_view){ 0 });
+        return;
+    }
+    if (rq->head->to_tag.len) {
+        resubscribe(rq, granted_s);
+        return;
+    }
+    if (link->n_subscriptions >= core->config.limits.subscriptions_per_endpoint) {
+        refuse(rq, 404, 0, 403, NULL);
+        return;
+    }
+    struct bk_person *person = bk_state_person(rq->shard->state, rq->target, true);
+    if (!person) {
+        refuse(rq, 404, 0, 503, NULL);
+        return;
+    }
+    person->server = rq->shard;
+    person->holds++;
+    char tag[20];
+    struct bk_sip_dialog *dialog = NULL;
+    struct bk_subscription *s;
+    snprintf(tag, sizeof tag, "%016llx", (unsigned long long)bk_random_u64(core->config.random));
+    if (!exists(rq, person)) {
+        refuse(rq, 501, 0, 404, NULL);
+        goto out;
+    }
+    presence_load(core, person);
+    if (bk_sip_dialog_from_request(rq->msg, rq->head, bk_view_of_str(tag), &dialog) < 0) {
+        answer(rq, 400, BK_VIEW("Contact cannot be read"), (struct bk_view){ 0 });
+        goto out;
+    }
+    struct bk_sip_notifier n;
+    bk_sip_notifier_init(&n, dialog, true, core_now(core), granted_s);
+    if (bk_state_subscribe(person, &link->subscriptions, link->id, rq->identity, event.id, &n, &s) <
+        0) {
+        bk_sip_notifier_finish(&n);
+        refuse(rq, 404, 0, 503, NULL);
+        goto out;
+    }
+    link->n_subscriptions++;
+    s->reliable = rq->asker.transport != BK_LINK_UDP;
+    s->timer.fire = subscription_expired;
+    person->tell.fire = tell_round;
+    answer_subscribed(rq, tag, granted_s);
+    if (granted_s == 0) {
+        subscription_end(s, "timeout", true); /* a fetch: one NOTIFY and over */
+    } else {
+        bk_timer_arm(core->config.timers, &s->timer, core_now(core) + granted_s * 1000);
+        s->notifier.dirty = true;
+        notify(s);
+    }
+out:
+    person->holds--;
+    bk_state_settle(person);
+}
