@@ -1,0 +1,366 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/fakes/world.h"
+
+#include "base/text.h"
+#include "sip/frame.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { TICK_MS = 16 };
+
+static void must(int r, const char *what)
+{
+    if (r < 0) {
+        fprintf(stderr, "world: %s: %s\n", what, strerror(-r));
+        abort();
+    }
+}
+
+static int64_t mono_ms(void *ctx)
+{
+    return ((struct world *)ctx)->mono_ms;
+}
+
+static int64_t real_ms(void *ctx)
+{
+    return ((struct world *)ctx)->real_ms;
+}
+
+static bool link_send(void *ctx, void *handle, struct bk_view bytes, bool droppable)
+{
+    struct world_link *link = handle;
+    (void)ctx;
+    (void)droppable;
+    if (link->deaf || !link->open)
+        return false;
+    if (link->arrived)
+        link->arrived(link, bytes);
+    else
+        bk_buf_add_view(&link->out, bytes);
+    return true;
+}
+
+static void link_close(void *ctx, void *handle)
+{
+    (void)ctx;
+    ((struct world_link *)handle)->open = false;
+}
+
+static void link_pause(void *ctx, void *handle, bool pause)
+{
+    (void)ctx;
+    ((struct world_link *)handle)->paused = pause;
+}
+
+static void link_known(void *ctx, void *handle)
+{
+    (void)ctx;
+    ((struct world_link *)handle)->known = true;
+}
+
+static int64_t link_last_in(void *ctx, void *handle)
+{
+    (void)ctx;
+    return ((struct world_link *)handle)->last_in_ms;
+}
+
+static const struct bk_core_ops ops = { link_send, link_close, link_pause, link_known,
+                                        link_last_in };
+
+static void done(void *ctx, int result)
+{
+    struct world *w = ctx;
+    w->commit_result = result;
+}
+
+void world_commit(struct world *w, struct bk_store_batch *batch)
+{
+    must(bk_store_commit(w->store, batch, done, w), "commit");
+    bk_store_pump(w->store);
+    must(w->commit_result, "commit");
+}
+
+void world_reload(struct world *w)
+{
+    struct bk_directory *dir;
+    must(bk_directory_load(w->store, &dir), "directory");
+    bk_directory_unref(w->directory);
+    w->directory = dir;
+    if (w->core)
+        bk_core_set_directory(w->core, dir);
+}
+
+static void found(struct world *w)
+{
+    struct bk_store_batch *batch = bk_store_batch_create();
+    struct bk_tenant tenant = { .name = BK_VIEW("main"), .plan = BK_VIEW("standard") };
+    struct bk_policy_value clear = { .scope = BK_VIEW("global"),
+                                     .key = BK_VIEW("cleartext-signin"),
+                                     .value = BK_VIEW("on") };
+    struct bk_buf key = { 0 }, cert = { 0 };
+    bk_store_put_tenant(batch, &tenant);
+    bk_store_put_domain(batch, BK_VIEW("example.org"), BK_VIEW("main"));
+    bk_store_put_policy(batch, &clear);
+    must(bk_authority_make(BK_VIEW("example.org"), w->real_ms, &key, &cert), "authority");
+    bk_store_put_secret(batch, BK_VIEW("authority.key"), bk_buf_view(&key));
+    bk_store_put_secret(batch, BK_VIEW("authority.crt"), bk_buf_view(&cert));
+    world_commit(w, batch);
+    bk_buf_finish(&key);
+    bk_buf_finish(&cert);
+}
+
+struct world *world_create(const struct world_config *config)
+{
+    struct world *w = calloc(1, sizeof *w);
+    if (!w)
+        abort();
+    w->config = *config;
+    if (!w->config.shards)
+        w->config.shards = 1;
+    w->mono_ms = 1000000;
+    w->real_ms = 1795000000000;
+    w->clock = (struct bk_clock){ mono_ms, real_ms, w };
+    w->random = bk_random_from_seed(&w->seeded, config->seed);
+    w->limits = bk_core_limits_default;
+    bk_timers_init(&w->timers, w->mono_ms);
+    struct bk_store_config store = { .clock = &w->clock };
+    const char *why;
+    if (config->image.len) {
+        must(bk_store_open_image(&store, config->image, &w->store), "store image");
+    } else {
+        must(bk_store_open(&store, &w->store, &why), "store");
+        found(w);
+    }
+    world_reload(w);
+    struct bk_arena arena = { 0 };
+    struct bk_view key, cert;
+    must(bk_store_secret(w->store, BK_VIEW("authority.key"), &arena, &key), "authority key");
+    must(bk_store_secret(w->store, BK_VIEW("authority.crt"), &arena, &cert),
+         "authority certificate");
+    must(bk_authority_load(key, cert, &w->authority, &why), "authority");
+    bk_arena_finish(&arena);
+    must(bk_history_create(w->store, &w->clock, &w->random, NULL, "srv.example.org", &w->history),
+         "history");
+    struct bk_core_config core = {
+        .n_shards = w->config.shards,
+        .bus_always_queues = config->bus_always_queues,
+        .clock = &w->clock,
+        .random = &w->random,
+        .timers = &w->timers,
+        .store = w->store,
+        .history = w->history,
+        .directory = w->directory,
+        .authority = w->authority,
+        .ops = &ops,
+        .ops_ctx = w,
+        .limits = w->limits,
+        .host = "srv.example.org",
+        .services_url = "https://srv.example.org/beckon/v1/",
+        .hash_key = { 1, 2 },
+    };
+    memset(core.secret, 7, sizeof core.secret);
+    must(bk_core_create(&core, &w->core), "core");
+    return w;
+}
+
+static void end(struct world *w)
+{
+    bk_core_destroy(w->core);
+    bk_history_destroy(w->history);
+}
+
+static void end_rest(struct world *w)
+{
+    bk_directory_unref(w->directory);
+    bk_authority_destroy(w->authority);
+    free(w);
+}
+
+void world_destroy(struct world *w)
+{
+    /* Answers that wait for the store come before the core goes. */
+    bk_store_pump(w->store);
+    end(w);
+    bk_store_close(w->store);
+    end_rest(w);
+}
+
+void world_crash(struct world *w, struct bk_buf *ret_image)
+{
+    bk_store_crash(w->store, ret_image);
+    end(w);
+    end_rest(w);
+}
+
+void world_user(struct world *w, const char *name, const char *algorithm)
+{
+    struct bk_store_batch *batch = bk_store_batch_create();
+    char address[128], ha1_user[BK_DIGEST_HEX_MAX + 1], ha1_address[BK_DIGEST_HEX_MAX + 1];
+    enum bk_digest_algorithm a = bk_digest_algorithm_of(bk_view_of_str(algorithm));
+    snprintf(address, sizeof address, "%s@example.org", name);
+    bk_digest_ha1(a, bk_view_of_str(name), BK_VIEW("example.org"), BK_VIEW("secret"), ha1_user);
+    bk_digest_ha1(a, bk_view_of_str(address), BK_VIEW("example.org"), BK_VIEW("secret"),
+                  ha1_address);
+    struct bk_user user = { .tenant_id =
+                                bk_directory_tenant_of(w->directory, BK_VIEW("example.org"))->id,
+                            .address = bk_view_of_str(address),
+                            .username = bk_view_of_str(address),
+                            .display_name = bk_view_of_str(name),
+                            .enabled = true,
+                            .licensed = true,
+                            .created_at = w->real_ms };
+    struct bk_device_password password = { .label = BK_VIEW("test"),
+                                           .algorithm = bk_view_of_str(algorithm),
+                                           .ha1_user = bk_view_of_str(ha1_user),
+                                           .ha1_address = bk_view_of_str(ha1_address) };
+    bk_store_put_user(batch, &user);
+    bk_store_put_device_password(batch, bk_view_of_str(address), &password);
+    world_commit(w, batch);
+}
+
+void world_settle(struct world *w)
+{
+    for (int i = 0; i < 64; i++) {
+        bk_core_pump(w->core);
+        int n = w->hold_commits ? 0 : bk_store_pump(w->store);
+        bk_timers_run(&w->timers, w->mono_ms);
+        if (!n)
+            break;
+    }
+    bk_core_pump(w->core);
+}
+
+void world_advance(struct world *w, int64_t ms)
+{
+    world_settle(w);
+    int64_t end_ms = w->mono_ms + ms;
+    while (w->mono_ms < end_ms) {
+        int64_t next = bk_timers_next_ms(&w->timers);
+        if (next <= w->mono_ms)
+            next = w->mono_ms + TICK_MS;
+        if (next > end_ms)
+            next = end_ms;
+        w->real_ms += next - w->mono_ms;
+        w->mono_ms = next;
+        world_settle(w);
+    }
+}
+
+struct world_link *world_connect(struct world *w, enum bk_link_transport transport)
+{
+    struct world_link *link = calloc(1, sizeof *link);
+    static uint16_t port = 20000;
+    if (!link)
+        abort();
+    link->world = w;
+    link->open = true;
+    link->last_in_ms = w->mono_ms;
+    struct bk_link_info info = { .transport = transport,
+                                 .ip = BK_VIEW("127.0.0.1"),
+                                 .port = ++port,
+                                 .net_key = 1,
+                                 .own_network = true,
+                                 .local_ip = BK_VIEW("127.0.0.1"),
+                                 .local_port = 5061,
+                                 .handle = link };
+    must(bk_core_link_open(w->core, &info, &link->id), "link");
+    return link;
+}
+
+void world_disconnect(struct world_link *link, enum bk_link_end why)
+{
+    link->open = false;
+    if (link->world)
+        bk_core_link_gone(link->world->core, link->id, why);
+    bk_buf_finish(&link->out);
+    free(link);
+}
+
+void world_send(struct world_link *link, const char *format, ...)
+{
+    va_list args;
+    char *text;
+    va_start(args, format);
+    int n = vasprintf(&text, format, args);
+    va_end(args);
+    must(n, "send");
+    link->last_in_ms = link->world->mono_ms;
+    bk_core_receive(link->world->core, link->id, (struct bk_view){ text, (size_t)n });
+    world_settle(link->world);
+    free(text);
+}
+
+const char *world_take(struct world_link *link)
+{
+    static char text[65536];
+    struct bk_sip_frame frame = { 0 };
+    struct bk_sip_fault fault;
+    size_t len;
+    if (!link->out.len || bk_sip_frame_next(&frame, bk_buf_view(&link->out), sizeof text - 1, &len,
+                                            &fault) != BK_SIP_FRAME_MESSAGE)
+        return NULL;
+    memcpy(text, link->out.at, len);
+    text[len] = 0;
+    bk_buf_drop(&link->out, len);
+    return text;
+}
+
+const char *world_field(const char *message, const char *name)
+{
+    static char values[4][2048];
+    static int at;
+    char *value = values[at++ % 4];
+    struct bk_sip_msg *msg = malloc(sizeof *msg);
+    struct bk_sip_fault fault;
+    value[0] = 0;
+    if (msg && bk_sip_msg_parse(msg, bk_view_of_str(message), &fault) == 0) {
+        const struct bk_sip_field *f = bk_sip_msg_field_named(msg, bk_view_of_str(name));
+        if (f)
+            snprintf(value, sizeof values[0], "%.*s", BK_VIEW_ARGS(f->value));
+    }
+    free(msg);
+    return value;
+}
+
+int world_status(const char *message)
+{
+    return message && strncmp(message, "SIP/2.0 ", 8) == 0 ? atoi(message + 8) : 0;
+}
+
+int world_sign_in(struct world_link *link, const char *name, const char *endpoint, int expires_s)
+{
+    static int call;
+    struct world *w = link->world;
+    char authorization[1024] = "";
+    int status = 0;
+    call++;
+    for (int cseq = 1; cseq <= 2; cseq++) {
+        world_send(
+            link,
+            "REGISTER sip:example.org SIP/2.0\r\nVia: SIP/2.0/TLS "
+            "127.0.0.1;branch=z9hG4bKreg%d-%d\r\n"
+            "From: <sip:%s@example.org>;tag=r%d\r\nTo: <sip:%s@example.org>\r\nCall-ID: reg%d\r\n"
+            "CSeq: %d REGISTER\r\nMax-Forwards: 70\r\n"
+            "Contact: <sip:%s@127.0.0.1:%d;transport=tls>;+sip.instance=\"<%s>\"\r\n"
+            "Expires: %d\r\n%sContent-Length: 0\r\n\r\n",
+            call, cseq, name, call, name, call, cseq, name, 30000 + call, endpoint, expires_s,
+            authorization);
+        const char *answer = world_take(link);
+        status = world_status(answer);
+        if (status != 401 || cseq == 2)
+            break;
+        struct bk_digest_challenge challenge;
+        struct bk_buf value = { 0 };
+        if (bk_digest_challenge_parse(bk_view_of_str(world_field(answer, "WWW-Authenticate")),
+                                      &challenge) < 0)
+            break;
+        bk_digest_answer(&value, &challenge, bk_view_of_str(name), BK_VIEW("secret"),
+                         BK_VIEW("REGISTER"), BK_VIEW("sip:example.org"), 1, &w->random);
+        snprintf(authorization, sizeof authorization, "Authorization: %.*s\r\n", (int)value.len,
+                 value.at);
+        bk_buf_finish(&value);
+    }
+    return status;
+}

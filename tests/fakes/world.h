@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * tests/fakes/world.h - the server core with a clock, a store, randomness and links that a test holds in its hand.
+ * Nothing here waits: time moves when the test says so.
+ */
+#ifndef BK_TESTS_WORLD_H
+#define BK_TESTS_WORLD_H
+
+#include "server/core.h"
+
+#include <stdbool.h>
+
+struct world_link { /* the far end of a link: what the core sent there */
+    struct world *world;
+    uint64_t id;
+    bool open, paused, known;
+    struct bk_buf out; /* everything sent and not yet taken */
+    int64_t last_in_ms;
+    bool deaf;                                                      /* sends fail */
+    void (*arrived)(struct world_link *link, struct bk_view bytes); /* NULL: gather in `out` */
+    void *owner;
+};
+
+struct world_config {
+    unsigned shards;
+    bool bus_always_queues;
+    uint64_t seed;
+    struct bk_view image; /* a store that survived; empty: a new one */
+};
+
+struct world {
+    struct world_config config;
+    int64_t mono_ms, real_ms;
+    struct bk_clock clock;
+    struct bk_random_seeded seeded;
+    struct bk_random random;
+    struct bk_timers timers;
+    struct bk_store *store;
+    struct bk_directory *directory;
+    struct bk_authority *authority;
+    struct bk_history *history;
+    struct bk_core *core;
+    struct bk_core_limits limits;
+    bool hold_commits; /* the store does not commit until world_commit */
+    int commit_result;
+};
+
+/* Domain example.org with policy cleartext-signin on; aborts on failure. */
+struct world *world_create(const struct world_config *config);
+void world_destroy(struct world *world);
+/* Stops at once: what was not committed is lost. The image of the store is left in *ret_image. */
+void world_crash(struct world *world, struct bk_buf *ret_image);
+
+/* ann@example.org with device password "secret"; algorithm "MD5" or "SHA-256". */
+void world_user(struct world *world, const char *name, const char *algorithm);
+/* Any batch, committed at once. */
+void world_commit(struct world *world, struct bk_store_batch *batch);
+void world_reload(
+    struct world *world); /* the directory, after a change of tenant, domain or policy */
+/* Moves time, firing what is due on the way; commits and pumps. */
+void world_advance(struct world *world, int64_t ms);
+/* Lets everything happen that can happen now. */
+void world_settle(struct world *world);
+
+struct world_link *world_connect(struct world *world, enum bk_link_transport transport);
+void world_disconnect(struct world_link *link, enum bk_link_end why);
+void world_send(struct world_link *link, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+/* The next whole message that arrived, NUL-terminated, good until the next call; NULL: none. */
+const char *world_take(struct world_link *link);
+/* Value of a header field in such a message, "" where missing; good until the fourth call after it. */
+const char *world_field(const char *message, const char *name);
+int world_status(const char *message); /* of a response; 0: a request */
+
+/* REGISTER with Digest, from the challenge to the 200. Returns the final status. */
+int world_sign_in(struct world_link *link, const char *name, const char *endpoint, int expires_s);
+
+#endif

@@ -1,0 +1,310 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The server core, spoken to in SIP. */
+#include "tests/fakes/world.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+/* cmocka wants the four above first */
+#include <cmocka.h>
+
+static struct world *begin(unsigned shards)
+{
+    struct world *w = world_create(
+        &(struct world_config){ .shards = shards, .bus_always_queues = shards > 1, .seed = 1 });
+    world_user(w, "ann", "MD5");
+    world_user(w, "bob", "SHA-256");
+    return w;
+}
+
+static void message(struct world_link *from, const char *who, const char *to, int n,
+                    const char *text)
+{
+    world_send(
+        from,
+        "MESSAGE sip:%s@example.org SIP/2.0\r\nVia: SIP/2.0/TLS "
+        "127.0.0.1;rport;branch=z9hG4bKm%s%d\r\n"
+        "From: <sip:%s@example.org>;tag=m%d\r\nTo: <sip:%s@example.org>\r\nCall-ID: m%s%d\r\n"
+        "CSeq: 1 MESSAGE\r\nX-Own: kept\r\nMax-Forwards: 70\r\nContent-Type: text/plain\r\n"
+        "Content-Length: %zu\r\n\r\n%s",
+        to, who, n, who, n, to, who, n, strlen(text), text);
+}
+
+/* Answers a request that arrived at link. */
+static void answer(struct world_link *link, const char *request, int status)
+{
+    char *copy = strdup(request), *line = copy;
+    struct bk_buf out = { 0 };
+    bk_buf_addf(&out, "SIP/2.0 %d X\r\n", status);
+    for (char *next; (next = strstr(line, "\r\n")) && next != line; line = next + 2) {
+        *next = 0;
+        if (!strncasecmp(line, "Via:", 4) || !strncasecmp(line, "From:", 5) ||
+            !strncasecmp(line, "Call-ID:", 8) || !strncasecmp(line, "CSeq:", 5) ||
+            !strncasecmp(line, "Record-Route:", 13))
+            bk_buf_addf(&out, "%s\r\n", line);
+        if (!strncasecmp(line, "To:", 3))
+            bk_buf_addf(&out, "%s%s\r\n", line, strstr(line, ";tag=") ? "" : ";tag=callee");
+    }
+    bk_buf_add_lit(&out, "Contact: <sip:bob@127.0.0.1:9>\r\nContent-Length: 0\r\n\r\n");
+    world_send(link, "%.*s", (int)out.len, out.at);
+    bk_buf_finish(&out);
+    free(copy);
+}
+
+static void a_person_signs_in_and_a_message_arrives(void **state)
+{
+    struct world *w = begin(*(unsigned *)*state);
+    struct world_link *ann = world_connect(w, BK_LINK_TLS), *bob = world_connect(w, BK_LINK_TLS);
+    assert_int_equal(world_sign_in(ann, "ann", "urn:a", 600), 200);
+    assert_int_equal(world_sign_in(bob, "bob", "urn:b", 600), 200);
+    message(ann, "ann", "bob", 1, "hello");
+    const char *got = world_take(bob);
+    assert_non_null(got);
+    assert_non_null(strstr(got, "\r\n\r\nhello"));
+    assert_string_equal(world_field(got, "X-Own"), "kept");
+    assert_string_equal(world_field(got, "Max-Forwards"), "69");
+    assert_null(world_take(ann)); /* nothing is acknowledged before somebody took it */
+    answer(bob, got, 200);
+    assert_int_equal(world_status(world_take(ann)), 200);
+    world_disconnect(ann, BK_LINK_END_CLOSED);
+    world_disconnect(bob, BK_LINK_END_CLOSED);
+    world_destroy(w);
+}
+
+static void a_message_for_somebody_away_is_kept_and_comes_in_order(void **state)
+{
+    struct world *w = begin(*(unsigned *)*state);
+    struct world_link *ann = world_connect(w, BK_LINK_TLS);
+    assert_int_equal(world_sign_in(ann, "ann", "urn:a", 600), 200);
+    w->hold_commits = true;
+    message(ann, "ann", "bob", 1, "first");
+    assert_null(world_take(ann)); /* not before it is on disk */
+    w->hold_commits = false;
+    world_settle(w);
+    assert_int_equal(world_status(world_take(ann)), 202);
+    message(ann, "ann", "bob", 2, "second");
+    assert_int_equal(world_status(world_take(ann)), 202);
+    message(ann, "ann", "bob", 2, "second"); /* the same again */
+    assert_int_equal(world_status(world_take(ann)), 202);
+
+    struct world_link *bob = world_connect(w, BK_LINK_TLS);
+    assert_int_equal(world_sign_in(bob, "bob", "urn:b", 600), 200);
+    const char *got = world_take(bob);
+    assert_non_null(got);
+    assert_non_null(strstr(got, "\r\n\r\nfirst"));
+    assert_string_equal(world_field(got, "Call-ID"), "mann1");
+    assert_null(world_take(bob));
+    answer(bob, got, 200);
+    got = world_take(bob);
+    assert_non_null(got);
+    assert_non_null(strstr(got, "\r\n\r\nsecond"));
+    answer(bob, got, 200);
+    assert_null(world_take(bob));
+    world_disconnect(bob, BK_LINK_END_CLOSED);
+    world_settle(w);
+    bob = world_connect(w, BK_LINK_TLS);
+    assert_int_equal(world_sign_in(bob, "bob", "urn:b", 600), 200);
+    assert_null(world_take(bob)); /* nothing twice */
+    world_disconnect(bob, BK_LINK_END_CLOSED);
+    world_disconnect(ann, BK_LINK_END_CLOSED);
+    world_destroy(w);
+}
+
+static void an_endpoint_that_does_not_answer_holds_nobody_up(void **state)
+{
+    struct world *w = begin(*(unsigned *)*state);
+    struct world_link *ann = world_connect(w, BK_LINK_TLS), *bob = world_connect(w, BK_LINK_TLS);
+    world_sign_in(ann, "ann", "urn:a", 600);
+    world_sign_in(bob, "bob", "urn:b", 600);
+    message(ann, "ann", "bob", 1, "slow");
+    char *got = strdup(world_take(bob));
+    world_advance(w, 4900);
+    assert_null(world_take(ann));
+    world_advance(w, 200);
+    assert_int_equal(world_status(world_take(ann)), 202);
+    answer(bob, got, 200); /* late: the stored one goes */
+    world_settle(w);
+    world_disconnect(bob, BK_LINK_END_LOST);
+    bob = world_connect(w, BK_LINK_TLS);
+    world_sign_in(bob, "bob", "urn:b", 600);
+    assert_null(world_take(bob));
+    free(got);
+    world_disconnect(bob, BK_LINK_END_CLOSED);
+    world_disconnect(ann, BK_LINK_END_CLOSED);
+    world_destroy(w);
+}
+
+static void a_wrong_password_and_an_unknown_person_are_told_the_same(void **state)
+{
+    struct world *w = begin(*(unsigned *)*state);
+    struct bk_policy_value never = { .scope = BK_VIEW("global"),
+                                     .key = BK_VIEW("tell-unknown-address"),
+                                     .value = BK_VIEW("never") };
+    struct bk_store_batch *batch = bk_store_batch_create();
+    bk_store_put_policy(batch, &never);
+    world_commit(w, batch);
+    world_reload(w);
+    struct world_link *link = world_connect(w, BK_LINK_TLS);
+    char text[2][256];
+    const char *names[] = { "bob", "nobody" };
+    for (int i = 0; i < 2; i++) {
+        char authorization[1024] = "";
+        for (int cseq = 1; cseq <= 2; cseq++) {
+            world_send(
+                link,
+                "REGISTER sip:example.org SIP/2.0\r\nVia: SIP/2.0/TLS "
+                "127.0.0.1;branch=z9hG4bK%s%d\r\n"
+                "From: <sip:%s@example.org>;tag=1\r\nTo: <sip:%s@example.org>\r\nCall-ID: %s\r\n"
+                "CSeq: %d REGISTER\r\nContact: <sip:x@127.0.0.1:1>\r\n%sContent-Length: 0\r\n\r\n",
+                names[i], cseq, names[i], names[i], names[i], cseq, authorization);
+            const char *a = world_take(link);
+            assert_int_equal(world_status(a), 401);
+            snprintf(text[i], sizeof text[i], "%.60s", world_field(a, "Warning"));
+            struct bk_digest_challenge challenge;
+            struct bk_buf value = { 0 };
+            assert_int_equal(bk_digest_challenge_parse(
+                                 bk_view_of_str(world_field(a, "WWW-Authenticate")), &challenge),
+                             0);
+            bk_digest_answer(&value, &challenge, bk_view_of_str(names[i]), BK_VIEW("wrong"),
+                             BK_VIEW("REGISTER"), BK_VIEW("sip:example.org"), 1, &w->random);
+            snprintf(authorization, sizeof authorization, "Authorization: %.*s\r\n", (int)value.len,
+                     value.at);
+            bk_buf_finish(&value);
+            if (cseq == 2)
+                assert_non_null(strstr(world_field(a, "ms-diagnostics"), "record=\"SI-202\""));
+        }
+    }
+    assert_string_equal(text[0], text[1]);
+    world_disconnect(link, BK_LINK_END_CLOSED);
+    world_destroy(w);
+}
+
+static void watchers_see_people_come_and_go(void **state)
+{
+    struct world *w = begin(*(unsigned *)*state);
+    struct world_link *ann = world_connect(w, BK_LINK_TLS), *bob = world_connect(w, BK_LINK_TLS);
+    world_sign_in(ann, "ann", "urn:a", 600);
+    world_send(
+        ann,
+        "SUBSCRIBE sip:bob@example.org SIP/2.0\r\nVia: SIP/2.0/TLS 127.0.0.1;branch=z9hG4bKs1\r\n"
+        "From: <sip:ann@example.org>;tag=s1\r\nTo: <sip:bob@example.org>\r\nCall-ID: s1\r\n"
+        "CSeq: 1 SUBSCRIBE\r\nEvent: presence\r\nContact: <sip:ann@127.0.0.1:7>\r\nExpires: 600\r\n"
+        "Content-Length: 0\r\n\r\n");
+    assert_int_equal(world_status(world_take(ann)), 200);
+    const char *notify = world_take(ann);
+    assert_non_null(notify);
+    assert_non_null(strstr(notify, "<basic>closed</basic>"));
+    answer(ann, notify, 200);
+    world_sign_in(bob, "bob", "urn:b", 600);
+    world_advance(w, 500);
+    notify = world_take(ann);
+    assert_non_null(notify);
+    assert_non_null(strstr(notify, "<basic>open</basic>"));
+    answer(ann, notify, 200);
+    world_disconnect(bob, BK_LINK_END_LOST);
+    world_advance(w, 500);
+    notify = world_take(ann);
+    assert_non_null(notify);
+    assert_non_null(strstr(notify, "<basic>closed</basic>"));
+    answer(ann, notify, 200);
+    world_disconnect(ann, BK_LINK_END_CLOSED);
+    world_destroy(w);
+}
+
+static void a_call_passes_through_with_its_dialog(void **state)
+{
+    struct world *w = begin(*(unsigned *)*state);
+    struct world_link *ann = world_connect(w, BK_LINK_TLS), *bob = world_connect(w, BK_LINK_TLS);
+    world_sign_in(ann, "ann", "urn:a", 600);
+    world_sign_in(bob, "bob", "urn:b", 600);
+    world_send(
+        ann, "INVITE sip:bob@example.org SIP/2.0\r\nVia: SIP/2.0/TLS 127.0.0.1;branch=z9hG4bKi1\r\n"
+             "From: <sip:ann@example.org>;tag=i1\r\nTo: <sip:bob@example.org>\r\nCall-ID: i1\r\n"
+             "CSeq: 1 INVITE\r\nContact: <sip:ann@127.0.0.1:7>\r\nMax-Forwards: "
+             "70\r\nContent-Length: 0\r\n\r\n");
+    assert_int_equal(world_status(world_take(ann)), 100);
+    const char *taken = world_take(bob);
+    assert_non_null(taken);
+    char *invite = strdup(taken); /* what world_take gave is good until the next one */
+    assert_true(strncmp(invite, "INVITE sip:bob@127.0.0.1:", 25) == 0);
+    answer(bob, invite, 180);
+    assert_int_equal(world_status(world_take(ann)), 180);
+    answer(bob, invite, 200);
+    const char *ok = world_take(ann);
+    assert_int_equal(world_status(ok), 200);
+    char route[1024];
+    snprintf(route, sizeof route, "%s", world_field(ok, "Record-Route"));
+    world_send(ann,
+               "ACK sip:bob@127.0.0.1:9 SIP/2.0\r\nVia: SIP/2.0/TLS "
+               "127.0.0.1;branch=z9hG4bKi2\r\nRoute: %s\r\n"
+               "From: <sip:ann@example.org>;tag=i1\r\nTo: "
+               "<sip:bob@example.org>;tag=callee\r\nCall-ID: i1\r\n"
+               "CSeq: 1 ACK\r\nMax-Forwards: 70\r\nContent-Length: 0\r\n\r\n",
+               route);
+    const char *ack = world_take(bob);
+    assert_non_null(ack);
+    assert_true(strncmp(ack, "ACK sip:bob@127.0.0.1:9", 23) == 0);
+    assert_string_equal(world_field(ack, "Route"), "");
+    free(invite);
+    world_send(bob,
+               "BYE sip:ann@127.0.0.1:7 SIP/2.0\r\nVia: SIP/2.0/TLS "
+               "127.0.0.1;branch=z9hG4bKi3\r\nRoute: %s\r\n"
+               "From: <sip:bob@example.org>;tag=callee\r\nTo: "
+               "<sip:ann@example.org>;tag=i1\r\nCall-ID: i1\r\n"
+               "CSeq: 1 BYE\r\nMax-Forwards: 70\r\nContent-Length: 0\r\n\r\n",
+               route);
+    const char *bye = world_take(ann);
+    assert_non_null(bye);
+    assert_true(strncmp(bye, "BYE sip:ann@127.0.0.1:7", 23) == 0);
+    answer(ann, bye, 200);
+    assert_int_equal(world_status(world_take(bob)), 200);
+    world_disconnect(ann, BK_LINK_END_CLOSED);
+    world_disconnect(bob, BK_LINK_END_CLOSED);
+    world_destroy(w);
+}
+
+static void disabling_somebody_ends_the_session_and_shows_offline(void **state)
+{
+    struct world *w = begin(*(unsigned *)*state);
+    struct world_link *bob = world_connect(w, BK_LINK_TLS);
+    world_sign_in(bob, "bob", "urn:b", 600);
+    struct bk_arena arena = { 0 };
+    struct bk_user user;
+    assert_int_equal(bk_store_user(w->store, BK_VIEW("bob@example.org"), &arena, &user), 0);
+    user.enabled = false;
+    struct bk_store_batch *batch = bk_store_batch_create();
+    bk_store_put_user(batch, &user);
+    world_commit(w, batch);
+    bk_arena_finish(&arena);
+    bk_core_user_changed(w->core, BK_VIEW("bob@example.org"));
+    world_settle(w);
+    assert_false(bob->open);
+    assert_int_equal(bk_core_metric(w->core, BK_METRIC_ENDPOINTS), 0);
+    world_disconnect(bob, BK_LINK_END_CLOSED);
+    bob = world_connect(w, BK_LINK_TLS);
+    assert_int_equal(world_sign_in(bob, "bob", "urn:b", 600), 403);
+    world_disconnect(bob, BK_LINK_END_CLOSED);
+    world_destroy(w);
+}
+
+int main(void)
+{
+    static unsigned one = 1, three = 3;
+#define BOTH(test)                                                                                 \
+    { #test ", one shard", test, NULL, NULL, &one },                                               \
+    {                                                                                              \
+#test ", three shards", test, NULL, NULL, &three                                           \
+    }
+    const struct CMUnitTest tests[] = {
+        BOTH(a_person_signs_in_and_a_message_arrives),
+        BOTH(a_message_for_somebody_away_is_kept_and_comes_in_order),
+        BOTH(an_endpoint_that_does_not_answer_holds_nobody_up),
+        BOTH(a_wrong_password_and_an_unknown_person_are_told_the_same),
+        BOTH(watchers_see_people_come_and_go),
+        BOTH(a_call_passes_through_with_its_dialog),
+        BOTH(disabling_somebody_ends_the_session_and_shows_offline),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
