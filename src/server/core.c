@@ -1011,6 +1011,14 @@ void bk_core_set_directory(struct bk_core *core, struct bk_directory *dir)
     bk_directory_ref(dir);
     bk_directory_unref(core->directory);
     core->directory = dir;
+    bk_core_sweep(core);
+}
+
+void bk_core_close_links(struct bk_core *core)
+{
+    for (uint32_t i = 0; i < core->n_links; i++)
+        if (core->links[i])
+            core_close_link(core, core->links[i]->id);
 }
 
 uint64_t bk_core_metric(const struct bk_core *core, enum bk_metric metric)

@@ -117,6 +117,11 @@ void bk_core_certificate_revoked(struct bk_core *core,
 /* By an administrator: endpoint empty: all of them. Returns how many sessions were ended. */
 int bk_core_sign_out(struct bk_core *core, struct bk_view address, struct bk_view endpoint);
 
+/* Ends the sessions of everybody whose organisation's subscription ran out; call now and then. */
+void bk_core_sweep(struct bk_core *core);
+/* Ends every connection, after what was sent went out. */
+void bk_core_close_links(struct bk_core *core);
+
 /* Living sessions. */
 struct bk_session {
     struct bk_view address, endpoint, client, contact, ip, road, shown;

@@ -554,6 +554,26 @@ void bk_core_user_changed(struct bk_core *core, struct bk_view address)
     bk_arena_finish(&arena);
 }
 
+/* Only the organisation is looked at here, not each account: a few comparisons a person. */
+static bool organisation_ended(struct bk_core *core, struct bk_person *person)
+{
+    struct bk_user anybody = { .enabled = true, .licensed = true };
+    struct bk_view address = bk_person_address(person);
+    const struct bk_tenant *tenant = bk_directory_tenant_of(
+        core->directory, bk_view_skip(address, bk_view_find(address, '@') + 1));
+    return bk_judge_account(&anybody, tenant, core_real(core)) != NULL;
+}
+
+void bk_core_sweep(struct bk_core *core)
+{
+    for (unsigned i = 0; i < core->config.n_shards; i++) {
+        struct bk_map_cursor cursor = { 0 };
+        for (struct bk_person *p; (p = bk_state_walk(core->shards[i].state, &cursor));)
+            if (p->n_bindings && organisation_ended(core, p))
+                bk_core_user_changed(core, bk_person_address(p));
+    }
+}
+
 void bk_core_certificate_revoked(struct bk_core *core, struct bk_view serial)
 {
     int n = 0;

@@ -20,7 +20,7 @@ struct bk_store_batch *bk_store_batch_destroy(struct bk_store_batch *batch)
 }
 
 void bk_batch_step(struct bk_store_batch *batch,
-                   int (*run)(struct bk_conn *conn, const struct bk_value *values),
+                   int (*run)(struct bk_store_conn *conn, const struct bk_value *values),
                    const struct bk_value *values, size_t n)
 {
     assert(n <= BK_STEP_VALUES_MAX);

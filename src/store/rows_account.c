@@ -52,14 +52,14 @@ int bk_store_tenants(struct bk_store *store, struct bk_arena *arena, BK_STORE_EA
     BK_QUERY_ALL(&q, read_tenant, arena, bk_tenant, each, ctx);
 }
 
-static int put_tenant(struct bk_conn *conn, const struct bk_value *v)
+static int put_tenant(struct bk_store_conn *conn, const struct bk_value *v)
 {
     if (v[0].n == 0)
-        return bk_conn_any(bk_conn_run(conn,
+        return bk_store_conn_any(bk_store_conn_run(conn,
                                        "INSERT INTO tenants (name, plan, state, ends_at, grace_ms)"
                                        " VALUES (?2, ?3, ?4, ?5, ?6)",
                                        "-ttiii", v));
-    return bk_conn_run_must(conn,
+    return bk_store_conn_run_must(conn,
                             "UPDATE tenants SET name = ?2, plan = ?3, state = ?4, ends_at = ?5,"
                             " grace_ms = ?6 WHERE id = ?1",
                             "ittiii", v);
@@ -85,16 +85,16 @@ int bk_store_domains(struct bk_store *store, struct bk_arena *arena, BK_STORE_EA
     BK_QUERY_ALL(&q, read_domain, arena, bk_domain, each, ctx);
 }
 
-static int put_domain(struct bk_conn *conn, const struct bk_value *v)
+static int put_domain(struct bk_store_conn *conn, const struct bk_value *v)
 {
-    int r = bk_conn_run(conn,
+    int r = bk_store_conn_run(conn,
                         "INSERT INTO domains (name, tenant_id)"
                         " SELECT ?1, id FROM tenants WHERE name = ?2"
                         " ON CONFLICT (name) DO UPDATE SET tenant_id = excluded.tenant_id"
                         " WHERE tenant_id = excluded.tenant_id",
                         "tt", v);
     if (r != 0)
-        return bk_conn_any(r);
+        return bk_store_conn_any(r);
     /* Nothing was touched: no such tenant, or the domain is another tenant's. */
     BK_CLEANUP(bk_query_end) struct bk_query q;
     bk_query_begin(&q, conn, "SELECT 1 FROM tenants WHERE name = ?1");
@@ -111,9 +111,9 @@ void bk_store_put_domain(struct bk_store_batch *batch, struct bk_view name,
     BK_BATCH_STEP(batch, put_domain, BK_VALUE(name), BK_VALUE(tenant_name));
 }
 
-static int drop_domain(struct bk_conn *conn, const struct bk_value *v)
+static int drop_domain(struct bk_store_conn *conn, const struct bk_value *v)
 {
-    return bk_conn_run_must(conn, "DELETE FROM domains WHERE name = ?1", "t", v);
+    return bk_store_conn_run_must(conn, "DELETE FROM domains WHERE name = ?1", "t", v);
 }
 
 void bk_store_drop_domain(struct bk_store_batch *batch, struct bk_view name)
@@ -203,15 +203,15 @@ enum {
     USER_DISABLED_BY,
 };
 
-static int add_login_name(struct bk_conn *conn, struct bk_view name, int64_t user_id)
+static int add_login_name(struct bk_store_conn *conn, struct bk_view name, int64_t user_id)
 {
     const struct bk_value v[] = { BK_VALUE(name), BK_VALUE_INT(user_id) };
-    return bk_conn_any(
-        bk_conn_run(conn, "INSERT INTO login_names (name, user_id) VALUES (?1, ?2)", "ti", v));
+    return bk_store_conn_any(
+        bk_store_conn_run(conn, "INSERT INTO login_names (name, user_id) VALUES (?1, ?2)", "ti", v));
 }
 
 /* What is kept by address goes along with a new address. */
-static int move_address(struct bk_conn *conn, const struct bk_value *user)
+static int move_address(struct bk_store_conn *conn, const struct bk_value *user)
 {
     static const char *const moves[] = {
         "UPDATE offline_messages SET rcpt = ?3"
@@ -225,16 +225,16 @@ static int move_address(struct bk_conn *conn, const struct bk_value *user)
     };
     int r = 0;
     for (size_t i = 0; r == 0 && i < BK_COUNT_OF(moves); i++)
-        r = bk_conn_any(bk_conn_run(conn, moves[i], "i-t", user));
+        r = bk_store_conn_any(bk_store_conn_run(conn, moves[i], "i-t", user));
     return r;
 }
 
-static int put_user(struct bk_conn *conn, const struct bk_value *v)
+static int put_user(struct bk_store_conn *conn, const struct bk_value *v)
 {
     int64_t id = v[USER_ID].n;
     int r;
     if (id == 0) {
-        r = bk_conn_run(
+        r = bk_store_conn_run(
             conn,
             "INSERT INTO users (tenant_id, address, username, display_name, site, policy,"
             " enabled, licensed, password_must_change, created_at, disabled_at,"
@@ -245,7 +245,7 @@ static int put_user(struct bk_conn *conn, const struct bk_value *v)
     } else {
         r = move_address(conn, v);
         if (r == 0)
-            r = bk_conn_run_must(conn,
+            r = bk_store_conn_run_must(conn,
                                  "UPDATE users SET tenant_id = ?2, address = ?3, username = ?4,"
                                  " display_name = ?5, site = ?6, policy = ?7, enabled = ?8,"
                                  " licensed = ?9, password_must_change = ?10, disabled_at = ?12,"
@@ -255,7 +255,7 @@ static int put_user(struct bk_conn *conn, const struct bk_value *v)
     if (r < 0)
         return r;
     const struct bk_value who[] = { BK_VALUE_INT(id) };
-    r = bk_conn_any(bk_conn_run(conn, "DELETE FROM login_names WHERE user_id = ?1", "i", who));
+    r = bk_store_conn_any(bk_store_conn_run(conn, "DELETE FROM login_names WHERE user_id = ?1", "i", who));
     if (r == 0)
         r = add_login_name(conn, v[USER_ADDRESS].v, id);
     if (r == 0 && !bk_view_equal(v[USER_ADDRESS].v, v[USER_USERNAME].v))
@@ -273,7 +273,7 @@ void bk_store_put_user(struct bk_store_batch *batch, const struct bk_user *u)
                   BK_VALUE_INT(u->disabled_at), BK_VALUE(u->disabled_by));
 }
 
-static int drop_user(struct bk_conn *conn, const struct bk_value *v)
+static int drop_user(struct bk_store_conn *conn, const struct bk_value *v)
 {
     static const char *const drops[] = {
         "DELETE FROM offline_messages WHERE rcpt = (SELECT address FROM users WHERE id = ?1)",
@@ -283,9 +283,9 @@ static int drop_user(struct bk_conn *conn, const struct bk_value *v)
     };
     int r = 0;
     for (size_t i = 0; r == 0 && i < BK_COUNT_OF(drops); i++)
-        r = bk_conn_any(bk_conn_run(conn, drops[i], "i", v));
+        r = bk_store_conn_any(bk_store_conn_run(conn, drops[i], "i", v));
     /* Login names, passwords and certificates go with the row. */
-    return r < 0 ? r : bk_conn_run_must(conn, "DELETE FROM users WHERE id = ?1", "i", v);
+    return r < 0 ? r : bk_store_conn_run_must(conn, "DELETE FROM users WHERE id = ?1", "i", v);
 }
 
 void bk_store_drop_user(struct bk_store_batch *batch, int64_t id)
@@ -309,16 +309,16 @@ int bk_store_password(struct bk_store *store, int64_t user_id, struct bk_arena *
     return q.error;
 }
 
-static int put_password(struct bk_conn *conn, const struct bk_value *v)
+static int put_password(struct bk_store_conn *conn, const struct bk_value *v)
 {
-    int r = bk_conn_run_must(conn,
+    int r = bk_store_conn_run_must(conn,
                              "INSERT INTO passwords (user_id, yescrypt)"
                              " SELECT id, ?2 FROM users WHERE address = ?1"
                              " ON CONFLICT (user_id) DO UPDATE SET yescrypt = excluded.yescrypt",
                              "tt", v);
     if (r < 0)
         return r;
-    return bk_conn_run_must(conn,
+    return bk_store_conn_run_must(conn,
                             "UPDATE users SET password_changed_at = ?3, password_must_change = ?4"
                             " WHERE address = ?1",
                             "t-ii", v);
@@ -354,15 +354,15 @@ int bk_store_device_passwords(struct bk_store *store, int64_t user_id, struct bk
     BK_QUERY_ALL(&q, read_device_password, arena, bk_device_password, each, ctx);
 }
 
-static int put_device_password(struct bk_conn *conn, const struct bk_value *v)
+static int put_device_password(struct bk_store_conn *conn, const struct bk_value *v)
 {
     if (v[1].n == 0)
-        return bk_conn_run_must(conn,
+        return bk_store_conn_run_must(conn,
                                 "INSERT INTO device_passwords"
                                 " (user_id, label, algorithm, ha1_user, ha1_address, created_at)"
                                 " SELECT id, ?3, ?4, ?5, ?6, ?7 FROM users WHERE address = ?1",
                                 "t-tttti", v);
-    return bk_conn_run_must(conn,
+    return bk_store_conn_run_must(conn,
                             "UPDATE device_passwords SET label = ?3, algorithm = ?4, ha1_user = ?5,"
                             " ha1_address = ?6, created_at = ?7 WHERE id = ?2"
                             " AND user_id = (SELECT id FROM users WHERE address = ?1)",
@@ -377,12 +377,12 @@ void bk_store_put_device_password(struct bk_store_batch *batch, struct bk_view a
                   BK_VALUE(p->ha1_address), BK_VALUE_INT(p->created_at));
 }
 
-static int drop_device_password(struct bk_conn *conn, const struct bk_value *v)
+static int drop_device_password(struct bk_store_conn *conn, const struct bk_value *v)
 {
     if (v[1].n == 0)
-        return bk_conn_any(
-            bk_conn_run(conn, "DELETE FROM device_passwords WHERE user_id = ?1", "i", v));
-    return bk_conn_run_must(conn, "DELETE FROM device_passwords WHERE user_id = ?1 AND id = ?2",
+        return bk_store_conn_any(
+            bk_store_conn_run(conn, "DELETE FROM device_passwords WHERE user_id = ?1", "i", v));
+    return bk_store_conn_run_must(conn, "DELETE FROM device_passwords WHERE user_id = ?1 AND id = ?2",
                             "ii", v);
 }
 
@@ -430,9 +430,9 @@ int bk_store_certificates(struct bk_store *store, int64_t user_id, struct bk_are
     BK_QUERY_ALL(&q, read_certificate, arena, bk_certificate, each, ctx);
 }
 
-static int put_certificate(struct bk_conn *conn, const struct bk_value *v)
+static int put_certificate(struct bk_store_conn *conn, const struct bk_value *v)
 {
-    return bk_conn_any(bk_conn_run(
+    return bk_store_conn_any(bk_store_conn_run(
         conn,
         "INSERT INTO certificates (serial, user_id, device_id, device_name, device_kind,"
         " fingerprint, issued_at, not_before, not_after, revoked_at, revoked_by, revoked_why)"
@@ -450,9 +450,9 @@ void bk_store_put_certificate(struct bk_store_batch *batch, const struct bk_cert
 }
 
 /* The first revocation stands: who and why are not overwritten by a later one. */
-static int revoke_certificate(struct bk_conn *conn, const struct bk_value *v)
+static int revoke_certificate(struct bk_store_conn *conn, const struct bk_value *v)
 {
-    return bk_conn_run_must(
+    return bk_store_conn_run_must(
         conn,
         "UPDATE certificates SET"
         " revoked_by = CASE WHEN revoked_at = 0 THEN ?3 ELSE revoked_by END,"
@@ -468,9 +468,9 @@ void bk_store_revoke_certificate(struct bk_store_batch *batch, struct bk_view se
                   BK_VALUE(why));
 }
 
-static int revoke_certificates_of(struct bk_conn *conn, const struct bk_value *v)
+static int revoke_certificates_of(struct bk_store_conn *conn, const struct bk_value *v)
 {
-    return bk_conn_any(bk_conn_run(conn,
+    return bk_store_conn_any(bk_store_conn_run(conn,
                                    "UPDATE certificates SET revoked_at = ?2, revoked_by = ?3,"
                                    " revoked_why = ?4 WHERE user_id = ?1 AND revoked_at = 0",
                                    "iitt", v));

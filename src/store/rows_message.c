@@ -66,15 +66,15 @@ int bk_store_offline_count(struct bk_store *store, struct bk_view rcpt, int64_t 
 
 enum { OFFLINE_RCPT, OFFLINE_KEY, OFFLINE_AT };
 
-static int put_offline(struct bk_conn *conn, const struct bk_value *v)
+static int put_offline(struct bk_store_conn *conn, const struct bk_value *v)
 {
-    int r = bk_conn_run(conn,
+    int r = bk_store_conn_run(conn,
                         "INSERT INTO message_keys (rcpt, key, at) VALUES (?1, ?2, ?3)"
                         " ON CONFLICT DO NOTHING",
                         "tbi", v);
     if (r <= 0)
         return r;
-    return bk_conn_any(bk_conn_run(
+    return bk_store_conn_any(bk_store_conn_run(
         conn,
         "INSERT INTO offline_messages (rcpt, key, at, sender, sender_display, call_id, from_tag,"
         " to_uri, cseq, content_type, body, size)"
@@ -91,9 +91,9 @@ void bk_store_put_offline(struct bk_store_batch *batch, const struct bk_offline_
                   BK_VALUE(m->content_type), BK_VALUE(m->body), BK_VALUE_INT(m->body.len));
 }
 
-static int drop_offline(struct bk_conn *conn, const struct bk_value *v)
+static int drop_offline(struct bk_store_conn *conn, const struct bk_value *v)
 {
-    return bk_conn_any(bk_conn_run(conn, "DELETE FROM offline_messages WHERE id = ?1", "i", v));
+    return bk_store_conn_any(bk_store_conn_run(conn, "DELETE FROM offline_messages WHERE id = ?1", "i", v));
 }
 
 void bk_store_drop_offline(struct bk_store_batch *batch, int64_t id)
@@ -101,10 +101,10 @@ void bk_store_drop_offline(struct bk_store_batch *batch, int64_t id)
     BK_BATCH_STEP(batch, drop_offline, BK_VALUE_INT(id));
 }
 
-static int drop_offline_key(struct bk_conn *conn, const struct bk_value *v)
+static int drop_offline_key(struct bk_store_conn *conn, const struct bk_value *v)
 {
-    return bk_conn_any(
-        bk_conn_run(conn, "DELETE FROM offline_messages WHERE rcpt = ?1 AND key = ?2", "tb", v));
+    return bk_store_conn_any(
+        bk_store_conn_run(conn, "DELETE FROM offline_messages WHERE rcpt = ?1 AND key = ?2", "tb", v));
 }
 
 void bk_store_drop_offline_key(struct bk_store_batch *batch, struct bk_view rcpt,
@@ -113,9 +113,9 @@ void bk_store_drop_offline_key(struct bk_store_batch *batch, struct bk_view rcpt
     BK_BATCH_STEP(batch, drop_offline_key, BK_VALUE(rcpt), BK_VALUE(key));
 }
 
-static int forget_message_keys(struct bk_conn *conn, const struct bk_value *v)
+static int forget_message_keys(struct bk_store_conn *conn, const struct bk_value *v)
 {
-    return bk_conn_any(bk_conn_run(conn, "DELETE FROM message_keys WHERE at < ?1", "i", v));
+    return bk_store_conn_any(bk_store_conn_run(conn, "DELETE FROM message_keys WHERE at < ?1", "i", v));
 }
 
 void bk_store_forget_message_keys(struct bk_store_batch *batch, int64_t before)

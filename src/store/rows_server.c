@@ -24,9 +24,9 @@ int bk_store_presence_note(struct bk_store *store, struct bk_view address, struc
     BK_QUERY_ONE(&q, read_note, arena, bk_presence_note, ret);
 }
 
-static int put_note(struct bk_conn *conn, const struct bk_value *v)
+static int put_note(struct bk_store_conn *conn, const struct bk_value *v)
 {
-    return bk_conn_any(bk_conn_run(conn,
+    return bk_store_conn_any(bk_store_conn_run(conn,
                                    "INSERT INTO presence_notes (address, manual, note, at)"
                                    " VALUES (?1, ?2, ?3, ?4) ON CONFLICT (address) DO UPDATE SET"
                                    " manual = excluded.manual, note = excluded.note,"
@@ -58,13 +58,13 @@ int bk_store_relations(struct bk_store *store, struct bk_view owner, struct bk_a
     BK_QUERY_ALL(&q, read_relation, arena, bk_relation, each, ctx);
 }
 
-static int put_relation(struct bk_conn *conn, const struct bk_value *v)
+static int put_relation(struct bk_store_conn *conn, const struct bk_value *v)
 {
     if (v[2].n == 0)
-        return bk_conn_any(
-            bk_conn_run(conn, "DELETE FROM relations WHERE owner = ?1 AND subject = ?2", "tt", v));
-    return bk_conn_any(
-        bk_conn_run(conn,
+        return bk_store_conn_any(
+            bk_store_conn_run(conn, "DELETE FROM relations WHERE owner = ?1 AND subject = ?2", "tt", v));
+    return bk_store_conn_any(
+        bk_store_conn_run(conn,
                     "INSERT INTO relations (owner, subject, level) VALUES (?1, ?2, ?3)"
                     " ON CONFLICT (owner, subject) DO UPDATE SET level = excluded.level",
                     "tti", v));
@@ -94,13 +94,13 @@ int bk_store_policies(struct bk_store *store, struct bk_arena *arena,
     BK_QUERY_ALL(&q, read_policy, arena, bk_policy_value, each, ctx);
 }
 
-static int put_policy(struct bk_conn *conn, const struct bk_value *v)
+static int put_policy(struct bk_store_conn *conn, const struct bk_value *v)
 {
     if (!v[3].v.at)
-        return bk_conn_any(bk_conn_run(
+        return bk_store_conn_any(bk_store_conn_run(
             conn, "DELETE FROM policies WHERE scope = ?1 AND name = ?2 AND key = ?3", "ttt", v));
-    return bk_conn_any(
-        bk_conn_run(conn,
+    return bk_store_conn_any(
+        bk_store_conn_run(conn,
                     "INSERT INTO policies (scope, name, key, value) VALUES (?1, ?2, ?3, ?4)"
                     " ON CONFLICT (scope, name, key) DO UPDATE SET value = excluded.value",
                     "tttt", v));
@@ -141,11 +141,11 @@ int bk_store_settings(struct bk_store *store, struct bk_arena *arena, BK_STORE_E
     BK_QUERY_ALL(&q, read_setting, arena, bk_setting, each, ctx);
 }
 
-static int put_setting(struct bk_conn *conn, const struct bk_value *v)
+static int put_setting(struct bk_store_conn *conn, const struct bk_value *v)
 {
     if (!v[1].v.at)
-        return bk_conn_any(bk_conn_run(conn, "DELETE FROM settings WHERE key = ?1", "t", v));
-    return bk_conn_any(bk_conn_run(conn,
+        return bk_store_conn_any(bk_store_conn_run(conn, "DELETE FROM settings WHERE key = ?1", "t", v));
+    return bk_store_conn_any(bk_store_conn_run(conn,
                                    "INSERT INTO settings (key, value) VALUES (?1, ?2)"
                                    " ON CONFLICT (key) DO UPDATE SET value = excluded.value",
                                    "tt", v));
@@ -172,9 +172,9 @@ int bk_store_secret(struct bk_store *store, struct bk_view name, struct bk_arena
     return q.error;
 }
 
-static int put_secret(struct bk_conn *conn, const struct bk_value *v)
+static int put_secret(struct bk_store_conn *conn, const struct bk_value *v)
 {
-    return bk_conn_any(bk_conn_run(conn,
+    return bk_store_conn_any(bk_store_conn_run(conn,
                                    "INSERT INTO secrets (name, bytes) VALUES (?1, ?2)"
                                    " ON CONFLICT (name) DO UPDATE SET bytes = excluded.bytes",
                                    "tb", v));
@@ -207,9 +207,9 @@ int bk_store_audits(struct bk_store *store, int limit, struct bk_arena *arena,
     BK_QUERY_ALL(&q, read_audit, arena, bk_audit, each, ctx);
 }
 
-static int put_audit(struct bk_conn *conn, const struct bk_value *v)
+static int put_audit(struct bk_store_conn *conn, const struct bk_value *v)
 {
-    return bk_conn_any(bk_conn_run(
+    return bk_store_conn_any(bk_store_conn_run(
         conn, "INSERT INTO audits (at, actor, what, target, detail) VALUES (?1, ?2, ?3, ?4, ?5)",
         "itttt", v));
 }

@@ -92,17 +92,17 @@ enum {
     SIGNIN_OK,
 };
 
-static int put_signin(struct bk_conn *conn, const struct bk_value *v)
+static int put_signin(struct bk_store_conn *conn, const struct bk_value *v)
 {
     if (v[SIGNIN_OK].n == 0) {
-        int r = bk_conn_run(conn,
+        int r = bk_store_conn_run(conn,
                             "UPDATE signins SET count = count + ?6, last_at = max(last_at, ?7)"
                             " WHERE id = (SELECT id" SHARED ")",
                             "tttiiii", v);
         if (r != 0)
-            return bk_conn_any(r);
+            return bk_store_conn_any(r);
     }
-    return bk_conn_any(bk_conn_run(
+    return bk_store_conn_any(bk_store_conn_run(
         conn,
         "INSERT INTO signins (address, record, ip, at, count, last_at, ok, user_id, endpoint,"
         " client, device, transport, road, status, diagnostics, case_code, detail, ended_at, ended)"
@@ -125,9 +125,9 @@ void bk_store_put_signin(struct bk_store_batch *batch, const struct bk_signin *s
                   BK_VALUE_INT(s->ended_at), BK_VALUE_INT(s->end));
 }
 
-static int end_signin(struct bk_conn *conn, const struct bk_value *v)
+static int end_signin(struct bk_store_conn *conn, const struct bk_value *v)
 {
-    return bk_conn_any(bk_conn_run(conn,
+    return bk_store_conn_any(bk_store_conn_run(conn,
                                    "UPDATE signins SET ended_at = ?3, ended = ?4"
                                    " WHERE ok = 1 AND ended_at = 0 AND address = ?1"
                                    " AND endpoint = ?2",
@@ -141,9 +141,9 @@ void bk_store_end_signin(struct bk_store_batch *batch, struct bk_view address,
                   BK_VALUE_INT(end));
 }
 
-static int end_all_signins(struct bk_conn *conn, const struct bk_value *v)
+static int end_all_signins(struct bk_store_conn *conn, const struct bk_value *v)
 {
-    return bk_conn_any(bk_conn_run(conn,
+    return bk_store_conn_any(bk_store_conn_run(conn,
                                    "UPDATE signins SET ended_at = ?1, ended = ?2"
                                    " WHERE ok = 1 AND ended_at = 0",
                                    "ii", v));
@@ -154,15 +154,15 @@ void bk_store_end_all_signins(struct bk_store_batch *batch, int64_t at, enum bk_
     BK_BATCH_STEP(batch, end_all_signins, BK_VALUE_INT(at), BK_VALUE_INT(end));
 }
 
-static int forget_signins(struct bk_conn *conn, const struct bk_value *v)
+static int forget_signins(struct bk_store_conn *conn, const struct bk_value *v)
 {
-    int r = bk_conn_run(conn,
+    int r = bk_store_conn_run(conn,
                         "DELETE FROM signins WHERE last_at < ?1"
                         " AND NOT (ok = 1 AND ended_at = 0)",
                         "i", v);
     if (r < 0)
         return r;
-    return bk_conn_any(bk_conn_run(conn, "DELETE FROM reports WHERE at < ?1", "i", v));
+    return bk_store_conn_any(bk_store_conn_run(conn, "DELETE FROM reports WHERE at < ?1", "i", v));
 }
 
 void bk_store_forget_signins(struct bk_store_batch *batch, int64_t before)
@@ -189,10 +189,10 @@ int bk_store_reports(struct bk_store *store, struct bk_view case_code, struct bk
     BK_QUERY_ALL(&q, read_report, arena, bk_report, each, ctx);
 }
 
-static int put_report(struct bk_conn *conn, const struct bk_value *v)
+static int put_report(struct bk_store_conn *conn, const struct bk_value *v)
 {
-    return bk_conn_any(
-        bk_conn_run(conn, "INSERT INTO reports (case_code, at, client, ip) VALUES (?1, ?2, ?3, ?4)",
+    return bk_store_conn_any(
+        bk_store_conn_run(conn, "INSERT INTO reports (case_code, at, client, ip) VALUES (?1, ?2, ?3, ?4)",
                     "titt", v));
 }
 

@@ -24,7 +24,7 @@ const char *bk_store_why(const char *format, ...)
     return text;
 }
 
-int bk_conn_errno(sqlite3 *db, int rc)
+int bk_store_conn_errno(sqlite3 *db, int rc)
 {
     switch (rc & 0xff) {
     case SQLITE_OK:
@@ -71,20 +71,20 @@ int bk_conn_errno(sqlite3 *db, int rc)
     }
 }
 
-int bk_conn_exec(struct bk_conn *conn, const char *sql)
+int bk_store_conn_exec(struct bk_store_conn *conn, const char *sql)
 {
-    return bk_conn_errno(conn->db, sqlite3_exec(conn->db, sql, NULL, NULL, NULL));
+    return bk_store_conn_errno(conn->db, sqlite3_exec(conn->db, sql, NULL, NULL, NULL));
 }
 
 static int note_wal_pages(void *conn, sqlite3 *db, const char *name, int pages)
 {
     (void)db;
     (void)name;
-    ((struct bk_conn *)conn)->wal_pages = pages;
+    ((struct bk_store_conn *)conn)->wal_pages = pages;
     return SQLITE_OK;
 }
 
-int bk_conn_checkpoint(struct bk_conn *conn, bool full)
+int bk_store_conn_checkpoint(struct bk_store_conn *conn, bool full)
 {
     int in_log = 0, copied = 0;
     int rc = sqlite3_wal_checkpoint_v2(
@@ -95,12 +95,12 @@ int bk_conn_checkpoint(struct bk_conn *conn, bool full)
         rc = SQLITE_OK;
     if (rc == SQLITE_OK)
         conn->wal_pages = in_log - copied;
-    return bk_conn_errno(conn->db, rc);
+    return bk_store_conn_errno(conn->db, rc);
 }
 
 /* ---- statements ---- */
 
-void bk_query_begin(struct bk_query *q, struct bk_conn *conn, const char *sql)
+void bk_query_begin(struct bk_query *q, struct bk_store_conn *conn, const char *sql)
 {
     *q = (struct bk_query){ .conn = conn };
     size_t at = ((uintptr_t)sql >> 3) * 0x9e3779b97f4a7c15u >> 56;
@@ -119,7 +119,7 @@ void bk_query_begin(struct bk_query *q, struct bk_conn *conn, const char *sql)
         int rc = sqlite3_prepare_v3(conn->db, sql, -1, keep ? SQLITE_PREPARE_PERSISTENT : 0,
                                     &q->stmt, NULL);
         if (rc != SQLITE_OK) {
-            q->error = bk_conn_errno(conn->db, rc);
+            q->error = bk_store_conn_errno(conn->db, rc);
             return;
         }
     }
@@ -132,21 +132,21 @@ void bk_query_begin(struct bk_query *q, struct bk_conn *conn, const char *sql)
 void bk_query_int(struct bk_query *q, int at, int64_t n)
 {
     if (q->error == 0)
-        q->error = bk_conn_errno(q->conn->db, sqlite3_bind_int64(q->stmt, at, n));
+        q->error = bk_store_conn_errno(q->conn->db, sqlite3_bind_int64(q->stmt, at, n));
 }
 
 void bk_query_text(struct bk_query *q, int at, struct bk_view v)
 {
     if (q->error == 0)
         q->error =
-            bk_conn_errno(q->conn->db, sqlite3_bind_text64(q->stmt, at, v.at ? v.at : "", v.len,
+            bk_store_conn_errno(q->conn->db, sqlite3_bind_text64(q->stmt, at, v.at ? v.at : "", v.len,
                                                            SQLITE_STATIC, SQLITE_UTF8));
 }
 
 void bk_query_blob(struct bk_query *q, int at, struct bk_view v)
 {
     if (q->error == 0)
-        q->error = bk_conn_errno(
+        q->error = bk_store_conn_errno(
             q->conn->db, sqlite3_bind_blob64(q->stmt, at, v.at ? v.at : "", v.len, SQLITE_STATIC));
 }
 
@@ -158,7 +158,7 @@ int bk_query_step(struct bk_query *q)
     if (rc == SQLITE_ROW)
         return 1;
     if (rc != SQLITE_DONE)
-        q->error = bk_conn_errno(q->conn->db, rc);
+        q->error = bk_store_conn_errno(q->conn->db, rc);
     return q->error;
 }
 
@@ -196,7 +196,7 @@ void bk_query_end(struct bk_query *q)
     *q = (struct bk_query){ 0 };
 }
 
-int bk_conn_run(struct bk_conn *conn, const char *sql, const char *kinds,
+int bk_store_conn_run(struct bk_store_conn *conn, const char *sql, const char *kinds,
                 const struct bk_value *values)
 {
     BK_CLEANUP(bk_query_end) struct bk_query q;
@@ -213,16 +213,16 @@ int bk_conn_run(struct bk_conn *conn, const char *sql, const char *kinds,
     return r < 0 ? r : sqlite3_changes(conn->db);
 }
 
-int bk_conn_run_must(struct bk_conn *conn, const char *sql, const char *kinds,
+int bk_store_conn_run_must(struct bk_store_conn *conn, const char *sql, const char *kinds,
                      const struct bk_value *values)
 {
-    int r = bk_conn_run(conn, sql, kinds, values);
-    return r == 0 ? -ENOENT : bk_conn_any(r);
+    int r = bk_store_conn_run(conn, sql, kinds, values);
+    return r == 0 ? -ENOENT : bk_store_conn_any(r);
 }
 
 /* ---- opening ---- */
 
-static int load_image(struct bk_conn *conn, struct bk_view image)
+static int load_image(struct bk_store_conn *conn, struct bk_view image)
 {
     unsigned char *copy = sqlite3_malloc64(image.len);
     if (!copy)
@@ -231,17 +231,17 @@ static int load_image(struct bk_conn *conn, struct bk_view image)
     int rc = sqlite3_deserialize(conn->db, "main", copy, (sqlite3_int64)image.len,
                                  (sqlite3_int64)image.len,
                                  SQLITE_DESERIALIZE_FREEONCLOSE | SQLITE_DESERIALIZE_RESIZEABLE);
-    return bk_conn_errno(conn->db, rc);
+    return bk_store_conn_errno(conn->db, rc);
 }
 
-static int set_up(struct bk_conn *conn, enum bk_conn_kind kind, bool in_memory)
+static int set_up(struct bk_store_conn *conn, enum bk_store_conn_kind kind, bool in_memory)
 {
     sqlite3_db_config(conn->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
     sqlite3_db_config(conn->db, SQLITE_DBCONFIG_DQS_DML, 0, NULL);
     sqlite3_db_config(conn->db, SQLITE_DBCONFIG_DQS_DDL, 0, NULL);
     sqlite3_busy_timeout(conn->db, BUSY_MS);
 
-    int r = bk_conn_exec(conn, "PRAGMA trusted_schema=OFF; PRAGMA cell_size_check=ON;"
+    int r = bk_store_conn_exec(conn, "PRAGMA trusted_schema=OFF; PRAGMA cell_size_check=ON;"
                                "PRAGMA foreign_keys=ON; PRAGMA temp_store=MEMORY");
     if (r < 0 || in_memory)
         return r;
@@ -256,18 +256,18 @@ static int set_up(struct bk_conn *conn, enum bk_conn_kind kind, bool in_memory)
         return -EIO; /* a file system without shared memory */
     bk_query_end(&q);
 
-    r = bk_conn_exec(conn, "PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=0;"
+    r = bk_store_conn_exec(conn, "PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=0;"
                            "PRAGMA journal_size_limit=67108864");
     if (r == 0 && kind == BK_CONN_READER)
-        r = bk_conn_exec(conn, "PRAGMA query_only=ON");
+        r = bk_store_conn_exec(conn, "PRAGMA query_only=ON");
     sqlite3_wal_hook(conn->db, note_wal_pages, conn);
     return r;
 }
 
-int bk_conn_open(const char *path, enum bk_conn_kind kind, struct bk_view image,
-                 struct bk_conn **ret, const char **ret_why)
+int bk_store_conn_open(const char *path, enum bk_store_conn_kind kind, struct bk_view image,
+                 struct bk_store_conn **ret, const char **ret_why)
 {
-    struct bk_conn *conn = calloc(1, sizeof *conn);
+    struct bk_store_conn *conn = calloc(1, sizeof *conn);
     if (!conn)
         return -ENOMEM;
     conn->owner = pthread_self();
@@ -281,10 +281,10 @@ int bk_conn_open(const char *path, enum bk_conn_kind kind, struct bk_view image,
     if (!path)
         flags |= SQLITE_OPEN_CREATE | SQLITE_OPEN_MEMORY;
     int r =
-        bk_conn_errno(conn->db, sqlite3_open_v2(name ? name : ":memory:", &conn->db, flags, NULL));
+        bk_store_conn_errno(conn->db, sqlite3_open_v2(name ? name : ":memory:", &conn->db, flags, NULL));
     free(name);
     if (r < 0 && conn->db)
-        r = bk_conn_errno(conn->db, sqlite3_extended_errcode(conn->db));
+        r = bk_store_conn_errno(conn->db, sqlite3_extended_errcode(conn->db));
     if (r == 0 && image.len > 0)
         r = load_image(conn, image);
     if (r == 0)
@@ -296,14 +296,14 @@ int bk_conn_open(const char *path, enum bk_conn_kind kind, struct bk_view image,
         else if (ret_why)
             *ret_why = bk_store_why("cannot open %s: %s (%s)", path ? path : "the image",
                                     strerror(-r), conn->db ? sqlite3_errmsg(conn->db) : "-");
-        bk_conn_close(conn);
+        bk_store_conn_close(conn);
         return r;
     }
     *ret = conn;
     return 0;
 }
 
-struct bk_conn *bk_conn_close(struct bk_conn *conn)
+struct bk_store_conn *bk_store_conn_close(struct bk_store_conn *conn)
 {
     if (!conn)
         return NULL;
@@ -317,7 +317,7 @@ struct bk_conn *bk_conn_close(struct bk_conn *conn)
 /* ---- migrations ---- */
 
 /* The first number of the first row, or `otherwise` where there is no row. */
-static int ask(struct bk_conn *conn, const char *sql, int64_t otherwise, int64_t *ret)
+static int ask(struct bk_store_conn *conn, const char *sql, int64_t otherwise, int64_t *ret)
 {
     BK_CLEANUP(bk_query_end) struct bk_query q;
     bk_query_begin(&q, conn, sql);
@@ -327,7 +327,7 @@ static int ask(struct bk_conn *conn, const char *sql, int64_t otherwise, int64_t
     return r < 0 ? r : 0;
 }
 
-static int current_version(struct bk_conn *conn, int64_t *ret, const char **ret_why)
+static int current_version(struct bk_store_conn *conn, int64_t *ret, const char **ret_why)
 {
     int64_t application = 0, tables = 0, versioned = 0;
     int r = ask(conn, "PRAGMA application_id", 0, &application);
@@ -347,16 +347,16 @@ static int current_version(struct bk_conn *conn, int64_t *ret, const char **ret_
     return versioned ? ask(conn, "SELECT max(version) FROM schema_version", 0, ret) : 0;
 }
 
-static int apply(struct bk_conn *conn, const struct bk_migration *migration, int64_t now_ms)
+static int apply(struct bk_store_conn *conn, const struct bk_migration *migration, int64_t now_ms)
 {
-    int r = bk_conn_exec(conn, "BEGIN IMMEDIATE");
+    int r = bk_store_conn_exec(conn, "BEGIN IMMEDIATE");
     if (r < 0)
         return r;
-    r = bk_conn_exec(conn, migration->sql);
+    r = bk_store_conn_exec(conn, migration->sql);
     if (r == 0 && migration->version == 1) {
         char set[64];
         snprintf(set, sizeof set, "PRAGMA application_id=%d", APPLICATION_ID);
-        r = bk_conn_exec(conn, set);
+        r = bk_store_conn_exec(conn, set);
     }
     if (r == 0) {
         BK_CLEANUP(bk_query_end) struct bk_query q;
@@ -367,13 +367,13 @@ static int apply(struct bk_conn *conn, const struct bk_migration *migration, int
         r = bk_query_step(&q);
     }
     if (r == 0)
-        r = bk_conn_exec(conn, "COMMIT");
+        r = bk_store_conn_exec(conn, "COMMIT");
     if (r < 0)
-        (void)bk_conn_exec(conn, "ROLLBACK"); /* SQLite may have done so already */
+        (void)bk_store_conn_exec(conn, "ROLLBACK"); /* SQLite may have done so already */
     return r;
 }
 
-int bk_conn_migrate(struct bk_conn *conn, const struct bk_migration *migrations, size_t n,
+int bk_store_conn_migrate(struct bk_store_conn *conn, const struct bk_migration *migrations, size_t n,
                     int64_t now_ms, const char **ret_why)
 {
     int64_t version = 0;

@@ -27,38 +27,38 @@ struct bk_statement {
 };
 
 /* Used by one thread at a time; its statements are prepared at first use and kept. */
-struct bk_conn {
+struct bk_store_conn {
     sqlite3 *db;
     struct bk_statement statements[BK_CONN_STATEMENTS];
     int wal_pages; /* after the last commit */
     pthread_t owner;
-    struct bk_conn *next;
+    struct bk_store_conn *next;
 };
 
-enum bk_conn_kind {
+enum bk_store_conn_kind {
     BK_CONN_READER,
     BK_CONN_WRITER, /* creates and migrates */
 };
 
 /* path NULL: in memory. image: its content at the start, may be empty. */
-int bk_conn_open(const char *path, enum bk_conn_kind kind, struct bk_view image,
-                 struct bk_conn **ret, const char **ret_why);
-struct bk_conn *bk_conn_close(struct bk_conn *conn);
-int bk_conn_migrate(struct bk_conn *conn, const struct bk_migration *migrations, size_t n,
+int bk_store_conn_open(const char *path, enum bk_store_conn_kind kind, struct bk_view image,
+                 struct bk_store_conn **ret, const char **ret_why);
+struct bk_store_conn *bk_store_conn_close(struct bk_store_conn *conn);
+int bk_store_conn_migrate(struct bk_store_conn *conn, const struct bk_migration *migrations, size_t n,
                     int64_t now_ms, const char **ret_why);
 /* Without arguments and rows. */
-int bk_conn_exec(struct bk_conn *conn, const char *sql);
+int bk_store_conn_exec(struct bk_store_conn *conn, const char *sql);
 /* The negative errno for an extended result code of SQLite; db may be NULL. */
-int bk_conn_errno(sqlite3 *db, int rc);
+int bk_store_conn_errno(sqlite3 *db, int rc);
 /* Copies what is in the write-ahead log into the database. full: waits for readers and empties the log. */
-int bk_conn_checkpoint(struct bk_conn *conn, bool full);
+int bk_store_conn_checkpoint(struct bk_store_conn *conn, bool full);
 /* "%s" formatted into memory of this thread. */
 const char *bk_store_why(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* ---- one statement being run ---- */
 /* BK_CLEANUP(bk_query_end) struct bk_query q; every bk_query_* may follow a failed one and then does nothing. */
 struct bk_query {
-    struct bk_conn *conn;
+    struct bk_store_conn *conn;
     struct bk_statement *cached; /* NULL: prepared for this run only */
     sqlite3_stmt *stmt;
     struct bk_store *locked; /* whose lock is held, or NULL */
@@ -66,7 +66,7 @@ struct bk_query {
 };
 
 /* sql must be a literal. */
-void bk_query_begin(struct bk_query *q, struct bk_conn *conn, const char *sql);
+void bk_query_begin(struct bk_query *q, struct bk_store_conn *conn, const char *sql);
 /* On the connection of the calling thread. */
 void bk_query_read(struct bk_query *q, struct bk_store *store, const char *sql);
 void bk_query_int(struct bk_query *q, int at, int64_t n);
@@ -123,20 +123,20 @@ struct bk_value {
  * Binds values[0] to ?1 and so on, by a letter each (i: number, t: text, b: bytes, -: not bound), runs sql to its
  * end. Returns how many rows it changed.
  */
-int bk_conn_run(struct bk_conn *conn, const char *sql, const char *kinds,
+int bk_store_conn_run(struct bk_store_conn *conn, const char *sql, const char *kinds,
                 const struct bk_value *values);
-/* As bk_conn_run, but no row changed is -ENOENT, and the answer 0 otherwise. */
-int bk_conn_run_must(struct bk_conn *conn, const char *sql, const char *kinds,
+/* As bk_store_conn_run, but no row changed is -ENOENT, and the answer 0 otherwise. */
+int bk_store_conn_run_must(struct bk_store_conn *conn, const char *sql, const char *kinds,
                      const struct bk_value *values);
 /* For steps where nothing to do is fine: 0 for any number of rows. */
-static inline int bk_conn_any(int r)
+static inline int bk_store_conn_any(int r)
 {
     return r < 0 ? r : 0;
 }
 
 struct bk_step {
     struct bk_step *next;
-    int (*run)(struct bk_conn *conn, const struct bk_value *values);
+    int (*run)(struct bk_store_conn *conn, const struct bk_value *values);
     struct bk_value values[];
 };
 
@@ -153,7 +153,7 @@ struct bk_store_batch {
 };
 
 void bk_batch_step(struct bk_store_batch *batch,
-                   int (*run)(struct bk_conn *conn, const struct bk_value *values),
+                   int (*run)(struct bk_store_conn *conn, const struct bk_value *values),
                    const struct bk_value *values, size_t n);
 #define BK_BATCH_STEP(batch, run, ...)                                                             \
     bk_batch_step((batch), (run), (const struct bk_value[]){ __VA_ARGS__ },                        \
@@ -167,7 +167,7 @@ struct bk_store {
     uint64_t generation; /* tells a store from a later one at the same address */
 
     pthread_mutex_t readers_lock;
-    struct bk_conn *readers; /* one per thread that reads; file only */
+    struct bk_store_conn *readers; /* one per thread that reads; file only */
 
     /*
      * In memory there is one connection for all. This lock, recursive, is held while it works, so that a
@@ -175,7 +175,7 @@ struct bk_store {
      */
     pthread_mutex_t shared_lock;
 
-    struct bk_conn *writer; /* NULL after a failure that has not been overcome */
+    struct bk_store_conn *writer; /* NULL after a failure that has not been overcome */
     int64_t probed_at;      /* by the monotonic clock of the system or the caller */
     atomic_int health;
 

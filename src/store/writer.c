@@ -36,12 +36,12 @@ static atomic_uint_fast64_t generations;
 static _Thread_local struct {
     const struct bk_store *store;
     uint64_t generation;
-    struct bk_conn *conn;
+    struct bk_store_conn *conn;
 } my_reader;
 
 /* ---- reading ---- */
 
-static int reader_of(struct bk_store *store, struct bk_conn **ret)
+static int reader_of(struct bk_store *store, struct bk_store_conn **ret)
 {
     if (my_reader.store == store && my_reader.generation == store->generation) {
         *ret = my_reader.conn;
@@ -49,11 +49,11 @@ static int reader_of(struct bk_store *store, struct bk_conn **ret)
     }
     int r = 0;
     pthread_mutex_lock(&store->readers_lock);
-    struct bk_conn *conn = store->readers;
+    struct bk_store_conn *conn = store->readers;
     while (conn && !pthread_equal(conn->owner, pthread_self()))
         conn = conn->next;
     if (!conn) {
-        r = bk_conn_open(store->path, BK_CONN_READER, (struct bk_view){ 0 }, &conn, NULL);
+        r = bk_store_conn_open(store->path, BK_CONN_READER, (struct bk_view){ 0 }, &conn, NULL);
         if (r == 0) {
             conn->next = store->readers;
             store->readers = conn;
@@ -71,7 +71,7 @@ static int reader_of(struct bk_store *store, struct bk_conn **ret)
 void bk_query_read(struct bk_query *q, struct bk_store *store, const char *sql)
 {
     if (store->path) {
-        struct bk_conn *conn = NULL;
+        struct bk_store_conn *conn = NULL;
         int r = reader_of(store, &conn);
         if (r < 0)
             *q = (struct bk_query){ .error = r };
@@ -114,20 +114,20 @@ static int revive(struct bk_store *store)
 {
     if (!store->path)
         return store->writer ? 0 : -EIO;
-    bk_conn_close(store->writer);
+    bk_store_conn_close(store->writer);
     store->writer = NULL;
-    struct bk_conn *conn = NULL;
-    int r = bk_conn_open(store->path, BK_CONN_WRITER, (struct bk_view){ 0 }, &conn, NULL);
+    struct bk_store_conn *conn = NULL;
+    int r = bk_store_conn_open(store->path, BK_CONN_WRITER, (struct bk_view){ 0 }, &conn, NULL);
     if (r == 0)
-        r = bk_conn_checkpoint(conn, true);
+        r = bk_store_conn_checkpoint(conn, true);
     if (r < 0)
-        bk_conn_close(conn);
+        bk_store_conn_close(conn);
     else
         store->writer = conn;
     return r;
 }
 
-static int run_steps(struct bk_conn *conn, const struct bk_store_batch *batch)
+static int run_steps(struct bk_store_conn *conn, const struct bk_store_batch *batch)
 {
     int r = 0;
     for (const struct bk_step *s = batch->first; r == 0 && s; s = s->next)
@@ -135,17 +135,17 @@ static int run_steps(struct bk_conn *conn, const struct bk_store_batch *batch)
     return r;
 }
 
-static int run_batch(struct bk_conn *conn, struct bk_store_batch *batch)
+static int run_batch(struct bk_store_conn *conn, struct bk_store_batch *batch)
 {
-    int r = bk_conn_exec(conn, "SAVEPOINT batch");
+    int r = bk_store_conn_exec(conn, "SAVEPOINT batch");
     if (r < 0)
         return r;
     batch->result = run_steps(conn, batch);
     if (is_sick(batch->result) && batch->result != 0)
         return batch->result;
     if (batch->result < 0)
-        r = bk_conn_exec(conn, "ROLLBACK TO batch");
-    return r < 0 ? r : bk_conn_exec(conn, "RELEASE batch");
+        r = bk_store_conn_exec(conn, "ROLLBACK TO batch");
+    return r < 0 ? r : bk_store_conn_exec(conn, "RELEASE batch");
 }
 
 static int run_group(struct bk_store *store, struct bk_store_batch *group)
@@ -155,16 +155,16 @@ static int run_group(struct bk_store *store, struct bk_store_batch *group)
         r = revive(store);
     if (r < 0)
         return r;
-    struct bk_conn *conn = store->writer;
-    r = bk_conn_exec(conn, "BEGIN IMMEDIATE");
+    struct bk_store_conn *conn = store->writer;
+    r = bk_store_conn_exec(conn, "BEGIN IMMEDIATE");
     if (r < 0)
         return r;
     for (struct bk_store_batch *b = group; r == 0 && b; b = b->next)
         r = run_batch(conn, b);
     if (r == 0)
-        r = bk_conn_exec(conn, "COMMIT");
+        r = bk_store_conn_exec(conn, "COMMIT");
     if (r < 0 && !sqlite3_get_autocommit(conn->db))
-        (void)bk_conn_exec(conn, "ROLLBACK");
+        (void)bk_store_conn_exec(conn, "ROLLBACK");
     return r;
 }
 
@@ -187,7 +187,7 @@ static void commit_group(struct bk_store *store, struct bk_store_batch *group)
         pthread_mutex_lock(&store->shared_lock);
     int r = run_group(store, group);
     if (r < 0 && store->path)
-        store->writer = bk_conn_close(store->writer);
+        store->writer = bk_store_conn_close(store->writer);
     if (!store->path)
         pthread_mutex_unlock(&store->shared_lock);
 
@@ -239,10 +239,10 @@ static void hand_back(struct bk_store *store, struct bk_store_batch *group)
 /* After the callbacks, so that nobody waits for it. A failure loses nothing: the log still has it all. */
 static void tidy(struct bk_store *store)
 {
-    struct bk_conn *conn = store->writer;
+    struct bk_store_conn *conn = store->writer;
     if (!store->path || !conn || conn->wal_pages < CHECKPOINT_PAGES)
         return;
-    int r = bk_conn_checkpoint(conn, conn->wal_pages >= CHECKPOINT_NOW_PAGES);
+    int r = bk_store_conn_checkpoint(conn, conn->wal_pages >= CHECKPOINT_NOW_PAGES);
     if (r < 0 && r != -EBUSY)
         bk_log(store->config.log, BK_LOG_WARNING, "store log not copied into the database",
                "reason", strerror(-r));
@@ -279,9 +279,9 @@ static void probe(struct bk_store *store, int64_t now_ms)
         pthread_mutex_lock(&store->shared_lock);
     int r = revive(store);
     if (r == 0)
-        r = bk_conn_exec(store->writer, "UPDATE probe SET at = at + 1");
+        r = bk_store_conn_exec(store->writer, "UPDATE probe SET at = at + 1");
     if (r < 0 && store->path)
-        store->writer = bk_conn_close(store->writer);
+        store->writer = bk_store_conn_close(store->writer);
     if (!store->path)
         pthread_mutex_unlock(&store->shared_lock);
     set_health(store, r);
@@ -438,11 +438,11 @@ void bk_store_stats(struct bk_store *store, struct bk_store_stats *ret)
 
 static struct bk_store *release(struct bk_store *store)
 {
-    for (struct bk_conn *next; store->readers; store->readers = next) {
+    for (struct bk_store_conn *next; store->readers; store->readers = next) {
         next = store->readers->next;
-        bk_conn_close(store->readers);
+        bk_store_conn_close(store->readers);
     }
-    bk_conn_close(
+    bk_store_conn_close(
         store->writer); /* the last one: it copies the log into the database and removes it */
     destroy_all(store->first);
     if (store->lock_fd >= 0)
@@ -505,7 +505,7 @@ static int make_file(const char *path, off_t *ret_size)
     return st.st_size > 0 ? 0 : sync_directory_of(path);
 }
 
-static int check(struct bk_conn *conn, const char **ret_why)
+static int check(struct bk_store_conn *conn, const char **ret_why)
 {
     BK_CLEANUP(bk_query_end) struct bk_query q;
     bk_query_begin(&q, conn, "PRAGMA quick_check(1)");
@@ -525,17 +525,17 @@ static int check(struct bk_conn *conn, const char **ret_why)
 int bk_store_check(struct bk_store *store, const char **ret_why)
 {
     const char *why = "";
-    struct bk_conn *conn = NULL;
+    struct bk_store_conn *conn = NULL;
     int r = 0;
     if (!store->path) {
         pthread_mutex_lock(&store->shared_lock);
         r = store->writer ? check(store->writer, &why) : -EIO;
         pthread_mutex_unlock(&store->shared_lock);
     } else {
-        r = bk_conn_open(store->path, BK_CONN_READER, (struct bk_view){ 0 }, &conn, &why);
+        r = bk_store_conn_open(store->path, BK_CONN_READER, (struct bk_view){ 0 }, &conn, &why);
         if (r == 0)
             r = check(conn, &why);
-        bk_conn_close(conn);
+        bk_store_conn_close(conn);
     }
     if (ret_why)
         *ret_why = why;
@@ -553,7 +553,7 @@ static int open_file(struct bk_store *store, const char **ret_why)
                                : bk_store_why("cannot open %s: %s", store->path, strerror(-r));
         return r;
     }
-    r = bk_conn_open(store->path, BK_CONN_WRITER, (struct bk_view){ 0 }, &store->writer, ret_why);
+    r = bk_store_conn_open(store->path, BK_CONN_WRITER, (struct bk_view){ 0 }, &store->writer, ret_why);
     if (r == 0 && size > 0 && size <= CHECKED_AT_OPEN)
         r = check(store->writer, ret_why);
     return r;
@@ -599,10 +599,10 @@ static int open_any(const struct bk_store_config *config, struct bk_view image,
         store->path = strdup(config->path);
         r = store->path ? open_file(store, ret_why) : -ENOMEM;
     } else {
-        r = bk_conn_open(NULL, BK_CONN_WRITER, image, &store->writer, ret_why);
+        r = bk_store_conn_open(NULL, BK_CONN_WRITER, image, &store->writer, ret_why);
     }
     if (r == 0)
-        r = bk_conn_migrate(store->writer, bk_store_migrations, bk_store_n_migrations,
+        r = bk_store_conn_migrate(store->writer, bk_store_migrations, bk_store_n_migrations,
                             bk_clock_real_ms(store->config.clock), ret_why);
     if (r == 0 && config->threaded)
         r = start_thread(store);
@@ -667,7 +667,7 @@ struct bk_store *bk_store_crash(struct bk_store *store, struct bk_buf *ret_image
     /* The log stays as it is, as after a power cut. */
     if (store->writer)
         sqlite3_db_config(store->writer->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
-    for (struct bk_conn *c = store->readers; c; c = c->next)
+    for (struct bk_store_conn *c = store->readers; c; c = c->next)
         sqlite3_db_config(c->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
     return release(store);
 }
@@ -694,7 +694,7 @@ static int copy_database(sqlite3 *from, const char *path)
     } else if (rc == SQLITE_OK) {
         rc = sqlite3_extended_errcode(to);
     }
-    int r = bk_conn_errno(to, rc);
+    int r = bk_store_conn_errno(to, rc);
     sqlite3_close_v2(to);
     return r;
 }
@@ -721,11 +721,11 @@ int bk_store_backup(struct bk_store *store, const char *path)
         r = store->writer ? copy_database(store->writer->db, partial) : -EIO;
         pthread_mutex_unlock(&store->shared_lock);
     } else {
-        struct bk_conn *conn = NULL;
-        r = bk_conn_open(store->path, BK_CONN_READER, (struct bk_view){ 0 }, &conn, NULL);
+        struct bk_store_conn *conn = NULL;
+        r = bk_store_conn_open(store->path, BK_CONN_READER, (struct bk_view){ 0 }, &conn, NULL);
         if (r == 0)
             r = copy_database(conn->db, partial);
-        bk_conn_close(conn);
+        bk_store_conn_close(conn);
     }
     if (r == 0 && rename(partial, path) < 0)
         r = -errno;

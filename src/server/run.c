@@ -1,0 +1,304 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "server/run.h"
+
+#include "base/cleanup.h"
+#include "base/text.h"
+#include "server/front.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+enum {
+    STOP_MOST_MS = 5000,
+    STOP_LOOK_MS = 20,
+    SWEEP_MS = 30 * 1000,
+    SECRET_BYTES = 32,
+    END_STEPS = 100,
+};
+
+struct bk_run {
+    struct bk_loop *loop;
+    const struct bk_settings *settings;
+    const struct bk_log *log;
+    struct bk_store *store;
+    struct bk_directory *directory;
+    struct bk_authority *authority;
+    struct bk_history *history;
+    struct bk_core *core;
+    struct bk_front *front;
+    struct bk_timer sweep, stopping;
+    int64_t stop_at_ms;
+    int64_t started_real_ms;
+    char *services_url;
+};
+
+static int explain(char **ret_why, int r, const char *format, const char *a, const char *b)
+{
+    free(*ret_why);
+    if (asprintf(ret_why, format, a, b) < 0)
+        *ret_why = NULL;
+    return r;
+}
+
+/* ---- what must be there already, or is made at the first start ---- */
+
+static void set_result(void *ctx, int result)
+{
+    *(int *)ctx = result;
+}
+
+static void post(void *ctx, void (*fn)(void *arg), void *arg)
+{
+    /* Out of memory here would lose an acknowledgement; the program ends instead and the store is whole. */
+    if (bk_loop_post(ctx, fn, arg) < 0)
+        abort();
+}
+
+/* A secret of that name, made when there is none yet. */
+static int secret(struct bk_run *run, const char *name, uint8_t ret[SECRET_BYTES])
+{
+    struct bk_arena arena = { 0 };
+    struct bk_view kept;
+    int r = bk_store_secret(run->store, bk_view_of_str(name), &arena, &kept);
+    if (r == 0 && kept.len == SECRET_BYTES) {
+        memcpy(ret, kept.at, SECRET_BYTES);
+    } else if (r == 0 || r == -ENOENT) {
+        struct bk_store_batch *batch = bk_store_batch_create();
+        int done = 1;
+        bk_random_fill(&bk_random_system, ret, SECRET_BYTES);
+        if (batch)
+            bk_store_put_secret(batch, bk_view_of_str(name),
+                                (struct bk_view){ (const char *)ret, SECRET_BYTES });
+        r = batch ? bk_store_commit(run->store, batch, set_result, &done) : -ENOMEM;
+        while (r == 0 && done == 1)
+            bk_loop_step(run->loop, 100);
+        r = r < 0 ? r : done;
+    }
+    bk_arena_finish(&arena);
+    return r;
+}
+
+static int load_authority(struct bk_run *run, char **ret_why)
+{
+    struct bk_arena arena = { 0 };
+    struct bk_view key, certificate;
+    const char *why = "";
+    int r = bk_store_secret(run->store, BK_VIEW("authority.key"), &arena, &key);
+    if (r == 0)
+        r = bk_store_secret(run->store, BK_VIEW("authority.crt"), &arena, &certificate);
+    if (r < 0)
+        r = explain(ret_why, r, "%s holds no certificate authority: run beckonctl init%s",
+                    run->settings->store, "");
+    else if ((r = bk_authority_load(key, certificate, &run->authority, &why)) < 0)
+        explain(ret_why, r, "the certificate authority in %s cannot be used: %s",
+                run->settings->store, why);
+    bk_arena_finish(&arena);
+    return r;
+}
+
+static int open_store(struct bk_run *run, char **ret_why)
+{
+    const char *why = NULL;
+    struct bk_store_config config = {
+        .path = run->settings->store,
+        .threaded = true,
+        .post = post,
+        .post_ctx = run->loop,
+        .clock = &bk_clock_system,
+        .log = run->log,
+    };
+    int r = bk_store_open(&config, &run->store, &why);
+    if (r < 0)
+        return explain(ret_why, r, "%s: %s", run->settings->store, why ? why : strerror(-r));
+    r = bk_directory_load(run->store, &run->directory);
+    return r < 0 ? explain(ret_why, r, "%s: the directory cannot be read: %s", run->settings->store,
+                           strerror(-r))
+                 : 0;
+}
+
+/* ---- now and then ---- */
+
+static void sweep(struct bk_timer *timer)
+{
+    struct bk_run *run = bk_container_of(timer, struct bk_run, sweep);
+    bk_history_sweep(run->history, run->directory);
+    bk_core_sweep(run->core);
+    bk_core_pump(run->core);
+    bk_timer_arm(bk_loop_timers(run->loop), timer,
+                 bk_clock_mono_ms(bk_loop_clock(run->loop)) + SWEEP_MS);
+}
+
+static bool store_is_busy(const struct bk_run *run)
+{
+    struct bk_store_stats stats;
+    bk_store_stats(run->store, &stats);
+    return stats.pending_bytes != 0;
+}
+
+static void stopping(struct bk_timer *timer)
+{
+    struct bk_run *run = bk_container_of(timer, struct bk_run, stopping);
+    int64_t now = bk_clock_mono_ms(bk_loop_clock(run->loop));
+    bool done = bk_core_drain(run->core) && !store_is_busy(run);
+    bk_core_pump(run->core);
+    if (done || now >= run->stop_at_ms)
+        bk_loop_stop(run->loop);
+    else
+        bk_timer_arm(bk_loop_timers(run->loop), timer, now + STOP_LOOK_MS);
+}
+
+void bk_run_stop(struct bk_run *run)
+{
+    if (run->stop_at_ms)
+        return;
+    int64_t now = bk_clock_mono_ms(bk_loop_clock(run->loop));
+    bk_log(run->log, BK_LOG_NOTICE, "stopping");
+    run->stop_at_ms = now + STOP_MOST_MS;
+    bk_front_stop_accepting(run->front);
+    bk_core_drain(run->core);
+    bk_timer_arm(bk_loop_timers(run->loop), &run->stopping, now + STOP_LOOK_MS);
+}
+
+void bk_run_reload(struct bk_run *run)
+{
+    char *why = NULL;
+    if (bk_front_reload(run->front, &why) < 0)
+        bk_log(run->log, BK_LOG_ERROR, "certificate not reloaded, the old one stays", "why", why);
+    else
+        bk_log(run->log, BK_LOG_NOTICE, "certificate reloaded");
+    free(why);
+}
+
+/* ---- starting ---- */
+
+static int make_core(struct bk_run *run, char **ret_why)
+{
+    struct bk_core_config config = {
+        .n_shards = (unsigned)run->settings->shards,
+        .clock = bk_loop_clock(run->loop),
+        .random = &bk_random_system,
+        .log = run->log,
+        .timers = bk_loop_timers(run->loop),
+        .store = run->store,
+        .history = run->history,
+        .directory = run->directory,
+        .authority = run->authority,
+        .ops = &bk_front_core_ops,
+        .ops_ctx = run->front,
+        .limits = run->settings->limits,
+        .host = run->settings->name,
+        .services_url = run->services_url,
+    };
+    uint8_t hash[SECRET_BYTES];
+    int r = secret(run, "core.secret", config.secret);
+    if (r == 0)
+        r = secret(run, "hash.secret", hash);
+    if (r < 0)
+        return explain(ret_why, r, "%s: its secrets cannot be read: %s", run->settings->store,
+                       strerror(-r));
+    memcpy(&config.hash_key, hash, sizeof config.hash_key);
+    return bk_core_create(&config, &run->core);
+}
+
+/* "5061" of "0.0.0.0:5061,[::]:5061"; what a client must be told when nothing else is set. */
+static const char *port_of(const char *list)
+{
+    const char *comma = strchr(list, ','), *colon = NULL;
+    for (const char *at = list; *at && at != comma; at++)
+        if (*at == ':')
+            colon = at;
+    return colon ? colon + 1 : "5061";
+}
+
+static int name_services(struct bk_run *run)
+{
+    const struct bk_settings *s = run->settings;
+    const char *list = s->https[0] ? s->https : s->tls;
+    uint64_t port = 5061;
+    struct bk_view digits = bk_view_of_str(port_of(list));
+    bk_view_to_u64(bk_view_head(digits, bk_view_find(digits, ',')), 65535, &port);
+    int r = s->public_url[0]
+                ? asprintf(&run->services_url, "%s/beckon/v1/", s->public_url)
+                : asprintf(&run->services_url, "https://%s:%u/beckon/v1/", s->name, (unsigned)port);
+    return r < 0 ? -ENOMEM : 0;
+}
+
+int bk_run_start(struct bk_loop *loop, const struct bk_settings *settings, const struct bk_log *log,
+                 struct bk_run **ret, char **ret_why)
+{
+    struct bk_run *run = calloc(1, sizeof *run);
+    *ret_why = NULL;
+    if (!run)
+        return -ENOMEM;
+    run->loop = loop;
+    run->settings = settings;
+    run->log = log;
+    run->started_real_ms = bk_clock_real_ms(&bk_clock_system);
+    bk_timer_init(&run->sweep, sweep);
+    bk_timer_init(&run->stopping, stopping);
+    int r = name_services(run);
+    if (r == 0)
+        r = open_store(run, ret_why);
+    if (r == 0)
+        r = load_authority(run, ret_why);
+    if (r == 0)
+        r = bk_history_create(run->store, bk_loop_clock(loop), &bk_random_system, log,
+                              settings->name, &run->history);
+    if (r == 0)
+        r = bk_front_create(loop, settings, &run->front);
+    if (r == 0)
+        r = make_core(run, ret_why);
+    if (r == 0)
+        r = bk_front_start(run->front, run->core, NULL, ret_why);
+    if (r < 0) {
+        bk_run_destroy(run);
+        return r;
+    }
+    bk_timer_arm(bk_loop_timers(loop), &run->sweep,
+                 bk_clock_mono_ms(bk_loop_clock(loop)) + SWEEP_MS);
+    bk_log(log, BK_LOG_NOTICE, "started", "version", BK_VERSION, "name", settings->name, "services",
+           run->services_url);
+    *ret = run;
+    return 0;
+}
+
+int bk_run_write_ports(const struct bk_run *run, const char *path)
+{
+    static const char *const kinds[] = { "tls", "https", "https-ask", "tcp", "udp" };
+    struct bk_buf text = { 0 };
+    for (size_t i = 0; i < BK_COUNT_OF(kinds); i++) {
+        uint16_t port = bk_front_port(run->front, kinds[i]);
+        if (port)
+            bk_buf_addf(&text, "%s %u\n", kinds[i], port);
+    }
+    int r = text.failed ? -ENOMEM : bk_file_replace(path, bk_buf_view(&text), 0644);
+    bk_buf_finish(&text);
+    return r;
+}
+
+struct bk_run *bk_run_destroy(struct bk_run *run)
+{
+    if (!run)
+        return NULL;
+    bk_timer_disarm(bk_loop_timers(run->loop), &run->sweep);
+    bk_timer_disarm(bk_loop_timers(run->loop), &run->stopping);
+    if (run->core) {
+        /* What waits for the disk is committed and answered, and connections end, while the core is still there. */
+        bk_front_stop_accepting(run->front);
+        bk_core_close_links(run->core);
+        for (int i = 0;
+             i < END_STEPS && (bk_core_metric(run->core, BK_METRIC_LINKS) || store_is_busy(run));
+             i++)
+            bk_loop_step(run->loop, 10);
+        bk_loop_step(run->loop, 0);
+    }
+    bk_front_destroy(run->front);
+    bk_core_destroy(run->core);
+    bk_history_destroy(run->history);
+    bk_store_close(run->store);
+    bk_authority_destroy(run->authority);
+    bk_directory_unref(run->directory);
+    free(run->services_url);
+    free(run);
+    return NULL;
+}
