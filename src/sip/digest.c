@@ -7,8 +7,8 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <openssl/crypto.h>
 #include <openssl/evp.h>
-#include <pthread.h>
 #include <stdio.h>
 
 /* ---- hashing ---- */
@@ -24,9 +24,8 @@ static void fetch(void)
 
 static const EVP_MD *md_of(enum bk_digest_algorithm algorithm)
 {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-    pthread_once(&once, fetch);
-    return fetched[algorithm];
+    static CRYPTO_ONCE once = CRYPTO_ONCE_STATIC_INIT;
+    return CRYPTO_THREAD_run_once(&once, fetch) == 1 ? fetched[algorithm] : NULL;
 }
 
 static void ctx_free(EVP_MD_CTX **ctx)
@@ -149,9 +148,10 @@ static int params_read(struct bk_view value, const struct known_param known[], s
         for (size_t i = 0; i < n_known; i++) {
             if (!bk_view_equal_nocase(param.name, known[i].name))
                 continue;
-            if (known[i].to->at)
+            bool quoted = bk_view_starts_with(param.value, BK_VIEW("\""));
+            if (known[i].to->at || (!quoted && bk_view_find(param.value, '\\') < param.value.len))
                 return -EBADMSG;
-            *known[i].to = param.value.len && param.value.at[0] == '"'
+            *known[i].to = quoted
                                ? bk_view_between(param.value.at + 1, bk_sip_stop(param.value) - 1)
                                : param.value;
         }

@@ -52,18 +52,27 @@ static bool delimiter_find(const char *at, const char *stop, struct bk_view boun
     return false;
 }
 
-/* Fields of a part, up to the empty line, which a part without fields begins with. */
+/*
+ * Fields of a part, up to the empty line, which a part without fields begins with. A part without a body has none:
+ * that CRLF is the boundary's (RFC 2046 5.1.1, body-part).
+ */
 static bool head_read(struct bk_view content, struct bk_mime_part *part)
 {
     const char *at = content.at, *stop = bk_sip_stop(content);
 
-    for (;;) {
+    while (at < stop) {
         if (stop - at >= 2 && at[0] == '\r' && at[1] == '\n')
             break;
         const char *from = at;
         bool has_control = false;
         struct bk_view name, value;
-        if (bk_sip_line_find(&at, stop, true, &has_control) != BK_SIP_LINE_END ||
+        enum bk_sip_line end = bk_sip_line_find(&at, stop, true, &has_control);
+        if (end == BK_SIP_LINE_MORE &&
+            stop - at == 2) { /* the last CRLF there is: it folds nothing */
+            at = stop;
+            end = BK_SIP_LINE_END;
+        }
+        if (end != BK_SIP_LINE_END || has_control ||
             !bk_sip_line_split(bk_view_between(from, at), &name, &value))
             return false;
         if (bk_view_equal_nocase(name, BK_VIEW("Content-Type")))
@@ -76,7 +85,7 @@ static bool head_read(struct bk_view content, struct bk_mime_part *part)
         part->content_id =
             bk_view_between(part->content_id.at + 1, bk_sip_stop(part->content_id) - 1);
     part->head = bk_view_between(content.at, at);
-    part->body = bk_view_between(at + 2, stop);
+    part->body = bk_view_between(at < stop ? at + 2 : stop, stop);
     return true;
 }
 
@@ -96,8 +105,8 @@ int bk_mime_next(struct bk_view *rest, struct bk_view boundary, int *count,
     }
     if (*count == BK_MIME_PARTS_MAX || !delimiter_find(open.to, stop, boundary, &close))
         return -EBADMSG;
-    /* close.from may be open.to: nothing at all between two lines, which is no part. */
-    if (!head_read(bk_view_between(open.to, close.from), &part))
+    bool nothing_between = close.from == open.to && *close.from == '-';
+    if (nothing_between || !head_read(bk_view_between(open.to, close.from), &part))
         return -EBADMSG;
     ++*count;
     *rest = bk_view_between(close.from, stop);

@@ -72,7 +72,8 @@ bool bk_sip_controls_quoted(struct bk_view line, size_t *ret_at);
 static inline bool bk_sip_line_split(struct bk_view line, struct bk_view *ret_name,
                                      struct bk_view *ret_value)
 {
-    const char *at = line.at, *stop = at + line.len;
+    const char *at = line.at,
+               *stop = at + line.len - 2; /* an empty value, too, stands before the CRLF */
     const char *name_end = at;
     while (bk_sip_is(*name_end, BK_SIP_IS_TOKEN)) /* the CR ends both loops at the latest */
         name_end++;

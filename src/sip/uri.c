@@ -768,6 +768,9 @@ static struct complaint domain_check(struct bk_view domain)
         if (i - label == LABEL_MAX)
             return (struct complaint){ i, "more than 63 characters between two dots" };
     }
+    if (bk_sip_skip(domain.at + label, bk_sip_stop(domain), BK_SIP_IS_DIGIT) ==
+        bk_sip_stop(domain)) /* read as an IPv4 address, or as nothing */
+        return (struct complaint){ label, "a number at the end of the domain" };
     return (struct complaint){ 0 };
 }
 

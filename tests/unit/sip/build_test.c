@@ -340,6 +340,22 @@ static void the_stronger_of_two_steps_on_one_field_wins(void **state)
     assert_view(bk_buf_view(&out), "A a SIP/2.0\r\nI: 1\r\nI: 2\r\nY: new\r\n\r\n");
 }
 
+static void an_empty_field_is_filled_in_its_own_line(void **state)
+{
+    (void)state;
+    BK_AUTO_BUF struct bk_buf out = { 0 };
+    struct bk_sip_edit edit;
+    assert_int_equal(
+        bk_sip_msg_parse(&msg, V("A a SIP/2.0\r\nX:\r\nY: \r\n \r\nc:\r\n\r\n"), &fault), 0);
+    bk_sip_edit_begin(&edit, &msg);
+    bk_sip_edit_value(&edit, &msg.fields[0], V("x"));
+    bk_sip_edit_value(&edit, &msg.fields[1], V("y"));
+    bk_sip_edit_body(&edit, V("a/b"), V("1"));
+    bk_sip_edit_write(&edit, &out);
+    assert_view(bk_buf_view(&out),
+                "A a SIP/2.0\r\nX:x\r\nY: \r\n y\r\nc:a/b\r\nContent-Length: 1\r\n\r\n1");
+}
+
 static void a_new_body_brings_its_fields(void **state)
 {
     (void)state;
@@ -449,6 +465,7 @@ int main(void)
         cmocka_unit_test(a_proxy_takes_its_turn),
         cmocka_unit_test(values_come_off_the_front_until_none_is_left),
         cmocka_unit_test(the_stronger_of_two_steps_on_one_field_wins),
+        cmocka_unit_test(an_empty_field_is_filled_in_its_own_line),
         cmocka_unit_test(a_new_body_brings_its_fields),
         cmocka_unit_test(fields_go_into_a_head_that_had_none),
         cmocka_unit_test(what_cannot_be_edited_fails_as_a_whole),

@@ -154,6 +154,7 @@ static void what_is_no_digest_is_told_from_what_is_a_bad_one(void **state)
         { "Digest realm=\"a\",,nonce=\"b\"", -EBADMSG },
         { "Digest realm=\"a\", REALM=\"b\"", -EBADMSG },
         { "Digest nonce=a, nonce=a", -EBADMSG },
+        { "Digest realm=a\\, nonce=b", -EBADMSG },
         { "Digest realm=\"\", realm=\"\"", -EBADMSG },
         { " digest\r\n realm = \"a\" ,\r\n\tnonce=\"b\" ", 0 },
         { "Digest x=1, x=2, realm=\"a\"", 0 },

@@ -67,6 +67,7 @@ static void what_is_cut_off_or_nothing_is_refused(void **state)
         { { BK_VIEW_OF("text") }, { BK_VIEW_OF("b") } },
         { { BK_VIEW_OF("--b\r\n\r\nx\r\n") }, { BK_VIEW_OF("b") } },
         { { BK_VIEW_OF("--b\r\n\r\nx--b--") }, { BK_VIEW_OF("b") } },
+        { { BK_VIEW_OF("--b\r\nX: \001\r\n\r\nx\r\n--b--") }, { BK_VIEW_OF("b") } },
         { { BK_VIEW_OF("--b\r\n--b--") }, { BK_VIEW_OF("b") } },
         { { BK_VIEW_OF("--b\r\nX: 1\r\n--b--") }, { BK_VIEW_OF("b") } },
         { { BK_VIEW_OF("--b\r\nno field\r\n\r\nx\r\n--b--") }, { BK_VIEW_OF("b") } },
@@ -86,6 +87,20 @@ static void what_is_cut_off_or_nothing_is_refused(void **state)
         if (r != -EBADMSG)
             fail_msg("accepted: %.*s", BK_VIEW_ARGS(rows[i].body));
     }
+}
+
+static void a_part_may_have_no_body(void **state)
+{
+    (void)state;
+    struct bk_view rest = V("--b\r\nContent-Type: a/b\r\n\r\n--b\r\n\r\n--b--");
+    struct bk_mime_part part;
+    int count = 0;
+    assert_int_equal(bk_mime_next(&rest, V("b"), &count, &part), 1);
+    assert_view(part.content_type, "a/b");
+    assert_int_equal(part.body.len, 0);
+    assert_int_equal(bk_mime_next(&rest, V("b"), &count, &part), 1);
+    assert_int_equal(part.head.len + part.body.len, 0);
+    assert_int_equal(bk_mime_next(&rest, V("b"), &count, &part), 0);
 }
 
 static void boundaries_have_their_length(void **state)
@@ -191,6 +206,7 @@ int main(void)
         cmocka_unit_test(what_was_written_is_read_again),
         cmocka_unit_test(only_a_whole_line_parts),
         cmocka_unit_test(what_is_cut_off_or_nothing_is_refused),
+        cmocka_unit_test(a_part_may_have_no_body),
         cmocka_unit_test(boundaries_have_their_length),
         cmocka_unit_test(sixteen_parts_are_enough),
         cmocka_unit_test(a_part_is_found_at_any_depth_up_to_the_limit),

@@ -633,6 +633,7 @@ static void the_shape_of_an_address_is_explained(void **state)
     assert_complaint("a@b-", 3, "a hyphen at the end");
     assert_complaint("a@b-.c", 3, "a hyphen in front of a dot");
     assert_complaint("a@b_c", 3, "an underscore");
+    assert_complaint("a@192.0.2.1", 10, "a number at the end of the domain");
     memset(label, 'x', sizeof label);
     snprintf(longest, sizeof longest, "%.65s@b", label);
     assert_complaint(longest, 64, "more than 64 characters before the @");
@@ -648,7 +649,7 @@ static void good_addresses_pass(void **state)
     static const char *const rows[] = {
         "ann@example.org", "sip:ann@example.org",
         "Sip:A.B-c_d@x",   "a!#$^~z@xn--bcher-kva.example",
-        "1@2.3",           "x@y-z.w",
+        "1@2.x3",          "x@y-z.w",
     };
     char longest[400], part[100];
     size_t at;
