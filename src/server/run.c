@@ -3,6 +3,7 @@
 
 #include "base/cleanup.h"
 #include "base/text.h"
+#include "server/admin_socket.h"
 #include "server/front.h"
 
 #include <errno.h>
@@ -26,6 +27,8 @@ struct bk_run {
     struct bk_history *history;
     struct bk_core *core;
     struct bk_front *front;
+    struct bk_admin *admin;
+    struct bk_admin_socket *admin_socket;
     struct bk_timer sweep, stopping;
     int64_t stop_at_ms;
     int64_t started_real_ms;
@@ -169,6 +172,75 @@ void bk_run_reload(struct bk_run *run)
     free(why);
 }
 
+/* ---- administration ---- */
+
+static void directory_changed(void *ctx)
+{
+    struct bk_run *run = ctx;
+    struct bk_directory *fresh;
+    int r = bk_directory_load(run->store, &fresh);
+    if (r < 0) {
+        bk_log(run->log, BK_LOG_ERROR, "the directory could not be loaded, the old one stays",
+               "why", strerror(-r));
+        return;
+    }
+    bk_directory_unref(run->directory);
+    run->directory = fresh;
+    bk_core_set_directory(run->core, fresh);
+}
+
+static const struct bk_directory *present_directory(void *ctx)
+{
+    return ((struct bk_run *)ctx)->directory;
+}
+
+static json_t *status(void *ctx)
+{
+    struct bk_run *run = ctx;
+    static const struct {
+        const char *name;
+        enum bk_metric metric;
+    } shown[] = {
+        { "connections", BK_METRIC_LINKS },
+        { "endpoints", BK_METRIC_ENDPOINTS },
+        { "subscriptions", BK_METRIC_SUBSCRIPTIONS },
+        { "signins", BK_METRIC_SIGNINS },
+        { "refusals", BK_METRIC_REFUSALS },
+        { "messages_delivered", BK_METRIC_MESSAGES_DELIVERED },
+        { "messages_stored", BK_METRIC_MESSAGES_STORED },
+    };
+    char started[32];
+    bk_time_iso(run->started_real_ms, false, started);
+    json_t *j =
+        json_pack("{s:s, s:s, s:s, s:i}", "name", run->settings->name, "started", started,
+                  "services", run->services_url, "tls_port", (int)bk_front_port(run->front, "tls"));
+    for (size_t i = 0; i < BK_COUNT_OF(shown); i++)
+        json_object_set_new(j, shown[i].name,
+                            json_integer((json_int_t)bk_core_metric(run->core, shown[i].metric)));
+    return j;
+}
+
+static int open_admin(struct bk_run *run, char **ret_why)
+{
+    struct bk_admin_config config = {
+        .store = run->store,
+        .clock = bk_loop_clock(run->loop),
+        .random = &bk_random_system,
+        .core = run->core,
+        .directory_changed = directory_changed,
+        .directory = present_directory,
+        .status = status,
+        .ctx = run,
+    };
+    int r = bk_admin_create(&config, &run->admin);
+    if (r == 0 && run->settings->admin_socket[0])
+        r = bk_admin_socket_open(run->loop, run->settings->admin_socket, run->admin,
+                                 &run->admin_socket);
+    return r < 0 ? explain(ret_why, r, "cannot open %s: %s", run->settings->admin_socket,
+                           strerror(-r))
+                 : 0;
+}
+
 /* ---- starting ---- */
 
 static int make_core(struct bk_run *run, char **ret_why)
@@ -250,6 +322,8 @@ int bk_run_start(struct bk_loop *loop, const struct bk_settings *settings, const
         r = make_core(run, ret_why);
     if (r == 0)
         r = bk_front_start(run->front, run->core, NULL, ret_why);
+    if (r == 0)
+        r = open_admin(run, ret_why);
     if (r < 0) {
         bk_run_destroy(run);
         return r;
@@ -292,6 +366,8 @@ struct bk_run *bk_run_destroy(struct bk_run *run)
             bk_loop_step(run->loop, 10);
         bk_loop_step(run->loop, 0);
     }
+    bk_admin_socket_close(run->admin_socket);
+    bk_admin_destroy(run->admin);
     bk_front_destroy(run->front);
     bk_core_destroy(run->core);
     bk_history_destroy(run->history);
