@@ -575,7 +575,8 @@ static void begin_open(struct bk_conn *conn)
         busy->first_at_ms = wait ? now_ms(conn) + first_ms : 0;
         arm(conn);
     }
-    conn->ops->ready(conn, conn->ctx);
+    if (conn->ops->ready)
+        conn->ops->ready(conn, conn->ctx);
     /* What came with the last flight of the handshake waits inside; and a look lets OpenSSL free its buffer. */
     if (conn->state == BK_CONN_OPEN)
         read_on(conn);

@@ -486,6 +486,7 @@ class Sipp(Client):
         super().__init__(server, account, watch)
         self.tunnel = None
         self.runs = []
+        self.messages = self.home.path / "messages"
 
     def _run(self, scenario, peer="", text=""):
         if not self.tunnel:
