@@ -318,6 +318,11 @@ ROW(223, 0, "inside-identity-route-wrong", AUTHENTICATION, 0, 0, 0, 0,
     "Use another network, or ask support.",
     "The identity provider is reached from outside, but not from inside.",
     "Correct the internal DNS or proxy entry of the provider's name."),
+ROW(224, 0, "new-password-refused", AUTHENTICATION, 0, 403, 0, 0,
+    "The new password was not accepted: {why}.",
+    "Choose another one.",
+    "A person chose a new password that policy does not allow: {why}.",
+    "Nothing, unless the limit on length (policy password-length-min) is not what you want."),
 
 /* ---- the network between ---- */
 ROW(301, 0, "discovery-no-record", NETWORK, 0, 0, 0, 0,

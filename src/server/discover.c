@@ -1,0 +1,360 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Discovery, help, health and metrics: what is read with GET. */
+#include "server/discover.h"
+
+#include "base/cleanup.h"
+#include "base/text.h"
+#include "server/json.h"
+#include "server/services_private.h"
+#include "sip/uri.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+static const char min_client[] = "0.1.0";
+
+/* ---- what it is about ---- */
+
+/* Undoes %hh and '+'. -EBADMSG: a broken escape, or a control byte behind one. */
+static int query_decode(struct bk_view v, struct bk_buf *to)
+{
+    while (v.len) {
+        char c = v.at[0];
+        size_t n = 1;
+        if (c == '%') {
+            if (v.len < 3 || bk_hex_decode((struct bk_view){ v.at + 1, 2 }, &c, 1) < 0)
+                return -EBADMSG;
+            n = 3;
+        } else if (c == '+') {
+            c = ' ';
+        }
+        if ((unsigned char)c < ' ' || c == 0x7f)
+            return -EBADMSG;
+        bk_buf_add_char(to, c);
+        v = bk_view_skip(v, n);
+    }
+    return to->failed ? -ENOMEM : 0;
+}
+
+static void add_lower(struct bk_buf *to, struct bk_view v)
+{
+    size_t was = to->len;
+    bk_buf_add_view(to, v);
+    if (!to->failed && v.len)
+        bk_text_lower(to->at + was, v.len);
+}
+
+static struct bk_view host_without_port(struct bk_view host)
+{
+    if (host.len && host.at[0] == '[')
+        return bk_view_head(host, bk_view_find(host, ']') + 1);
+    return bk_view_head(host, bk_view_find(host, ':'));
+}
+
+static int target_of_host(struct bk_view host, struct bk_buf *ret_domain)
+{
+    static const struct bk_view names[] = { { BK_VIEW_OF("lyncdiscoverinternal.") },
+                                            { BK_VIEW_OF("lyncdiscover.") } };
+    host = host_without_port(host);
+    for (size_t i = 0; i < BK_COUNT_OF(names); i++) {
+        if (bk_view_starts_with_nocase(host, names[i])) {
+            host = bk_view_skip(host, names[i].len);
+            break;
+        }
+    }
+    if (host.len && host.at[host.len - 1] == '.')
+        host.len--;
+    add_lower(ret_domain, host);
+    return 0;
+}
+
+int bk_discover_target(struct bk_view query, struct bk_view host, struct bk_buf *ret_domain,
+                       struct bk_buf *ret_address)
+{
+    while (query.at) {
+        struct bk_view value = bk_view_cut(&query, '&');
+        struct bk_view name = bk_view_cut(&value, '=');
+        if (!bk_view_equal_nocase(name, BK_VIEW("sipuri")))
+            continue;
+        BK_AUTO_BUF struct bk_buf text = { 0 };
+        if (query_decode(value, &text) < 0)
+            return -EBADMSG;
+        struct bk_view address = bk_view_trim(bk_buf_view(&text));
+        if (bk_view_starts_with_nocase(address, BK_VIEW("sip:")))
+            address = bk_view_skip(address, 4);
+        size_t at = bk_view_find(address, '@');
+        if (at == 0 || at + 1 >= address.len ||
+            bk_view_find(bk_view_skip(address, at + 1), '@') + at + 1 < address.len)
+            return -EBADMSG;
+        add_lower(ret_address, bk_view_head(address, BK_SIP_AOR_MAX));
+        add_lower(ret_domain, bk_view_skip(address, at + 1));
+        return 0;
+    }
+    return target_of_host(host, ret_domain);
+}
+
+bool discover_wants_json(const struct bk_http_request *request)
+{
+    struct bk_view rest = bk_http_field(request, BK_VIEW("Accept"));
+    while (rest.at) {
+        struct bk_view type = bk_view_cut(&rest, ',');
+        type = bk_view_trim(bk_view_head(type, bk_view_find(type, ';')));
+        if (bk_view_equal_nocase(type, BK_VIEW("application/json")))
+            return true;
+    }
+    return false;
+}
+
+/* ---- the two documents ---- */
+
+static void answer_json(const struct bk_services *s, struct bk_http_exchange *x,
+                        struct bk_view domain)
+{
+    BK_AUTO_BUF struct bk_buf to = { 0 };
+    bk_buf_add_lit(&to, "{\"v\":1,\"domain\":");
+    bk_json_add_string(&to, domain);
+    bk_buf_add_char(&to, ',');
+    services_add_sip(s, &to);
+    bk_buf_add_lit(&to, ",\"services\":");
+    bk_json_add_string(&to, bk_view_of_str(s->config.services_url));
+    bk_buf_addf(
+        &to,
+        ",\"methods\":[\"password\"],\"username\":\"optional\",\"min_client\":\"%s\",\"help\":",
+        min_client);
+    bk_json_add_string(&to, bk_view_of_str(s->config.services_url));
+    bk_buf_add_char(&to, '}');
+    services_answer(x, 200, bk_buf_view(&to));
+}
+
+static void add_xml(struct bk_buf *to, const char *text)
+{
+    for (; *text; text++) {
+        if (*text == '&')
+            bk_buf_add_lit(to, "&amp;");
+        else if (*text == '<')
+            bk_buf_add_lit(to, "&lt;");
+        else if (*text == '"')
+            bk_buf_add_lit(to, "&quot;");
+        else
+            bk_buf_add_char(to, *text);
+    }
+}
+
+/* The first server of that place over TLS, else the first over TLS at all. NULL: none. */
+static const struct bk_services_sip *server_for(const struct bk_services *s, const char *where)
+{
+    const struct bk_services_sip *any = NULL;
+    for (size_t i = 0; i < s->config.n_sip; i++) {
+        const struct bk_services_sip *sip = &s->config.sip[i];
+        if (strcmp(sip->transport, "tls") != 0)
+            continue;
+        if (strcmp(sip->where, where) == 0)
+            return sip;
+        if (!any)
+            any = sip;
+    }
+    return any;
+}
+
+static void add_access(const struct bk_services *s, const char *element, const char *where,
+                       struct bk_buf *to)
+{
+    const struct bk_services_sip *sip = server_for(s, where);
+    if (!sip)
+        return;
+    bk_buf_addf(to, "<%s fqdn=\"", element);
+    add_xml(to, sip->host);
+    bk_buf_addf(to, "\" port=\"%u\"/>", (unsigned)sip->port);
+}
+
+/* What Lync-compatible clients read: User at once, without the detour over tickets (ms-sip 1). */
+static void answer_xml(const struct bk_services *s, struct bk_http_exchange *x, bool own_network)
+{
+    BK_AUTO_BUF struct bk_buf to = { 0 };
+    bk_buf_addf(&to,
+                "<?xml version=\"1.0\" encoding=\"utf-8\"?>\r\n<AutodiscoverResponse "
+                "AccessLocation=\"%s\"><User>",
+                own_network ? "Internal" : "External");
+    add_access(s, "SipServerInternalAccess", "internal", &to);
+    add_access(s, "SipServerExternalAccess", "external", &to);
+    add_access(s, "SipClientInternalAccess", "internal", &to);
+    add_access(s, "SipClientExternalAccess", "external", &to);
+    bk_buf_add_lit(&to, "</User></AutodiscoverResponse>\r\n");
+    bk_http_answer_field(x, "Cache-Control", BK_VIEW("no-store"));
+    bk_http_answer(x, 200, "application/vnd.microsoft.rtc.autodiscover+xml; v=1", bk_buf_view(&to));
+}
+
+static void refuse_domain(struct bk_services *s, struct bk_http_exchange *x,
+                          struct bk_attempt *attempt, struct bk_directory *dir,
+                          struct bk_view domain, struct bk_view address)
+{
+    BK_AUTO_BUF struct bk_buf detail = { 0 };
+    struct bk_view nearest = bk_directory_nearest_domain(dir, domain);
+    struct bk_refusal refusal;
+
+    attempt->address = address.len ? address : domain;
+    if (nearest.len) {
+        bk_buf_add_lit(&detail, "\"nearest\":");
+        bk_json_add_string(&detail, nearest);
+    }
+    BK_AUTO_BUF struct bk_buf object = { 0 };
+    bk_buf_add_char(&object, '{');
+    bk_buf_add_view(&object, bk_buf_view(&detail));
+    bk_buf_add_char(&object, '}');
+    bk_history_refuse(s->config.history, attempt, bk_record_find(220, 0), true, false,
+                      bk_buf_view(&object), 0, NULL, &refusal);
+    BK_AUTO_BUF struct bk_buf members = { 0 };
+    if (detail.len) {
+        bk_buf_add_char(&members, ',');
+        bk_buf_add_view(&members, bk_buf_view(&detail));
+    }
+    services_answer_refusal(s, x, &refusal, bk_buf_view(&members));
+}
+
+static void discover(struct bk_services *s, struct bk_http_exchange *x,
+                     const struct bk_http_request *request)
+{
+    BK_AUTO_BUF struct bk_buf domain = { 0 }, address = { 0 };
+    char ip[64];
+    struct bk_attempt attempt;
+
+    services_attempt(s, x, BK_VIEW("discovery"), ip, &attempt);
+    attempt.client = bk_view_head(bk_http_field(request, BK_VIEW("User-Agent")), 120);
+    s->discoveries++;
+    if (bk_discover_target(request->query, request->host, &domain, &address) < 0) {
+        services_say(x, 400, "\"sipuri\" is no address.", -1);
+        return;
+    }
+    struct bk_directory *dir = s->config.directory(s->config.ctx);
+    if (bk_directory_tenant_of(dir, bk_buf_view(&domain))) {
+        if (discover_wants_json(request))
+            answer_json(s, x, bk_buf_view(&domain));
+        else
+            answer_xml(s, x, attempt.own_network);
+    } else if (address.len || bk_view_starts_with_nocase(request->host, BK_VIEW("lyncdiscover"))) {
+        refuse_domain(s, x, &attempt, dir, bk_buf_view(&domain), bk_buf_view(&address));
+    } else {
+        discover_help(s, x, request); /* somebody who looks what this machine is */
+    }
+    bk_directory_unref(dir);
+}
+
+/* ---- help, health, metrics ---- */
+
+void discover_help(const struct bk_services *s, struct bk_http_exchange *x,
+                   const struct bk_http_request *request)
+{
+    BK_AUTO_BUF struct bk_buf to = { 0 };
+    if (discover_wants_json(request)) {
+        bk_buf_add_lit(&to, "{\"v\":1,\"service\":\"beckon\",\"services\":");
+        bk_json_add_string(&to, bk_view_of_str(s->config.services_url));
+        bk_buf_add_lit(&to,
+                       ",\"requests\":[\"sign-in\",\"renew\",\"revoke\",\"password\",\"report\"]}");
+        services_answer(x, 200, bk_buf_view(&to));
+        return;
+    }
+    bk_buf_addf(
+        &to,
+        "This is a Beckon server. Programs sign in here; there is nothing to see for a browser.\r\n"
+        "\r\n"
+        "Sign in with a Beckon client and your address (name@your-domain). If that does not work, "
+        "give\r\n"
+        "the case code that the client shows to your administrator: `beckonctl case CODE` tells "
+        "the rest.\r\n"
+        "\r\n"
+        "For programs: POST JSON to %s followed by\r\n"
+        "  sign-in    address, password, csr -> a certificate for this device\r\n"
+        "  renew      csr, with the present certificate -> a new one\r\n"
+        "  revoke     with the present certificate -> it is worth nothing any more\r\n"
+        "  password   address, old, new\r\n"
+        "  report     case and what the client saw\r\n",
+        s->config.services_url);
+    bk_http_answer(x, 200, "text/plain; charset=utf-8", bk_buf_view(&to));
+}
+
+static void health(const struct bk_services *s, struct bk_http_exchange *x)
+{
+    BK_AUTO_BUF struct bk_buf members = { 0 }, to = { 0 };
+    int store = bk_store_health(s->config.store);
+    bool well = store == 0;
+    if (s->config.health && !s->config.health(s->config.ctx, &members))
+        well = false;
+    bk_buf_addf(&to, "{\"status\":\"%s\",\"version\":\"%s\",\"store\":", well ? "ok" : "degraded",
+                BK_VERSION);
+    bk_json_add_string(&to, bk_view_of_str(store == 0 ? "ok" : strerror(-store)));
+    bk_buf_addf(&to, ",\"workers_waiting\":%zu", bk_work_waiting(s->config.work));
+    bk_buf_add_view(&to, bk_buf_view(&members));
+    bk_buf_add_char(&to, '}');
+    services_answer(x, 200, bk_buf_view(&to));
+}
+
+static void metrics(const struct bk_services *s, struct bk_http_exchange *x)
+{
+    static const char *const requests[VERB_COUNT] = { "sign-in", "renew", "revoke", "password",
+                                                      "report" };
+    static const char *const outcomes[OUTCOME_COUNT] = { "ok", "refused", "bad" };
+    BK_AUTO_BUF struct bk_buf to = { 0 };
+    struct bk_store_stats stats;
+
+    if (s->config.metrics)
+        s->config.metrics(s->config.ctx, &to);
+    bk_buf_add_lit(&to, "# TYPE beckon_https_requests counter\n"
+                        "# HELP beckon_https_requests Requests under the services' address, by "
+                        "what became of them.\n");
+    for (int v = 0; v < VERB_COUNT; v++)
+        for (int o = 0; o < OUTCOME_COUNT; o++)
+            bk_buf_addf(&to, "beckon_https_requests_total{request=\"%s\",outcome=\"%s\"} %llu\n",
+                        requests[v], outcomes[o], (unsigned long long)s->counts[v][o]);
+    bk_buf_addf(
+        &to,
+        "# TYPE beckon_discoveries counter\n"
+        "# HELP beckon_discoveries Discovery requests.\n"
+        "beckon_discoveries_total %llu\n"
+        "# TYPE beckon_workers_waiting gauge\n"
+        "# HELP beckon_workers_waiting Password hashes and signatures that wait for a worker.\n"
+        "beckon_workers_waiting %zu\n",
+        (unsigned long long)s->discoveries, bk_work_waiting(s->config.work));
+    bk_store_stats(s->config.store, &stats);
+    bk_buf_addf(&to,
+                "# TYPE beckon_store_batches counter\n"
+                "# HELP beckon_store_batches Changes handed to the store.\n"
+                "beckon_store_batches_total %llu\n"
+                "# TYPE beckon_store_commits counter\n"
+                "# HELP beckon_store_commits Commits that reached the disk.\n"
+                "beckon_store_commits_total %llu\n"
+                "# TYPE beckon_store_failures counter\n"
+                "# HELP beckon_store_failures Changes that could not be written.\n"
+                "beckon_store_failures_total %llu\n"
+                "# TYPE beckon_store_healthy gauge\n"
+                "# HELP beckon_store_healthy 1 while the store takes writes.\n"
+                "beckon_store_healthy %d\n"
+                "# EOF\n",
+                (unsigned long long)stats.batches, (unsigned long long)stats.commits,
+                (unsigned long long)stats.failures, bk_store_health(s->config.store) == 0);
+    bk_http_answer(x, 200, "application/openmetrics-text; version=1.0.0; charset=utf-8",
+                   bk_buf_view(&to));
+}
+
+bool discover_handle(struct bk_services *s, struct bk_http_exchange *x,
+                     const struct bk_http_request *request)
+{
+    bool for_all = bk_view_equal(request->path, BK_VIEW("/"));
+    bool is_health = bk_view_equal(request->path, BK_VIEW("/health"));
+    if (!for_all && !is_health && !bk_view_equal(request->path, BK_VIEW("/metrics")))
+        return false;
+    char ip[64];
+    struct bk_attempt who;
+    services_attempt(s, x, (struct bk_view){ 0 }, ip, &who);
+    if (!for_all && !who.own_network)
+        return false; /* as if it were not there */
+    if (!bk_view_equal(request->method, BK_VIEW("GET")) &&
+        !bk_view_equal(request->method, BK_VIEW("HEAD")))
+        services_say_allowed(x, "GET, HEAD");
+    else if (for_all)
+        discover(s, x, request);
+    else if (is_health)
+        health(s, x);
+    else
+        metrics(s, x);
+    return true;
+}
