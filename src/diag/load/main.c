@@ -231,6 +231,7 @@ int main(int argc, char **argv)
         struct sigaction action = { .sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND };
         sigaction(SIGINT, &action, NULL);
         sigaction(SIGTERM, &action, NULL);
+        signal(SIGPIPE, SIG_IGN); /* OpenSSL writes without MSG_NOSIGNAL */
         /* If the loop itself should hang, the kernel ends the program. */
         alarm((unsigned)options.time_limit_s + 60);
         prctl(PR_SET_TIMERSLACK, 1000UL); /* 1 us, so that a paced message leaves on time */

@@ -187,8 +187,10 @@ static enum bk_load_start start_unsubscribe(struct bk_load_engine *engine)
 
 /* ---- publishing ---- */
 
-/* The number of the publication stands in the note, which a server has to hand on as it is. */
-static const struct bk_view note_start = { BK_VIEW_OF("<note>bl ") };
+/*
+ * "bl RUN NUMBER" is the note of a publication. A server may write the document anew, with other
+ * elements around it, but has to hand the words of the note on.
+ */
 
 static void send_publish(struct bk_load_engine *engine, uint32_t slot)
 {
@@ -204,9 +206,8 @@ static void send_publish(struct bk_load_engine *engine, uint32_t slot)
                        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\r\n"
                        "<presence xmlns=\"urn:ietf:params:xml:ns:pidf\" entity=\"sip:%s\">\r\n"
                        "<tuple id=\"bl\"><status><basic>open</basic></status>"
-                       "<contact>sip:%s</contact>%.*s%s %u</note></tuple>\r\n</presence>\r\n",
-                       address, address, BK_VIEW_ARGS(note_start), engine->run_id,
-                       engine->publication);
+                       "<contact>sip:%s</contact><note>bl %s %u</note></tuple>\r\n</presence>\r\n",
+                       address, address, engine->run_id, engine->publication);
     bk_load_write_start(engine, op->from, slot, 'p', "PUBLISH", bk_view_of_str(uri));
     bk_load_write_party(engine, "From", op->from, tag);
     bk_load_write_party(engine, "To", op->from, "");
@@ -287,7 +288,7 @@ static enum bk_load_start start_notify(struct bk_load_engine *engine)
 static uint32_t publication_of(struct bk_load_engine *engine, struct bk_view body)
 {
     char note[32];
-    int len = snprintf(note, sizeof note, "%.*s%s ", BK_VIEW_ARGS(note_start), engine->run_id);
+    int len = snprintf(note, sizeof note, "bl %s ", engine->run_id);
     struct bk_view start = { note, (size_t)len };
     uint32_t newest = 0;
     for (;;) {
