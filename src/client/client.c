@@ -1,0 +1,474 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The engine's doors: creation, the commands of other threads, the end. */
+#include "base/cleanup.h"
+#include "base/text.h"
+#include "client/client_private.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+/* A command on its way to the engine's thread. Owns its texts; they are wiped, one may be a password. */
+struct command {
+    struct bk_client *client;
+    void (*run)(struct bk_client *c, const struct command *command);
+    char *a, *b, *c, *d;
+    int n;
+    uint64_t id;
+    void *pointer;
+};
+
+static void free_secret(char *text)
+{
+    if (text)
+        bk_wipe(text, strlen(text));
+    free(text);
+}
+
+static void free_command(struct command *command)
+{
+    free_secret(command->a);
+    free_secret(command->b);
+    free_secret(command->c);
+    free_secret(command->d);
+    free(command);
+}
+
+static void run_command(void *arg)
+{
+    struct command *command = arg;
+    command->run(command->client, command);
+    free_command(command);
+}
+
+static int submit(struct bk_client *client, struct command fill)
+{
+    struct command *command = calloc(1, sizeof *command);
+    if (!command)
+        return -ENOMEM;
+    *command = fill;
+    command->client = client;
+    const char *const texts[] = { fill.a, fill.b, fill.c, fill.d };
+    char **const copies[] = { &command->a, &command->b, &command->c, &command->d };
+    bool failed = false;
+    for (size_t i = 0; i < BK_COUNT_OF(texts); i++) {
+        *copies[i] = texts[i] ? strdup(texts[i]) : NULL;
+        failed |= texts[i] && !*copies[i];
+    }
+    int r = failed ? -ENOMEM : bk_loop_post(client->loop, run_command, command);
+    if (r < 0)
+        free_command(command);
+    return r;
+}
+
+#define TEXT(text) ((char *)(uintptr_t)(text)) /* submit copies: nothing is written to it */
+
+/* ---- what runs on the engine's thread ---- */
+
+static void run_sign_in(struct bk_client *c, const struct command *k)
+{
+    bk_client_do_sign_in(c, PURPOSE_SIGN_IN, k->a, k->b, k->c, NULL);
+}
+
+static void run_change_password(struct bk_client *c, const struct command *k)
+{
+    bk_client_do_sign_in(c, PURPOSE_PASSWORD, k->a, k->b, k->c, k->d);
+}
+
+static void run_credential(struct bk_client *c, const struct command *k)
+{
+    bk_client_do_credential(c, k->a, k->b);
+}
+
+static void run_trust(struct bk_client *c, const struct command *k)
+{
+    bk_client_do_trust(c, (enum bk_client_trust_answer)k->n);
+}
+
+static void run_sign_out(struct bk_client *c, const struct command *k)
+{
+    (void)k;
+    bk_client_feed(c, IN_SIGN_OUT);
+}
+
+static void run_delete(struct bk_client *c, const struct command *k)
+{
+    bk_erase_begin(c, k->a);
+}
+
+static void run_retry(struct bk_client *c, const struct command *k)
+{
+    (void)k;
+    bk_client_feed(c, IN_RETRY_DUE);
+}
+
+static void run_status(struct bk_client *c, const struct command *k)
+{
+    c->manual_status = (enum bk_pidf_manual)k->n;
+    bk_presence_publish(c);
+}
+
+static void run_machine(struct bk_client *c, const struct command *k)
+{
+    if (c->machine == (enum bk_pidf_machine)k->n)
+        return;
+    c->machine = (enum bk_pidf_machine)k->n;
+    bk_presence_publish(c);
+}
+
+static void run_note(struct bk_client *c, const struct command *k)
+{
+    char *note = strdup(k->a);
+    if (!note)
+        return;
+    free(c->note);
+    c->note = note;
+    bk_presence_publish(c);
+}
+
+static void run_watch(struct bk_client *c, const struct command *k)
+{
+    bk_presence_watch(c, k->a, false);
+}
+
+static void run_unwatch(struct bk_client *c, const struct command *k)
+{
+    bk_presence_unwatch(c, k->a);
+}
+
+static void run_message(struct bk_client *c, const struct command *k)
+{
+    bk_message_submit(c, k->id, k->a, k->b);
+}
+
+static void run_shown(struct bk_client *c, const struct command *k)
+{
+    bk_message_shown(c, k->pointer);
+}
+
+static void run_stop(struct bk_client *c, const struct command *k)
+{
+    (void)k;
+    bk_loop_stop(c->loop);
+}
+
+/* ---- commands ---- */
+
+/* Lower case, without "sip:", in fresh memory. NULL: no address, or out of memory. */
+static char *plain_address(const char *address)
+{
+    size_t at;
+    const char *why;
+    if (!address || bk_sip_address_check(bk_view_of_str(address), &at, &why) < 0)
+        return NULL;
+    if (strncasecmp(address, "sip:", 4) == 0)
+        address += 4;
+    char *copy = strdup(address);
+    if (copy)
+        bk_text_lower(copy, strlen(copy));
+    return copy;
+}
+
+int bk_client_sign_in(struct bk_client *client, const char *address, const char *password,
+                      const char *user)
+{
+    if (!address)
+        return -EINVAL;
+    return submit(
+        client, (struct command){
+                    .run = run_sign_in, .a = TEXT(address), .b = TEXT(password), .c = TEXT(user) });
+}
+
+int bk_client_change_password(struct bk_client *client, const char *address, const char *user,
+                              const char *old_password, const char *new_password)
+{
+    if (!address || !old_password || !new_password)
+        return -EINVAL;
+    return submit(client, (struct command){ .run = run_change_password,
+                                            .a = TEXT(address),
+                                            .b = TEXT(old_password),
+                                            .c = TEXT(user),
+                                            .d = TEXT(new_password) });
+}
+
+int bk_client_credential(struct bk_client *client, const char *password, const char *user)
+{
+    return submit(client,
+                  (struct command){ .run = run_credential, .a = TEXT(password), .b = TEXT(user) });
+}
+
+int bk_client_trust(struct bk_client *client, enum bk_client_trust_answer answer)
+{
+    return submit(client, (struct command){ .run = run_trust, .n = (int)answer });
+}
+
+int bk_client_sign_out(struct bk_client *client)
+{
+    return submit(client, (struct command){ .run = run_sign_out });
+}
+
+int bk_client_delete_sign_in_info(struct bk_client *client, const char *address)
+{
+    BK_AUTO_FREE char *plain = plain_address(address);
+    if (!plain)
+        return -EINVAL;
+    return submit(client, (struct command){ .run = run_delete, .a = plain });
+}
+
+int bk_client_retry_now(struct bk_client *client)
+{
+    return submit(client, (struct command){ .run = run_retry });
+}
+
+int bk_client_set_status(struct bk_client *client, enum bk_pidf_manual manual)
+{
+    if (manual <= BK_PIDF_MANUAL_MISSING || manual >= BK_PIDF_MANUAL_COUNT)
+        return -EINVAL;
+    return submit(client, (struct command){ .run = run_status, .n = (int)manual });
+}
+
+int bk_client_set_machine(struct bk_client *client, enum bk_pidf_machine machine)
+{
+    if (machine <= BK_PIDF_MACHINE_MISSING || machine >= BK_PIDF_MACHINE_COUNT)
+        return -EINVAL;
+    return submit(client, (struct command){ .run = run_machine, .n = (int)machine });
+}
+
+int bk_client_set_note(struct bk_client *client, const char *note)
+{
+    struct bk_view v = bk_view_of_str(note);
+    if (!note || v.len > BK_PIDF_TEXT_MAX || !bk_utf8_valid(v))
+        return -EINVAL;
+    return submit(client, (struct command){ .run = run_note, .a = TEXT(note) });
+}
+
+static int submit_address(struct bk_client *client, const char *address,
+                          void (*run)(struct bk_client *c, const struct command *command))
+{
+    BK_AUTO_FREE char *plain = plain_address(address);
+    if (!plain)
+        return -EINVAL;
+    return submit(client, (struct command){ .run = run, .a = plain });
+}
+
+int bk_client_watch(struct bk_client *client, const char *address)
+{
+    return submit_address(client, address, run_watch);
+}
+
+int bk_client_unwatch(struct bk_client *client, const char *address)
+{
+    return submit_address(client, address, run_unwatch);
+}
+
+int bk_client_send_message(struct bk_client *client, const char *to, const char *text,
+                           uint64_t *ret_id)
+{
+    BK_AUTO_FREE char *plain = plain_address(to);
+    struct bk_view v = bk_view_of_str(text);
+    if (!plain || !v.len || !bk_utf8_valid(v))
+        return -EINVAL;
+    if (v.len > MESSAGE_BYTES_MAX)
+        return -EMSGSIZE;
+    uint64_t id = atomic_fetch_add(&client->next_message_id, 1) + 1;
+    int r = submit(client,
+                   (struct command){ .run = run_message, .a = plain, .b = TEXT(text), .id = id });
+    if (r == 0)
+        *ret_id = id;
+    return r;
+}
+
+void bk_client_event_done(struct bk_client *client, const struct bk_client_event *event)
+{
+    if (!event)
+        return;
+    struct bk_event *whole =
+        bk_container_of((struct bk_client_event *)(uintptr_t)event, struct bk_event, pub);
+    if (whole->show) /* not taken for lack of memory: the server repeats the message */
+        (void)submit(client, (struct command){ .run = run_shown, .pointer = whole->show });
+    bk_event_free(whole);
+}
+
+int bk_client_last_address(const char *profile_dir, struct bk_buf *ret)
+{
+    BK_AUTO_FREE char *root = bk_profile_root(profile_dir);
+    return root ? bk_profile_last_address(root, ret) : -ENOENT;
+}
+
+/* ---- life ---- */
+
+static void fill_timing(struct bk_client_timing *t)
+{
+    static const struct bk_client_timing fallback = {
+        .cached_try_ms = 2000,
+        .connect_ms = 4000,
+        .http_ms = 10000,
+        .answer_ms = 10000,
+        .ping_ms = 120000,
+        .pong_ms = 10000,
+        .retry_first_ms = 1000,
+        .retry_max_ms = 60000,
+        .waiting_text_ms = 10000,
+        .message_life_ms = 480000,
+        .expires_s = 600,
+    };
+    int *const have[] = { &t->cached_try_ms,   &t->connect_ms,   &t->http_ms,
+                          &t->answer_ms,       &t->ping_ms,      &t->pong_ms,
+                          &t->retry_first_ms,  &t->retry_max_ms, &t->waiting_text_ms,
+                          &t->message_life_ms, &t->expires_s };
+    const int *const want[] = { &fallback.cached_try_ms,   &fallback.connect_ms,
+                                &fallback.http_ms,         &fallback.answer_ms,
+                                &fallback.ping_ms,         &fallback.pong_ms,
+                                &fallback.retry_first_ms,  &fallback.retry_max_ms,
+                                &fallback.waiting_text_ms, &fallback.message_life_ms,
+                                &fallback.expires_s };
+    for (size_t i = 0; i < BK_COUNT_OF(have); i++)
+        if (*have[i] <= 0)
+            *have[i] = *want[i];
+}
+
+static int copy_text(char **to, const char *text)
+{
+    *to = text ? strdup(text) : NULL;
+    return text && !*to ? -ENOMEM : 0;
+}
+
+static int copy_config(struct bk_client *c, const struct bk_client_config *config, char **ret_why)
+{
+    c->clock = config->clock ? config->clock : &bk_clock_system;
+    c->random = config->random ? config->random : &bk_random_system;
+    c->log = config->log;
+    c->timing = config->timing;
+    fill_timing(&c->timing);
+    c->only_ca_file = config->only_ca_file;
+    c->discovery_port = config->discovery_port;
+    c->machine = BK_PIDF_MACHINE_ACTIVE;
+    if (gethostname(c->device_name, sizeof c->device_name - 1) < 0)
+        c->device_name[0] = 0;
+    const char *name = config->name ? config->name : "beckon";
+    if (copy_text(&c->name, name) < 0 ||
+        copy_text(&c->device_kind, config->device_kind ? config->device_kind : "other") < 0 ||
+        copy_text(&c->ca_file, config->ca_file) < 0 ||
+        asprintf(&c->user_agent, "%s/%s", name, BK_VERSION) < 0)
+        return -ENOMEM;
+    c->is_manual = config->manual_server && *config->manual_server;
+    if (c->is_manual &&
+        bk_answer_host_port(bk_view_of_str(config->manual_server), 5061, &c->manual) < 0) {
+        if (asprintf(ret_why, "%s: not a server name with an optional port",
+                     config->manual_server) < 0)
+            *ret_why = NULL;
+        return -EINVAL;
+    }
+    if (config->keep_nothing)
+        return 0;
+    c->root = bk_profile_root(config->profile_dir);
+    if (c->root)
+        return 0;
+    *ret_why = strdup("no folder for the profile: neither XDG_DATA_HOME nor HOME is set");
+    return -EINVAL;
+}
+
+static int make_tls(struct bk_client *c, char **ret_why)
+{
+    static const char *const web[] = { "http/1.1", NULL };
+    static const char *const sip[] = { "sip", NULL };
+    struct bk_tls_client_config config = {
+        .ca_file = c->ca_file,
+        .only_ca_file = c->only_ca_file,
+        .alpn = web,
+        .real_ms = c->clock->real_ms,
+        .real_ms_ctx = c->clock->ctx,
+    };
+    int r = bk_tls_client_create(&config, &c->tls_web, ret_why);
+    if (r < 0)
+        return r;
+    config.alpn = sip;
+    return bk_tls_client_create(&config, &c->tls_probe, ret_why);
+}
+
+static void *run_engine(void *arg)
+{
+    struct bk_client *c = arg;
+    (void)bk_loop_run(c->loop);
+    return NULL;
+}
+
+static int start(struct bk_client *c, const struct bk_client_config *config, char **ret_why)
+{
+    int r = copy_config(c, config, ret_why);
+    if (r == 0)
+        r = bk_loop_create(c->log, &c->loop);
+    if (r == 0)
+        r = make_tls(c, ret_why);
+    if (r == 0)
+        r = bk_dns_create(c->loop, config->dns_servers, 2000, &c->dns);
+    if (r < 0)
+        return r;
+    c->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (c->event_fd < 0)
+        return -errno;
+    bk_client_begin(c);
+    if (!c->link)
+        return -ENOMEM;
+    r = pthread_create(&c->thread, NULL, run_engine, c);
+    c->thread_runs = r == 0;
+    return -r;
+}
+
+int bk_client_create(const struct bk_client_config *config, struct bk_client **ret, char **ret_why)
+{
+    struct bk_client *c = calloc(1, sizeof *c);
+    if (!c)
+        return -ENOMEM;
+    char *why = NULL;
+    c->event_fd = -1;
+    bk_list_init(&c->events);
+    bk_list_init(&c->watches);
+    bk_list_init(&c->messages);
+    bk_list_init(&c->shows);
+    (void)pthread_mutex_init(&c->lock, NULL);
+    int r = start(c, config, &why);
+    if (r < 0) {
+        (void)bk_client_destroy(c);
+        if (ret_why)
+            *ret_why = why;
+        else
+            free(why);
+        return r;
+    }
+    *ret = c;
+    return 0;
+}
+
+struct bk_client *bk_client_destroy(struct bk_client *c)
+{
+    if (!c)
+        return NULL;
+    if (c->thread_runs) {
+        while (submit(c, (struct command){ .run = run_stop }) < 0)
+            (void)usleep(10000); /* out of memory: others may free some */
+        (void)pthread_join(c->thread, NULL);
+    }
+    bk_client_end(c);
+    (void)bk_dns_destroy(c->dns);
+    /* Connections left behind write their last words and free themselves. */
+    for (int i = 0; c->loop && i < 4; i++)
+        (void)bk_loop_step(c->loop, 0);
+    (void)bk_loop_destroy(c->loop);
+    (void)bk_tls_client_unref(c->tls_web);
+    (void)bk_tls_client_unref(c->tls_probe);
+    BK_LIST_EACH(&c->events, it)
+    bk_event_free(bk_container_of(it, struct bk_event, in));
+    if (c->event_fd >= 0)
+        (void)close(c->event_fd);
+    (void)pthread_mutex_destroy(&c->lock);
+    free(c->root);
+    free(c->name);
+    free(c->user_agent);
+    free(c->device_kind);
+    free(c->ca_file);
+    free(c);
+    return NULL;
+}

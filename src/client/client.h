@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* client/client.h - one signed-in person on one computer: commands in, events out. No terminal, no GTK. */
+#ifndef BK_CLIENT_CLIENT_H
+#define BK_CLIENT_CLIENT_H
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/random.h"
+#include "pidf/pidf.h"
+#include "record/record.h"
+
+/*
+ * The engine: a thread and a loop of its own, started by create and ended by destroy. Every function
+ * below may be called from any thread. A command returns 0 when it was taken (-ENOMEM, -EINVAL
+ * else); what came of it is told by events. Texts handed in are copied, passwords wiped after use.
+ */
+struct bk_client;
+
+/* Numbers a test wants smaller; 0 takes the default behind each. Milliseconds. */
+struct bk_client_timing {
+    int cached_try_ms; /* 2,000: the one try of the server remembered from last time */
+    int connect_ms;    /* 4,000: TCP and TLS to one address */
+    int http_ms;       /* 10,000: one HTTPS request */
+    int answer_ms;     /* 10,000: REGISTER without an answer */
+    int ping_ms; /* 120,000: silence before a keep-alive (RFC 5626 3.5.1), less where the server says so */
+    int pong_ms;         /* 10,000: keep-alive without an answer: the connection is lost */
+    int retry_first_ms;  /* 1,000: doubled up to retry_max_ms, of which a random part is waited */
+    int retry_max_ms;    /* 60,000 */
+    int waiting_text_ms; /* 10,000: from then on the state says what it waits for */
+    int message_life_ms; /* 480,000: a message without an answer is sent again so long; servers keep keys 10 minutes */
+    int expires_s; /* 600: registration and publication asked for */
+};
+
+struct bk_client_config {
+    /* Folder for what is kept, made when it is missing. NULL: $XDG_DATA_HOME/beckon or ~/.local/share/beckon. */
+    const char *profile_dir;
+    const char *name;        /* "beckon-cli", for User-Agent and the server's history */
+    const char *device_kind; /* "terminal", "desktop"; NULL: "other" */
+    const char *dns_servers; /* "127.0.0.1:5353,::1"; NULL: the system's */
+    const char *ca_file;     /* PEM roots beside the system's; NULL: none */
+    bool only_ca_file;       /* those roots alone */
+    const char
+        *manual_server; /* "host[:port]" or "[v6]:port": discovery is skipped; NULL: automatic */
+    uint16_t discovery_port; /* of the HTTPS steps of discovery; 0: 443 */
+    bool keep_nothing;       /* policy: no key, no certificate on disk; signed in until exit */
+    const struct bk_clock
+        *clock; /* NULL: the system's; only real_ms is asked (deadlines are the loop's) */
+    const struct bk_random *random; /* NULL: the system's */
+    const struct bk_log *log;       /* NULL: none. No passwords, no texts of messages */
+    struct bk_client_timing timing;
+};
+
+/* -ENOMEM; -EINVAL with *ret_why (free it): a server name or CA file that cannot be used. */
+int bk_client_create(const struct bk_client_config *config, struct bk_client **ret, char **ret_why);
+/* Ends the thread at once: the server learns of it from the closed connection. Events not fetched yet are gone. */
+struct bk_client *bk_client_destroy(struct bk_client *client);
+
+/* ---- commands ---- */
+
+/*
+ * address: "ann@example.org", "sip:" in front is allowed. password NULL: from what was saved, else
+ * CREDENTIAL asks. user: the user name where it differs from the address; NULL: the remembered
+ * one or none. The password is used for one HTTPS request and never stored. Also signs in anew after a failure.
+ */
+int bk_client_sign_in(struct bk_client *client, const char *address, const char *password,
+                      const char *user);
+/* Answers CREDENTIAL. */
+int bk_client_credential(struct bk_client *client, const char *password, const char *user);
+enum bk_client_trust_answer { BK_CLIENT_TRUST_NO, BK_CLIENT_TRUST_ONCE, BK_CLIENT_TRUST_ALWAYS };
+/* Answers TRUST. */
+int bk_client_trust(struct bk_client *client, enum bk_client_trust_answer answer);
+/* Replaces a password (SI-206): the server is found, asked, and ends in state SIGNED_OUT with NOTICE or FAILURE. */
+int bk_client_change_password(struct bk_client *client, const char *address, const char *user,
+                              const char *old_password, const char *new_password);
+/* Ends in SIGNED_OUT; also stops whatever sign-in is under way. */
+int bk_client_sign_out(struct bk_client *client);
+/* Signs out where needed, revokes the certificate where the server can be reached, removes; ends in DELETED. Idempotent. */
+int bk_client_delete_sign_in_info(struct bk_client *client, const char *address);
+/* While RECONNECTING: try now. */
+int bk_client_retry_now(struct bk_client *client);
+/* NONE resets to the automatic state. Kept and published once signed in. */
+int bk_client_set_status(struct bk_client *client, enum bk_pidf_manual manual);
+/* What this computer sees of its person: ACTIVE, INACTIVE or AWAY. */
+int bk_client_set_machine(struct bk_client *client, enum bk_pidf_machine machine);
+/* "" takes the note away. At most 4,096 bytes of UTF-8, else -EINVAL. */
+int bk_client_set_note(struct bk_client *client, const char *note);
+/* PRESENCE events for this person from now on, over reconnects; -EINVAL: no address. */
+int bk_client_watch(struct bk_client *client, const char *address);
+int bk_client_unwatch(struct bk_client *client, const char *address);
+/*
+ * At most 20,000 bytes of UTF-8 (-EMSGSIZE, -EINVAL). *ret_id names it in MESSAGE_STATE events. While the
+ * connection is away it waits; it is sent again under the same key until an answer came or message_life_ms passed.
+ */
+int bk_client_send_message(struct bk_client *client, const char *to, const char *text,
+                           uint64_t *ret_id);
+
+/* ---- events ---- */
+
+enum bk_client_state {                 /* signin-behaviour.md 9, plus the ends */
+                       BK_CLIENT_IDLE, /* nothing was asked for yet */
+                       BK_CLIENT_RESOLVING,
+                       BK_CLIENT_CONTACTING,
+                       BK_CLIENT_ASKING_TRUST,
+                       BK_CLIENT_ASKING_CREDENTIAL,
+                       BK_CLIENT_AUTHENTICATING,
+                       BK_CLIENT_REGISTERING,
+                       BK_CLIENT_SETTINGS, /* the server has none to give yet: passed at once */
+                       BK_CLIENT_CONTACTS, /* likewise */
+                       BK_CLIENT_PRESENCE,
+                       BK_CLIENT_SIGNED_IN,
+                       BK_CLIENT_RECONNECTING, /* waits for the next try */
+                       BK_CLIENT_SIGNING_OUT,
+                       BK_CLIENT_SIGNED_OUT,
+                       BK_CLIENT_STATE_COUNT,
+};
+const char *bk_client_state_name(enum bk_client_state state); /* "signed-in" */
+
+/* One thing that was tried on the way, and what came of it (SI-301 lists all of them). */
+struct bk_client_step {
+    const char *kind;   /* "cached", "https", "SRV", "A", "connect", "sign-in", "REGISTER" */
+    const char *name;   /* "lyncdiscover.example.org", "srv.example.org:5061" */
+    const char *result; /* "no such name", "connection refused", "200" */
+    const char *detail; /* what the library said, "" for nothing */
+};
+
+enum bk_client_next {
+    BK_CLIENT_NEXT_STOP,  /* the engine waits for the person */
+    BK_CLIENT_NEXT_RETRY, /* it goes on by itself after retry_in_s */
+    BK_CLIENT_NEXT_ASK,   /* a CREDENTIAL event follows */
+};
+struct bk_client_failure {
+    const struct bk_record *record;
+    const char *id;        /* "SI-309a" */
+    const char *case_code; /* the server's; "" for none */
+    const char *user_text, *user_does;
+    const char *admin_text;
+    const char *detail; /* for the administrator: what the other side or a library said */
+    const struct bk_client_step *steps;
+    int n_steps;
+    enum bk_client_next next;
+    int retry_in_s;
+};
+
+enum bk_client_message_state {
+    BK_CLIENT_SENDING,
+    BK_CLIENT_SENT,   /* 200: an endpoint of the other person took it */
+    BK_CLIENT_STORED, /* 202: on the server's disk, delivered later */
+    BK_CLIENT_FAILED,
+};
+const char *bk_client_message_state_name(enum bk_client_message_state state);
+
+/* What "Delete my sign-in info" did, line by line, in the words of the manual. */
+struct bk_client_deleted {
+    const char *what; /* "key and certificate" */
+    const char *
+        result; /* "removed", "was not there", "revoked at the server", "the server could not be reached" */
+    bool ok;
+};
+
+enum bk_client_event_type {
+    BK_CLIENT_EVENT_STATE,
+    BK_CLIENT_EVENT_FAILURE,
+    BK_CLIENT_EVENT_NOTICE, /* nothing to do, but worth a line: new server found, local data rebuilt */
+    BK_CLIENT_EVENT_CREDENTIAL,
+    BK_CLIENT_EVENT_TRUST,
+    BK_CLIENT_EVENT_ENDED, /* the server ended the session, with its reason */
+    BK_CLIENT_EVENT_PRESENCE,
+    BK_CLIENT_EVENT_MESSAGE,
+    BK_CLIENT_EVENT_MESSAGE_STATE,
+    BK_CLIENT_EVENT_DELETED,
+    BK_CLIENT_EVENT_COUNT,
+};
+const char *bk_client_event_name(enum bk_client_event_type type); /* "message-state" */
+
+/* All texts are UTF-8, never NULL unless said, and live until bk_client_event_done. */
+struct bk_client_event {
+    enum bk_client_event_type type;
+    int64_t at_ms; /* real time */
+    union {
+        struct {
+            enum bk_client_state state;
+            const char *address; /* whose sign-in this is; "" while idle */
+            const char *detail;  /* "srv.example.org:5061"; "" for nothing */
+            int retry_in_s;      /* RECONNECTING */
+        } state;
+        struct bk_client_failure
+            failure; /* FAILURE, ENDED, NOTICE (record may be NULL: user_text only) */
+        struct {
+            const char *address, *user; /* user: the one remembered or "" */
+            bool need_user;             /* the server wants a user name (SI-203) */
+            const char *why;            /* record id that led here, "" for the first time */
+        } credential;
+        struct {
+            const char *address,
+                *server; /* server belongs to another domain than address (SI-114) */
+        } trust;
+        struct {
+            const char *address;
+            bool own; /* the person signed in here */
+            enum bk_pidf_shown shown;
+            const char *note;
+            int64_t since_ms; /* 0: not told */
+        } presence;
+        struct {
+            const char *from, *from_name; /* address; display name or "" */
+            const char *text;
+            int64_t sent_ms; /* when it was written */
+            bool delayed;    /* it waited at the server */
+        } message;
+        struct {
+            uint64_t id;
+            const char *to;
+            enum bk_client_message_state state;
+            const struct bk_client_failure *failure; /* FAILED; NULL else */
+        } message_state;
+        struct {
+            const char *address;
+            const struct bk_client_deleted *rows;
+            int n_rows;
+        } deleted;
+    };
+};
+
+/* Readable while an event waits: for poll(2) and main loops. Never read or close it. */
+int bk_client_event_fd(const struct bk_client *client);
+/* The oldest event, NULL: none waits. It is the caller's until bk_client_event_done. */
+const struct bk_client_event *bk_client_event_next(struct bk_client *client);
+/*
+ * Gives it back. For a MESSAGE this says that it was shown: only now its key is noted on disk and the
+ * server told 200. So a program that dies in between sees it again at its next start: never lost.
+ */
+void bk_client_event_done(struct bk_client *client, const struct bk_client_event *event);
+
+/* The address that signed in last in this profile folder, appended to *ret. -ENOENT: none yet. */
+int bk_client_last_address(const char *profile_dir, struct bk_buf *ret);
+
+#endif

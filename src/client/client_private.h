@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* client/client_private.h - the engine's own struct, and what its files call of each other. */
+#ifndef BK_CLIENT_CLIENT_PRIVATE_H
+#define BK_CLIENT_CLIENT_PRIVATE_H
+
+#include "client/client.h"
+#include "client/discovery.h"
+#include "client/fault.h"
+#include "client/link.h"
+#include "client/personal.h"
+#include "client/profile.h"
+#include "net/http.h"
+#include "sip/sub.h"
+#include "sip/uri.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+enum { SERVICES_REDIRECTS_MAX = 5, WATCHES_MAX = 1000, MESSAGE_BYTES_MAX = 20000 };
+
+/* What the present attempt is for. */
+enum purpose {
+    PURPOSE_SIGN_IN,
+    PURPOSE_PASSWORD, /* change it, then stop */
+};
+
+/* signin.c: the state machine's inputs. */
+enum input {
+    IN_SIGN_IN,
+    IN_SIGN_OUT,
+    IN_TRUST_NEEDED,
+    IN_TRUSTED,
+    IN_CREDENTIAL_NEEDED,
+    IN_CREDENTIAL,
+    IN_CONTACT,    /* dial one of the offered servers */
+    IN_PROVE,      /* password at hand, services known */
+    IN_NEXT_OFFER, /* this one leads nowhere */
+    IN_PROBED,     /* the server's 401 named its services */
+    IN_UP,
+    IN_CERTIFICATE,
+    IN_REDIRECTED,
+    IN_REGISTERED,
+    IN_PRESENT,
+    IN_STOP,  /* refused, and only the person can do something about it */
+    IN_RETRY, /* refused or lost, and time may mend it */
+    IN_RETRY_DUE,
+    IN_GONE, /* signed out at the server */
+};
+
+struct watch; /* presence.c: one person watched */
+
+struct bk_client {
+    /* ---- any thread ---- */
+    pthread_t thread;
+    bool thread_runs;
+    struct bk_loop *loop;
+    pthread_mutex_t lock; /* of events */
+    struct bk_list events;
+    int event_fd;
+    _Atomic uint64_t next_message_id;
+
+    /* ---- set at creation ---- */
+    char *root; /* profile folder, NULL: nothing is kept */
+    char *name, *user_agent, *device_kind, *ca_file;
+    char device_name[65];
+    bool only_ca_file;
+    bool is_manual;
+    struct bk_answer_server manual;
+    uint16_t discovery_port;
+    const struct bk_clock *clock;
+    const struct bk_random *random;
+    const struct bk_log *log;
+    struct bk_client_timing timing;
+
+    /* ---- the engine's thread ---- */
+    struct bk_dns *dns;
+    struct bk_link *link;
+    struct bk_tls_client *tls_web;   /* HTTPS without a certificate */
+    struct bk_tls_client *tls_probe; /* SIP without a certificate */
+    struct bk_tls_client *tls_own;   /* both, with the personal certificate; NULL: none */
+
+    enum bk_client_state state;
+    enum purpose purpose;
+    uint64_t unlisted; /* pairs of state and input that the table does not know */
+    char state_detail[300];
+    char address[BK_SIP_AOR_MAX + 1]; /* lower case; "": nobody */
+    const char *domain;               /* into address */
+    struct bk_profile profile;
+    bool profile_open;
+    bool was_signed_in;                   /* this session was once complete: a loss is SI-314 */
+    struct bk_buf password, new_password; /* wiped after use */
+    char user[256];                       /* user name for the password */
+    char why_credential[12];              /* record that led to the question */
+
+    struct bk_discovery *discovery;
+    struct bk_offer offer;
+    bool offer_open;    /* offer is to be weighed or tried */
+    bool cached_failed; /* the server remembered did not answer: SI-108 when another does */
+    bool manual_shadow; /* manual server failed; discovery runs to tell SI-109 from SI-302 */
+    bool trusted_once;  /* the person trusts this offer's hosts until the next offer */
+    bool shown_105;     /* a certificate was discarded in this attempt already */
+    int redirects;
+    struct bk_tried tried;
+    int retries; /* failed attempts in a row */
+    int64_t skews_ms[3];
+    int n_skews;
+    struct bk_timer retry, waiting;
+
+    struct bk_http_call *call;   /* sign-in, renew, password, revoke, clock */
+    struct bk_http_call *report; /* best effort */
+    struct bk_buf new_key;       /* PEM, for the certificate asked for */
+    char url[1200];
+    struct bk_fault clock_fault; /* being looked into: is it our clock? */
+    int64_t clock_judge_ms;
+
+    /* register.c */
+    struct bk_ask *registering;
+    bool registered, probing, leaving;
+    char call_id[40], from_tag[20];
+    uint32_t cseq;
+    int expires_s;
+    struct bk_timer refresh, answer_due, renew;
+
+    /* presence.c */
+    enum bk_pidf_manual manual_status; /* MISSING: never chosen since start */
+    enum bk_pidf_machine machine;
+    char *note; /* NULL: never set since start */
+    char etag[128];
+    struct bk_ask *publishing;
+    bool publish_again;
+    struct bk_timer republish;
+    char publish_call_id[40], publish_tag[20];
+    uint32_t publish_cseq;
+    struct bk_list watches;
+    size_t n_watches;
+
+    /* message.c */
+    struct bk_list messages; /* on their way out */
+    struct bk_list shows;    /* arrived, with the face, not answered yet */
+
+    /* erase.c */
+    char *erase_address; /* NULL: nothing is to be deleted */
+};
+
+static inline struct bk_timers *bk_client_timers(struct bk_client *c)
+{
+    return bk_loop_timers(c->loop);
+}
+
+static inline int64_t bk_client_now(struct bk_client *c)
+{
+    return bk_clock_mono_ms(bk_loop_clock(c->loop));
+}
+
+static inline int64_t bk_client_real(struct bk_client *c)
+{
+    return bk_clock_real_ms(c->clock);
+}
+
+/* ---- events.c ---- */
+
+/* An event being made: fill .pub, its texts from .arena, then post. NULL: out of memory. */
+struct bk_event {
+    struct bk_client_event pub;
+    struct bk_arena arena;
+    struct bk_list in;
+    void *show; /* MESSAGE: what message.c wants back when it was shown */
+};
+struct bk_event *bk_event_new(struct bk_client *c, enum bk_client_event_type type);
+void bk_event_post(struct bk_client *c, struct bk_event *event);
+void bk_event_free(struct bk_event *event);
+/* "" for NULL; never NULL: out of memory gives "". */
+const char *bk_event_text(struct bk_event *event, const char *text);
+const char *bk_event_view(struct bk_event *event, struct bk_view text);
+
+void bk_tell_state(struct bk_client *c, int retry_in_s);
+void bk_tell_fault(struct bk_client *c, enum bk_client_event_type type,
+                   const struct bk_fault *fault, enum bk_client_next next, int retry_in_s);
+/* A notice without a record. */
+void bk_tell_notice(struct bk_client *c, const char *text);
+
+/* ---- signin.c ---- */
+void bk_client_feed(struct bk_client *c, enum input input);
+/* A fault that ends the present attempt: it is told, and the machine stops, asks or waits. */
+void bk_client_fail(struct bk_client *c, const struct bk_fault *fault);
+void bk_client_begin(struct bk_client *c); /* once, on the engine's thread */
+void bk_client_end(struct bk_client *c);
+void bk_client_do_sign_in(struct bk_client *c, enum purpose purpose, const char *address,
+                          const char *password, const char *user, const char *new_password);
+void bk_client_do_credential(struct bk_client *c, const char *password, const char *user);
+void bk_client_do_trust(struct bk_client *c, enum bk_client_trust_answer answer);
+/* A Date field arrived: our clock is compared. */
+void bk_client_note_date(struct bk_client *c, struct bk_view date);
+/* ms-diagnostics of a refusal, and Retry-After. */
+void bk_client_fault_of_refusal(struct bk_client *c, const struct bk_sip_msg *msg,
+                                struct bk_fault *ret);
+/* The certificate is no good: discard it and ask for the password (once in an attempt). */
+void bk_client_discard_certificate(struct bk_client *c);
+
+/* ---- services.c: HTTPS under the services base ---- */
+void bk_services_prove(struct bk_client *c); /* password, and a request for a certificate */
+void bk_services_renew(struct bk_client *c);
+void bk_services_change_password(struct bk_client *c);
+/* done gets NULL where the server could not be asked. */
+void bk_services_revoke(struct bk_client *c, const char *services, struct bk_tls_client *tls,
+                        void (*done)(void *ctx, const struct bk_http_result *result));
+void bk_services_report(struct bk_client *c, const struct bk_fault *fault);
+/* Asks https://server/ for the time, judging its certificate by judge_ms; answers with bk_client_clock_known. */
+void bk_services_ask_time(struct bk_client *c, const char *server, int64_t judge_ms);
+void bk_client_clock_known(struct bk_client *c);
+/* The personal certificate in the profile into c->tls_own. */
+int bk_services_use_identity(struct bk_client *c);
+
+/* ---- register.c ---- */
+void bk_register_send(
+    struct bk_client *c); /* REGISTER with the certificate, or the probe without */
+void bk_register_leave(struct bk_client *c);
+void bk_register_reset(struct bk_client *c); /* the connection is gone */
+/* The Contact of this connection, in <>. */
+void bk_register_contact(struct bk_client *c, struct bk_buf *to);
+
+/* ---- presence.c ---- */
+void bk_presence_begin(struct bk_client *c);  /* registered: publish, subscribe */
+void bk_presence_reset(struct bk_client *c);  /* the connection is gone: everybody unknown */
+void bk_presence_forget(struct bk_client *c); /* signed out: nobody watched by the engine itself */
+void bk_presence_end(struct bk_client *c);
+void bk_presence_publish(struct bk_client *c);
+void bk_presence_watch(struct bk_client *c, const char *address, bool own);
+void bk_presence_unwatch(struct bk_client *c, const char *address);
+void bk_presence_notify(struct bk_client *c, const struct bk_sip_msg *msg,
+                        const struct bk_sip_head *head);
+
+/* ---- message.c ---- */
+void bk_message_submit(struct bk_client *c, uint64_t id, const char *to, const char *text);
+void bk_message_flush(struct bk_client *c); /* signed in: what waits goes out */
+void bk_message_reset(struct bk_client *c); /* the connection is gone: what had no answer waits */
+void bk_message_fail_all(struct bk_client *c); /* signed out */
+void bk_message_receive(struct bk_client *c, const struct bk_sip_msg *msg,
+                        const struct bk_sip_head *head);
+void bk_message_shown(struct bk_client *c, void *show);
+void bk_message_end(struct bk_client *c);
+
+/* ---- erase.c ---- */
+void bk_erase_begin(struct bk_client *c, const char *address);
+void bk_erase_go_on(struct bk_client *c); /* signed out: the next step */
+
+#endif

@@ -1,0 +1,285 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "client/discovery.h"
+
+#include "base/cleanup.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { REDIRECTS_MAX = 5 };
+
+/* signin-behaviour.md 8, in order. */
+static const struct step {
+    enum { STEP_HTTPS, STEP_SRV, STEP_HOST } how;
+    const char *prefix;
+    uint16_t port;
+} steps[] = {
+    { STEP_HTTPS, "lyncdiscoverinternal.", 443 }, { STEP_HTTPS, "lyncdiscover.", 443 },
+    { STEP_SRV, "_sipinternaltls._tcp.", 0 },     { STEP_SRV, "_sip._tls.", 0 },
+    { STEP_HOST, "sipinternal.", 5061 },          { STEP_HOST, "sip.", 5061 },
+    { STEP_HOST, "sipexternal.", 443 },
+};
+
+struct bk_discovery {
+    struct bk_discovery_config config;
+    char domain[256];
+    size_t next;    /* the step that comes next */
+    char name[288]; /* what is being asked */
+    char url[1200]; /* HTTPS: of the request under way */
+    int redirects;
+    struct bk_http_call *call; /* at most one of these two is under way */
+    struct bk_dns_query *query;
+    struct bk_timer later; /* brings "nothing more" from the loop */
+};
+
+static const struct step *step_of(const struct bk_discovery *d)
+{
+    return &steps[d->next - 1];
+}
+
+static void add_row(struct bk_discovery *d, const char *kind, const char *result,
+                    const struct bk_fault *fault)
+{
+    bk_tried_add(d->config.tried, kind, d->name, result, fault);
+}
+
+/* ---- the HTTPS steps ---- */
+
+static void ask_https(struct bk_discovery *d);
+
+static void wrong_answer(struct bk_discovery *d, const char *what)
+{
+    struct bk_fault fault;
+    char why[200];
+    (void)snprintf(why, sizeof why, "%.100s: %s", d->name, what);
+    bk_fault_set(&fault, 305, 0, d->name, why, d->url);
+    add_row(d, "https", what, &fault);
+    bk_discovery_next(d);
+}
+
+static void offer_document(struct bk_discovery *d, const struct bk_answer_discovery *doc)
+{
+    struct bk_offer offer = { .methods = doc->methods,
+                              .user_required = doc->user_required,
+                              .n_servers = doc->n_servers };
+    (void)snprintf(offer.kind, sizeof offer.kind, "https");
+    (void)snprintf(offer.name, sizeof offer.name, "%s", d->name);
+    (void)snprintf(offer.services, sizeof offer.services, "%s", doc->services);
+    (void)snprintf(offer.min_client, sizeof offer.min_client, "%.31s", doc->min_client);
+    memcpy(offer.servers, doc->servers, sizeof offer.servers);
+    add_row(d, "https", "found", NULL);
+    d->config.offer(d->config.ctx, &offer);
+}
+
+static void read_document(struct bk_discovery *d, struct bk_view body)
+{
+    BK_CLEANUP(bk_arena_finish) struct bk_arena arena = { 0 };
+    struct bk_answer_discovery doc;
+    const char *why = "out of memory";
+    if (bk_answer_discovery_parse(body, &arena, &doc, &why) < 0) {
+        wrong_answer(d, why);
+        return;
+    }
+    if (*doc.domain &&
+        !bk_view_equal_nocase(bk_view_of_str(doc.domain), bk_view_of_str(d->domain))) {
+        wrong_answer(d, "the document is for another domain");
+        return;
+    }
+    offer_document(d, &doc);
+}
+
+static void follow_redirect(struct bk_discovery *d, const struct bk_http_result *result)
+{
+    if (++d->redirects > REDIRECTS_MAX) {
+        wrong_answer(d, "redirected more than five times");
+        return;
+    }
+    struct bk_url url;
+    if (bk_url_parse(result->location, &url) < 0 || !url.secure ||
+        result->location.len >= sizeof d->url) {
+        wrong_answer(d, "redirected to something that is no https URL");
+        return;
+    }
+    memcpy(d->url, result->location.at, result->location.len);
+    d->url[result->location.len] = 0;
+    ask_https(d);
+}
+
+static bool is_json(struct bk_view content_type)
+{
+    struct bk_view rest = content_type;
+    struct bk_view type = bk_view_trim(bk_view_cut(&rest, ';'));
+    return bk_view_equal_nocase(type, BK_VIEW("application/json"));
+}
+
+static void on_https(void *ctx, const struct bk_http_result *result)
+{
+    struct bk_discovery *d = ctx;
+    d->call = NULL;
+    if (result->failure != BK_HTTP_OK) {
+        struct bk_fault fault;
+        bk_fault_of_http(&fault, result, d->name);
+        add_row(d, "https",
+                result->failure == BK_HTTP_DNS ? bk_dns_result_text(result->dns_result) : fault.why,
+                &fault);
+        bk_discovery_next(d);
+        return;
+    }
+    if (result->date.len)
+        d->config.date(d->config.ctx, result->date);
+    char text[96];
+    (void)snprintf(text, sizeof text, "HTTP status %d", result->status);
+    if (result->status >= 301 && result->status <= 308 && result->location.len)
+        follow_redirect(d, result);
+    else if (result->status != 200)
+        wrong_answer(d, text);
+    else if (!is_json(result->content_type))
+        wrong_answer(d, "not a discovery document, but some other page");
+    else
+        read_document(d, result->body);
+}
+
+static void ask_https(struct bk_discovery *d)
+{
+    struct bk_http_call_config call = {
+        .method = "GET",
+        .url = d->url,
+        .tls = d->config.tls,
+        .dns = d->config.dns,
+        .accept = "application/json",
+        .timeout_ms = d->config.http_ms,
+    };
+    if (bk_http_call(d->config.loop, &call, on_https, d, &d->call) < 0) {
+        d->call = NULL;
+        wrong_answer(d, "the request could not be made");
+    }
+}
+
+static void begin_https(struct bk_discovery *d)
+{
+    uint16_t port = d->config.https_port ? d->config.https_port : step_of(d)->port;
+    d->redirects = 0;
+    if (port == 443)
+        (void)snprintf(d->url, sizeof d->url, "https://%s/", d->name);
+    else
+        (void)snprintf(d->url, sizeof d->url, "https://%s:%u/", d->name, port);
+    ask_https(d);
+}
+
+/* ---- the steps that ask DNS alone ---- */
+
+static void nothing_found(struct bk_discovery *d, const char *kind, enum bk_dns_result result)
+{
+    struct bk_fault fault;
+    bk_fault_of_dns(&fault, result, d->name);
+    add_row(d, kind, bk_dns_result_text(result), &fault);
+    bk_discovery_next(d);
+}
+
+static void on_srv(void *ctx, enum bk_dns_result result, const struct bk_dns_srv *records, int n)
+{
+    struct bk_discovery *d = ctx;
+    d->query = NULL;
+    if (result != BK_DNS_FOUND) {
+        nothing_found(d, "SRV", result);
+        return;
+    }
+    struct bk_offer offer = { 0 };
+    (void)snprintf(offer.kind, sizeof offer.kind, "SRV");
+    (void)snprintf(offer.name, sizeof offer.name, "%s", d->name);
+    for (int i = 0; i < n && offer.n_servers < BK_ANSWER_SERVERS_MAX; i++) {
+        struct bk_answer_server *server = &offer.servers[offer.n_servers];
+        if (bk_answer_host_port(bk_view_of_str(records[i].target), records[i].port, server) == 0)
+            offer.n_servers++;
+    }
+    if (!offer.n_servers) { /* RFC 2782: a target of "." */
+        struct bk_fault fault;
+        bk_fault_set(&fault, 303, 0, d->name, "the record names no server", "");
+        add_row(d, "SRV", "names no server", &fault);
+        bk_discovery_next(d);
+        return;
+    }
+    add_row(d, "SRV", "found", NULL);
+    d->config.offer(d->config.ctx, &offer);
+}
+
+static void on_host(void *ctx, enum bk_dns_result result, const struct bk_addr *addrs, int n)
+{
+    struct bk_discovery *d = ctx;
+    (void)addrs;
+    d->query = NULL;
+    if (result != BK_DNS_FOUND || !n) {
+        nothing_found(d, "A", result);
+        return;
+    }
+    struct bk_offer offer = { .n_servers = 1 };
+    (void)snprintf(offer.kind, sizeof offer.kind, "A");
+    (void)snprintf(offer.name, sizeof offer.name, "%s", d->name);
+    (void)snprintf(offer.servers[0].host, sizeof offer.servers[0].host, "%.255s", d->name);
+    offer.servers[0].port = step_of(d)->port;
+    add_row(d, "A", "found", NULL);
+    d->config.offer(d->config.ctx, &offer);
+}
+
+/* ---- the walk ---- */
+
+static void say_exhausted(struct bk_timer *timer)
+{
+    struct bk_discovery *d = bk_container_of(timer, struct bk_discovery, later);
+    d->config.exhausted(d->config.ctx);
+}
+
+static void end_walk(struct bk_discovery *d)
+{
+    bk_timer_arm(bk_loop_timers(d->config.loop), &d->later, 0);
+}
+
+void bk_discovery_next(struct bk_discovery *d)
+{
+    if (d->next == BK_COUNT_OF(steps)) {
+        end_walk(d);
+        return;
+    }
+    const struct step *step = &steps[d->next++];
+    (void)snprintf(d->name, sizeof d->name, "%s%s", step->prefix, d->domain);
+    switch (step->how) {
+    case STEP_HTTPS:
+        begin_https(d);
+        return;
+    case STEP_SRV:
+        d->query = bk_dns_srv(d->config.dns, d->name, on_srv, d);
+        break;
+    case STEP_HOST:
+        d->query = bk_dns_host(d->config.dns, d->name, step->port, on_host, d);
+        break;
+    }
+    if (!d->query)
+        end_walk(d);
+}
+
+int bk_discovery_create(const struct bk_discovery_config *config, struct bk_discovery **ret)
+{
+    struct bk_discovery *d = calloc(1, sizeof *d);
+    if (!d)
+        return -ENOMEM;
+    d->config = *config;
+    (void)snprintf(d->domain, sizeof d->domain, "%s", config->domain);
+    d->config.domain = d->domain;
+    bk_timer_init(&d->later, say_exhausted);
+    *ret = d;
+    return 0;
+}
+
+struct bk_discovery *bk_discovery_destroy(struct bk_discovery *d)
+{
+    if (!d)
+        return NULL;
+    if (d->call)
+        bk_http_call_cancel(d->call);
+    if (d->query)
+        bk_dns_cancel(d->query);
+    bk_timer_disarm(bk_loop_timers(d->config.loop), &d->later);
+    free(d);
+    return NULL;
+}

@@ -1,0 +1,285 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "client/fault.h"
+
+#include "base/cleanup.h"
+#include "base/text.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+static void set_text(char *to, size_t size, const char *text)
+{
+    (void)snprintf(to, size, "%s", text ? text : "");
+}
+
+void bk_fault_set(struct bk_fault *fault, unsigned number, char sub, const char *server,
+                  const char *why, const char *detail)
+{
+    *fault = (struct bk_fault){ .record = bk_record_find(number, sub) };
+    set_text(fault->server, sizeof fault->server, server);
+    set_text(fault->why, sizeof fault->why, why);
+    set_text(fault->detail, sizeof fault->detail, detail);
+}
+
+void bk_fault_of_tls(struct bk_fault *fault, enum bk_tls_fault tls, const char *server,
+                     const char *detail)
+{
+    static const struct {
+        unsigned number;
+        char sub;
+    } records[] = {
+        [BK_TLS_OK] = { 310, 0 },
+        [BK_TLS_EXPIRED] = { 309, 'a' },
+        [BK_TLS_NOT_YET_VALID] = { 309, 'b' },
+        [BK_TLS_WRONG_NAME] = { 309, 'c' },
+        [BK_TLS_CHAIN_INCOMPLETE] = { 309, 'd' },
+        [BK_TLS_UNKNOWN_ROOT] = { 309, 'e' },
+        [BK_TLS_SELF_SIGNED] = { 309, 'e' },
+        [BK_TLS_REVOKED] = { 309, 'f' },
+        [BK_TLS_WEAK] = { 309, 'h' },
+        [BK_TLS_NO_COMMON_VERSION] = { 310, 0 },
+        [BK_TLS_NOT_TLS] = { 303, 0 },
+        [BK_TLS_CLIENT_REJECTED] = { 105, 0 },
+        [BK_TLS_OTHER] = { 310, 0 },
+    };
+    size_t at = (size_t)tls < BK_COUNT_OF(records) ? (size_t)tls : BK_TLS_OTHER;
+    bk_fault_set(fault, records[at].number, records[at].sub, server, bk_tls_fault_text(tls),
+                 detail);
+}
+
+void bk_fault_of_conn(struct bk_fault *fault, enum bk_conn_end end, enum bk_tls_fault tls,
+                      const char *server, const char *detail)
+{
+    switch (end) {
+    case BK_CONN_END_TLS:
+        bk_fault_of_tls(fault, tls, server, detail);
+        return;
+    case BK_CONN_END_REFUSED:
+        bk_fault_set(fault, 302, 0, server, "connection refused, nothing listens there", detail);
+        return;
+    case BK_CONN_END_UNREACHABLE:
+        bk_fault_set(fault, 302, 0, server, "no route to the host", detail);
+        return;
+    case BK_CONN_END_TIMEOUT:
+        bk_fault_set(fault, 302, 0, server, "no answer at all, as if filtered", detail);
+        return;
+    default:
+        bk_fault_set(fault, 302, 0, server, "the connection was closed at once", detail);
+    }
+}
+
+void bk_fault_of_dns(struct bk_fault *fault, enum bk_dns_result result, const char *name)
+{
+    char why[200];
+    (void)snprintf(why, sizeof why, "%.120s: %s", name, bk_dns_result_text(result));
+    switch (result) {
+    case BK_DNS_FOUND:
+    case BK_DNS_NO_NAME:
+    case BK_DNS_NO_DATA:
+        bk_fault_set(fault, 301, 0, name, why, "");
+        return;
+    case BK_DNS_SERVER_FAILED:
+        bk_fault_set(fault, 303, 0, name, why, "");
+        return;
+    default:
+        bk_fault_set(fault, 312, 0, name, why, "");
+    }
+}
+
+void bk_fault_of_http(struct bk_fault *fault, const struct bk_http_result *result,
+                      const char *server)
+{
+    switch (result->failure) {
+    case BK_HTTP_DNS:
+        bk_fault_of_dns(fault, result->dns_result, server);
+        return;
+    case BK_HTTP_CONNECT:
+        bk_fault_of_conn(fault, result->conn_end, result->tls_fault, server, result->detail);
+        return;
+    case BK_HTTP_TLS:
+        bk_fault_of_tls(fault, result->tls_fault, server, result->detail);
+        return;
+    case BK_HTTP_TIMEOUT:
+        bk_fault_set(fault, 302, 0, server, "no answer within the time allowed", result->detail);
+        return;
+    case BK_HTTP_BAD_URL:
+        bk_fault_set(fault, 305, 0, server, "the address of the service is no https URL",
+                     result->detail);
+        return;
+    default:
+        bk_fault_set(fault, 305, 0, server, "the answer is not HTTP", result->detail);
+    }
+}
+
+/* ---- rows ---- */
+
+void bk_tried_clear(struct bk_tried *tried)
+{
+    tried->n = 0;
+}
+
+void bk_tried_finish(struct bk_tried *tried)
+{
+    free(tried->rows);
+    *tried = (struct bk_tried){ 0 };
+}
+
+void bk_tried_add(struct bk_tried *tried, const char *kind, const char *name, const char *result,
+                  const struct bk_fault *fault)
+{
+    if (!tried->rows)
+        tried->rows = calloc(BK_TRIED_MAX, sizeof *tried->rows);
+    if (!tried->rows || tried->n == BK_TRIED_MAX)
+        return;
+    struct bk_tried_row *row = &tried->rows[tried->n++];
+    *row = (struct bk_tried_row){ 0 };
+    set_text(row->kind, sizeof row->kind, kind);
+    set_text(row->name, sizeof row->name, name);
+    set_text(row->result, sizeof row->result, result);
+    if (fault)
+        row->fault = *fault;
+}
+
+/* How near to the server a fault was. Rows about names weigh least and are judged together. */
+static int nearness(const struct bk_record *record)
+{
+    switch (record ? record->number : 0) {
+    case 0:
+        return -1;
+    case 301:
+    case 312:
+        return 0;
+    case 303:
+    case 305:
+        return 1;
+    case 302:
+    case 307:
+        return 2;
+    default:
+        return 3;
+    }
+}
+
+/* Only names were asked, and none led anywhere. */
+static void judge_names(const struct bk_tried *tried, const char *domain, struct bk_fault *ret)
+{
+    const struct bk_tried_row *silent = NULL;
+    int n_silent = 0, n_names = 0;
+    for (int i = 0; i < tried->n; i++) {
+        const struct bk_record *record = tried->rows[i].fault.record;
+        if (!record)
+            continue;
+        n_names++;
+        if (record->number == 312) {
+            n_silent++;
+            silent = &tried->rows[i];
+        }
+    }
+    if (!n_silent) {
+        bk_fault_set(ret, 301, 0, domain, "", "");
+    } else if (n_silent == n_names) {
+        *ret = silent->fault;
+    } else {
+        /* Some names were answered, so there is a network; that one answer is missing is the resolver's fault. */
+        bk_fault_set(ret, 303, 0, domain, silent->fault.why, silent->fault.detail);
+    }
+}
+
+void bk_tried_judge(const struct bk_tried *tried, const char *domain, struct bk_fault *ret)
+{
+    int best = -1, at = -1;
+    for (int i = 0; i < tried->n; i++) {
+        int near = nearness(tried->rows[i].fault.record);
+        /* The remembered server counts only when discovery says nothing better: it is first in the list. */
+        if (near > best ||
+            (near == best && near > 0 && at >= 0 && strcmp(tried->rows[at].kind, "cached") == 0)) {
+            best = near;
+            at = i;
+        }
+    }
+    if (best > 0)
+        *ret = tried->rows[at].fault;
+    else
+        judge_names(tried, domain, ret);
+}
+
+/* ---- telling ---- */
+
+static const char *fill(struct bk_arena *arena, const char *text, const struct bk_fault *fault,
+                        const char *address, const char *domain)
+{
+    char minutes[16], seconds[16];
+    (void)snprintf(minutes, sizeof minutes, "%d", fault->minutes);
+    (void)snprintf(seconds, sizeof seconds, "%d", fault->retry_after_s);
+    BK_AUTO_BUF struct bk_buf to = { 0 };
+    bk_record_text(&to, text, "server", fault->server, "why", fault->why, "address", address,
+                   "domain", domain, "minutes", minutes, "seconds", seconds, NULL);
+    if (!to.failed && !to.len)
+        return "";
+    return to.failed ? NULL : bk_arena_copy(arena, bk_buf_view(&to)).at;
+}
+
+static const char *copy(struct bk_arena *arena, const char *text)
+{
+    return *text ? bk_arena_copy(arena, bk_view_of_str(text)).at : "";
+}
+
+static int tell_steps(const struct bk_tried *tried, struct bk_arena *arena,
+                      struct bk_client_failure *ret)
+{
+    int n = tried ? tried->n : 0;
+    struct bk_client_step *steps = bk_arena_alloc(arena, (size_t)(n ? n : 1) * sizeof *steps);
+    if (!steps)
+        return -ENOMEM;
+    for (int i = 0; i < n; i++) {
+        const struct bk_tried_row *row = &tried->rows[i];
+        steps[i] = (struct bk_client_step){
+            .kind = copy(arena, row->kind),
+            .name = copy(arena, row->name),
+            .result = copy(arena, row->result),
+            .detail = copy(arena, row->fault.detail),
+        };
+        if (!steps[i].kind || !steps[i].name || !steps[i].result || !steps[i].detail)
+            return -ENOMEM;
+    }
+    ret->steps = steps;
+    ret->n_steps = n;
+    return 0;
+}
+
+int bk_fault_tell(const struct bk_fault *fault, const struct bk_tried *tried, const char *address,
+                  const char *domain, struct bk_arena *arena, struct bk_client_failure *ret)
+{
+    static const struct bk_record none = { .user_text = "", .user_does = "", .admin_text = "" };
+    const struct bk_record *record = fault->record ? fault->record : &none;
+    char id[12] = "";
+    if (fault->record)
+        bk_record_id(record, id);
+    struct bk_client_failure f = {
+        .record = fault->record,
+        .id = copy(arena, id),
+        .case_code = copy(arena, fault->case_code),
+        .user_text = *fault->text ? copy(arena, fault->text)
+                                  : fill(arena, record->user_text, fault, address, domain),
+        .user_does = fill(arena, record->user_does, fault, address, domain),
+        .admin_text = fill(arena, record->admin_text, fault, address, domain),
+        .detail = copy(arena, fault->detail),
+    };
+    if (!f.user_text || !f.user_does || !f.admin_text || !f.detail || !f.id || !f.case_code)
+        return -ENOMEM;
+    int r = tell_steps(tried, arena, &f);
+    if (r == 0)
+        *ret = f;
+    return r;
+}
+
+int bk_fault_detail_time(const char *detail, const char *label, int64_t *ret_real_ms)
+{
+    const char *at = detail ? strstr(detail, label) : NULL;
+    if (!at)
+        return -ENOENT;
+    at += strlen(label);
+    struct bk_view text = bk_view_trim(bk_view_head(bk_view_of_str(at), 21));
+    return bk_time_iso_parse(text, ret_real_ms) < 0 ? -ENOENT : 0;
+}

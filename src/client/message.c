@@ -1,0 +1,409 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* MESSAGE (RFC 3428), exactly once: one key for all sendings, and what was shown is shown once. */
+#include "base/cleanup.h"
+#include "base/text.h"
+#include "client/client_private.h"
+#include "sip/mime.h"
+
+#include <errno.h>
+#include <openssl/evp.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { SENT_LONG_AGO_MS = 10 * 1000, BUSY_AGAIN_MS = 2000, QUEUE_MAX = 1000 };
+
+struct outgoing {
+    struct bk_list in;
+    struct bk_client *client;
+    uint64_t id;
+    char to[BK_SIP_AOR_MAX + 1];
+    char *text;
+    char call_id[36], tag[20]; /* the key, with CSeq 1: the same however often it is sent */
+    int64_t until_ms;
+    struct bk_ask *ask;
+    struct bk_timer again;
+};
+
+/* A message that the face has and has not shown yet. */
+struct show {
+    struct bk_list in;
+    uint8_t key[BK_PROFILE_KEY_SIZE];
+    struct bk_owed *owed; /* NULL: nobody waits for the answer any more */
+};
+
+/* ---- out ---- */
+
+static void tell_message(struct outgoing *m, enum bk_client_message_state state,
+                         const struct bk_fault *fault)
+{
+    struct bk_client *c = m->client;
+    struct bk_event *event = bk_event_new(c, BK_CLIENT_EVENT_MESSAGE_STATE);
+    if (!event)
+        return;
+    event->pub.message_state.id = m->id;
+    event->pub.message_state.to = bk_event_text(event, m->to);
+    event->pub.message_state.state = state;
+    if (fault) {
+        struct bk_client_failure *failure = bk_arena_alloc(&event->arena, sizeof *failure);
+        if (failure &&
+            bk_fault_tell(fault, NULL, m->to, strchr(m->to, '@') + 1, &event->arena, failure) == 0)
+            event->pub.message_state.failure = failure;
+    }
+    bk_event_post(c, event);
+}
+
+static void free_outgoing(struct outgoing *m)
+{
+    bk_ask_drop(m->ask);
+    bk_timer_disarm(bk_client_timers(m->client), &m->again);
+    bk_list_remove(&m->in);
+    free(m->text);
+    free(m);
+}
+
+static void finish(struct outgoing *m, enum bk_client_message_state state,
+                   const struct bk_fault *fault)
+{
+    tell_message(m, state, fault);
+    free_outgoing(m);
+}
+
+/* What a refusal means where it carries no record. */
+static const struct bk_record *record_of_status(int status)
+{
+    switch (status) {
+    case 413:
+        return bk_record_find(503, 0);
+    case 482:
+        return bk_record_find(506, 0);
+    case 483:
+        return bk_record_find(507, 0);
+    default:
+        return bk_record_find(status >= 500 && status < 600 ? 505 : 501, 0);
+    }
+}
+
+static bool may_pass(int status)
+{
+    return status == 503 || status == 500 || status == 504 || status == 408 || status == 401;
+}
+
+static void send_again(struct outgoing *m, int after_ms)
+{
+    bk_timer_arm(bk_client_timers(m->client), &m->again, bk_client_now(m->client) + after_ms);
+}
+
+static void on_answered(void *owner, const struct bk_sip_msg *msg)
+{
+    struct outgoing *m = owner;
+    struct bk_client *c = m->client;
+    struct bk_fault fault;
+    bool time_left = bk_client_now(c) < m->until_ms;
+    if (!msg && time_left) {
+        send_again(m, 0);
+        return;
+    }
+    if (!msg) {
+        bk_fault_set(&fault, 302, 0, bk_link_server(c->link)->host, "no answer to the message", "");
+        finish(m, BK_CLIENT_FAILED, &fault);
+        return;
+    }
+    if (msg->status == 202) {
+        finish(m, BK_CLIENT_STORED, NULL);
+        return;
+    }
+    if (msg->status / 100 == 2) {
+        finish(m, BK_CLIENT_SENT, NULL);
+        return;
+    }
+    bk_client_fault_of_refusal(c, msg, &fault);
+    bool judged = fault.record && fault.record->category != BK_CATEGORY_SERVICE;
+    if (time_left && !judged && may_pass(msg->status)) {
+        send_again(m, fault.retry_after_s ? fault.retry_after_s * 1000 : BUSY_AGAIN_MS);
+        return;
+    }
+    if (!fault.record)
+        fault.record = record_of_status(msg->status);
+    finish(m, BK_CLIENT_FAILED, &fault);
+}
+
+static void send_message(struct outgoing *m)
+{
+    struct bk_client *c = m->client;
+    BK_AUTO_BUF struct bk_buf request = { 0 };
+    BK_AUTO_BUF struct bk_buf uri = { 0 };
+    if (m->ask || c->state != BK_CLIENT_SIGNED_IN ||
+        bk_ask_begin(c->link, BK_SIP_MESSAGE, on_answered, m, &m->ask) < 0)
+        return;
+    bk_buf_addf(&uri, "sip:%s", m->to);
+    bk_link_request_begin(c->link, m->ask, &request, BK_SIP_MESSAGE, bk_buf_view(&uri));
+    bk_sip_field_addf(&request, BK_SIP_HDR_FROM, "<sip:%s>;tag=%s", c->address, m->tag);
+    bk_sip_field_addf(&request, BK_SIP_HDR_TO, "<sip:%s>", m->to);
+    bk_sip_field_add(&request, BK_SIP_HDR_CALL_ID, bk_view_of_str(m->call_id));
+    bk_sip_field_add(&request, BK_SIP_HDR_CSEQ, BK_VIEW("1 MESSAGE"));
+    bk_sip_end(&request, BK_VIEW("text/plain;charset=UTF-8"), bk_view_of_str(m->text));
+    if (!request.failed && !uri.failed)
+        bk_ask_send(m->ask, bk_buf_view(&request));
+}
+
+static void on_again(struct bk_timer *timer)
+{
+    send_message(bk_container_of(timer, struct outgoing, again));
+}
+
+/* Nobody is signed in, and nobody is on the way to it. */
+static bool is_hopeless(const struct bk_client *c)
+{
+    return c->state == BK_CLIENT_IDLE || c->state == BK_CLIENT_SIGNED_OUT ||
+           c->state == BK_CLIENT_SIGNING_OUT;
+}
+
+static void fault_of_sign_out(struct bk_fault *fault, const char *text)
+{
+    *fault = (struct bk_fault){ 0 };
+    (void)snprintf(fault->text, sizeof fault->text, "%s", text);
+}
+
+void bk_message_submit(struct bk_client *c, uint64_t id, const char *to, const char *text)
+{
+    struct outgoing *m = calloc(1, sizeof *m);
+    char *copy = strdup(text);
+    uint8_t random[24];
+    if (!m || !copy) {
+        free(m);
+        free(copy);
+        return;
+    }
+    bk_list_init(&m->in);
+    bk_timer_init(&m->again, on_again);
+    m->client = c;
+    m->id = id;
+    m->text = copy;
+    m->until_ms = bk_client_now(c) + c->timing.message_life_ms;
+    (void)snprintf(m->to, sizeof m->to, "%s", to);
+    bk_random_fill(c->random, random, sizeof random);
+    for (size_t i = 0; i < 16; i++)
+        (void)snprintf(m->call_id + 2 * i, 3, "%02x", random[i]);
+    for (size_t i = 0; i < 8; i++)
+        (void)snprintf(m->tag + 2 * i, 3, "%02x", random[16 + i]);
+    bk_list_append(&c->messages, &m->in);
+    tell_message(m, BK_CLIENT_SENDING, NULL);
+    struct bk_fault fault;
+    if (is_hopeless(c)) {
+        fault_of_sign_out(&fault, "You are not signed in, so the message was not sent.");
+        finish(m, BK_CLIENT_FAILED, &fault);
+        return;
+    }
+    send_message(m);
+}
+
+void bk_message_flush(struct bk_client *c)
+{
+    BK_LIST_EACH(&c->messages, it)
+    send_message(bk_container_of(it, struct outgoing, in));
+}
+
+void bk_message_reset(struct bk_client *c)
+{
+    BK_LIST_EACH(&c->messages, it)
+    {
+        struct outgoing *m = bk_container_of(it, struct outgoing, in);
+        bk_ask_drop(m->ask);
+        bk_timer_disarm(bk_client_timers(c), &m->again);
+    }
+}
+
+void bk_message_fail_all(struct bk_client *c)
+{
+    struct bk_fault fault;
+    fault_of_sign_out(&fault, "You were signed out before the message was sent.");
+    BK_LIST_EACH(&c->messages, it)
+    finish(bk_container_of(it, struct outgoing, in), BK_CLIENT_FAILED, &fault);
+}
+
+/* ---- in ---- */
+
+static void add_aor(struct bk_buf *to, struct bk_view uri_text)
+{
+    struct bk_sip_uri uri;
+    if (bk_sip_uri_parse(uri_text, &uri) < 0 || bk_sip_uri_aor(&uri, to) < 0)
+        bk_buf_add_view(to, uri_text);
+}
+
+/* reliability.md, "Exactly once": From tag, Call-ID, CSeq, From, To. The branch is not in it. */
+static int make_key(const struct bk_sip_head *head, uint8_t ret[BK_PROFILE_KEY_SIZE])
+{
+    BK_AUTO_BUF struct bk_buf text = { 0 };
+    unsigned len = 0;
+    bk_buf_addf(&text, "%.*s\n%.*s\n%u\n", BK_VIEW_ARGS(head->from_tag),
+                BK_VIEW_ARGS(head->call_id), head->cseq);
+    add_aor(&text, head->from_uri);
+    bk_buf_add_char(&text, '\n');
+    add_aor(&text, head->to_uri);
+    if (text.failed || EVP_Digest(text.at, text.len, ret, &len, EVP_sha256(), NULL) != 1)
+        return -ENOMEM;
+    return 0;
+}
+
+static struct show *find_show(struct bk_client *c, const uint8_t key[BK_PROFILE_KEY_SIZE])
+{
+    BK_LIST_EACH(&c->shows, it)
+    {
+        struct show *s = bk_container_of(it, struct show, in);
+        if (memcmp(s->key, key, sizeof s->key) == 0)
+            return s;
+    }
+    return NULL;
+}
+
+/* Text as UTF-8: what is not is taken for Latin-1, so that nothing is lost. */
+static void add_text(struct bk_buf *to, struct bk_view body)
+{
+    if (bk_utf8_valid(body)) {
+        bk_buf_add_view(to, body);
+        return;
+    }
+    for (size_t i = 0; i < body.len; i++) {
+        unsigned char b = (unsigned char)body.at[i];
+        if (b >= 0x80) {
+            bk_buf_add_char(to, (char)(0xc0 | b >> 6));
+            b = (unsigned char)(0x80 | (b & 0x3f));
+        }
+        bk_buf_add_char(to, (char)b);
+    }
+}
+
+/* Quoted-pairs undone (RFC 3261 25.1). */
+static void add_display(struct bk_buf *to, struct bk_view display)
+{
+    for (size_t i = 0; i < display.len; i++) {
+        if (display.at[i] == '\\' && i + 1 < display.len)
+            i++;
+        bk_buf_add_char(to, display.at[i]);
+    }
+    if (to->len && !bk_utf8_valid(bk_buf_view(to)))
+        bk_buf_clear(to);
+}
+
+static const char *view_text(struct bk_event *event, struct bk_buf *buf)
+{
+    /* A NUL inside would cut the text: it becomes a blank. */
+    for (size_t i = 0; i < buf->len; i++)
+        if (!buf->at[i])
+            buf->at[i] = ' ';
+    return bk_event_view(event, bk_buf_view(buf));
+}
+
+static int tell_incoming(struct bk_client *c, const struct bk_sip_msg *msg,
+                         const struct bk_sip_head *head, struct bk_view body, struct show *show)
+{
+    struct bk_event *event = bk_event_new(c, BK_CLIENT_EVENT_MESSAGE);
+    if (!event)
+        return -ENOMEM;
+    BK_AUTO_BUF struct bk_buf from = { 0 };
+    BK_AUTO_BUF struct bk_buf name = { 0 };
+    BK_AUTO_BUF struct bk_buf text = { 0 };
+    struct bk_view rest = bk_sip_msg_value(msg, BK_SIP_HDR_FROM);
+    struct bk_sip_addr addr;
+    add_aor(&from, head->from_uri);
+    if (bk_sip_addr_next(&rest, &addr) == 1)
+        add_display(&name, addr.display);
+    add_text(&text, body);
+    int64_t now = event->pub.at_ms, sent = now;
+    if (bk_time_http_parse(bk_sip_msg_value(msg, BK_SIP_HDR_DATE), &sent) < 0)
+        sent = now;
+    if (from.failed || text.failed) {
+        bk_event_free(event);
+        return -ENOMEM;
+    }
+    event->pub.message.from = view_text(event, &from);
+    event->pub.message.from_name = view_text(event, &name);
+    event->pub.message.text = view_text(event, &text);
+    event->pub.message.sent_ms = sent;
+    event->pub.message.delayed = now - sent > SENT_LONG_AGO_MS;
+    event->show = show;
+    bk_event_post(c, event);
+    return 0;
+}
+
+static bool is_composing(struct bk_view content_type)
+{
+    return bk_view_starts_with_nocase(content_type, BK_VIEW("application/im-iscomposing+xml"));
+}
+
+void bk_message_receive(struct bk_client *c, const struct bk_sip_msg *msg,
+                        const struct bk_sip_head *head)
+{
+    struct bk_view tag = bk_view_of_str(c->from_tag), none = { 0 };
+    struct bk_view type = bk_sip_msg_value(msg, BK_SIP_HDR_CONTENT_TYPE);
+    struct bk_mime_part part = { .body = msg->body };
+    uint8_t key[BK_PROFILE_KEY_SIZE];
+    if (is_composing(type)) {
+        bk_link_answer(c->link, msg, head, 200, tag, none);
+        return;
+    }
+    if (bk_sip_msg_value(msg, BK_SIP_HDR_CONTENT_ENCODING).len ||
+        (type.len && bk_mime_find(type, msg->body, BK_VIEW("text/plain"), &part) < 0)) {
+        bk_link_answer(c->link, msg, head, 415, tag, BK_VIEW("Accept: text/plain\r\n"));
+        return;
+    }
+    if (!c->profile_open || make_key(head, key) < 0) {
+        bk_link_answer(c->link, msg, head, 480, tag, none);
+        return;
+    }
+    if (bk_profile_was_shown(&c->profile, key)) {
+        bk_link_answer(c->link, msg, head, 200, tag, none);
+        return;
+    }
+    struct bk_owed *owed;
+    if (bk_link_owe(c->link, msg, head, tag, &owed) < 0) {
+        bk_link_answer(c->link, msg, head, 480, tag, none);
+        return;
+    }
+    struct show *show = find_show(c, key);
+    if (show) { /* the face still has it: this sending is the one to be answered */
+        bk_owed_drop(show->owed);
+        show->owed = owed;
+        return;
+    }
+    show = calloc(1, sizeof *show);
+    if (show && tell_incoming(c, msg, head, part.body, show) == 0) {
+        memcpy(show->key, key, sizeof key);
+        show->owed = owed;
+        bk_list_append(&c->shows, &show->in);
+        return;
+    }
+    free(show);
+    bk_owed_answer(owed, 480);
+}
+
+void bk_message_shown(struct bk_client *c, void *pointer)
+{
+    BK_LIST_EACH(&c->shows, it)
+    {
+        struct show *show = bk_container_of(it, struct show, in);
+        if (show != pointer)
+            continue;
+        /* Where it cannot be noted on disk it is still known until the end of this run. */
+        if (c->profile_open)
+            (void)bk_profile_note_shown(&c->profile, show->key);
+        if (show->owed)
+            bk_owed_answer(show->owed, 200);
+        bk_list_remove(&show->in);
+        free(show);
+        return;
+    }
+}
+
+void bk_message_end(struct bk_client *c)
+{
+    BK_LIST_EACH(&c->messages, it)
+    free_outgoing(bk_container_of(it, struct outgoing, in));
+    BK_LIST_EACH(&c->shows, it)
+    {
+        struct show *show = bk_container_of(it, struct show, in);
+        bk_owed_drop(show->owed);
+        bk_list_remove(&show->in);
+        free(show);
+    }
+}

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* client/personal.h - the key made on this computer and the personal certificate for it (OpenSSL). */
+#ifndef BK_CLIENT_PERSONAL_H
+#define BK_CLIENT_PERSONAL_H
+
+#include "base/buf.h"
+
+/* A new P-256 key as PKCS#8 PEM, appended. -EIO: the library failed; -ENOMEM. */
+int bk_personal_key_make(struct bk_buf *ret_pem);
+/* A PKCS#10 request for that key, PEM, appended. The server takes only the public key from it. */
+int bk_personal_request_make(struct bk_view key_pem, struct bk_view address,
+                             struct bk_buf *ret_pem);
+
+struct bk_personal_info {
+    char serial[64]; /* lower-case hex */
+    int64_t not_before_ms, not_after_ms;
+};
+/*
+ * Reads `pem` (key, certificate, chain in any order, as the profile keeps them) and says what is wrong with it for
+ * this address, as a sub of SI-105: 'c' unparsable, 'd' for another address, 'e' without its private key, 0: usable.
+ * Its dates and issuer are the server's to judge: our clock may be the wrong one. *ret only for 0.
+ */
+char bk_personal_check(struct bk_view pem, struct bk_view address, struct bk_personal_info *ret);
+
+#endif

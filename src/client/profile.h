@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* client/profile.h - what one person's sign-in leaves on this computer, and how it goes away. */
+#ifndef BK_CLIENT_PROFILE_H
+#define BK_CLIENT_PROFILE_H
+
+#include "base/buf.h"
+#include "base/random.h"
+
+/*
+ * <root>/<address>/identity.pem   key, personal certificate, chain; mode 0600
+ *                  state.json     endpoint id, last good server, services, user name, trust decisions
+ *                  shown          keys of the messages shown, a line each
+ * <root>/last-address             who signed in last
+ *
+ * Each file begins with a line that names its kind, version and (but for `shown`, which grows at its
+ * end) the SHA-256 of what follows. A file is replaced whole (bk_file_replace). What cannot be read or
+ * does not fit its checksum is put aside as <name>.damaged and made anew (SI-107).
+ */
+enum {
+    BK_PROFILE_SHOWN_MAX = 1000,
+    BK_PROFILE_TRUSTED_MAX = 32,
+    BK_PROFILE_KEY_SIZE = 32,
+};
+
+enum bk_profile_damage {
+    BK_PROFILE_STATE_DAMAGED = 1 << 0,
+    BK_PROFILE_IDENTITY_DAMAGED = 1 << 1,
+    BK_PROFILE_SHOWN_DAMAGED = 1 << 2,
+};
+
+struct bk_profile {
+    char *dir;  /* NULL: nothing is kept on disk */
+    char *root; /* NULL likewise */
+    char *address;
+    unsigned damage; /* enum bk_profile_damage, found when it was opened */
+
+    struct bk_buf identity; /* PEM; empty: none. Wiped when it goes */
+    int64_t renew_after_ms; /* 0: not told */
+
+    char endpoint
+        [37]; /* uuid of this endpoint: the same for this address and computer until deleted */
+    char user[256];   /* "": none */
+    char server[256]; /* last good SIP server; "": none */
+    uint16_t server_port;
+    char services[1025];                       /* "https://.../beckon/v1/"; "": none */
+    char trusted[BK_PROFILE_TRUSTED_MAX][256]; /* hosts outside the address's domain */
+    int n_trusted;
+
+    uint8_t (*shown)[BK_PROFILE_KEY_SIZE]; /* a ring of the last BK_PROFILE_SHOWN_MAX */
+    size_t n_shown, next_shown;
+    size_t shown_lines; /* in the file */
+};
+
+/*
+ * address: lower case, already checked (so it is a harmless folder name). root NULL: nothing is
+ * read or written. Folders are made when something is first saved. 0, -ENOMEM; damage is not an error.
+ */
+int bk_profile_open(struct bk_profile *profile, const char *root, const char *address,
+                    const struct bk_random *random);
+void bk_profile_close(struct bk_profile *profile);
+
+/* Negative errno where it could not be written; what is in memory stays. */
+int bk_profile_save_state(struct bk_profile *profile);
+int bk_profile_save_identity(struct bk_profile *profile);
+int bk_profile_save_last_address(const struct bk_profile *profile);
+/* From memory and disk. */
+void bk_profile_drop_identity(struct bk_profile *profile);
+
+bool bk_profile_trusts(const struct bk_profile *profile, struct bk_view host);
+void bk_profile_trust(struct bk_profile *profile, struct bk_view host);
+
+bool bk_profile_was_shown(const struct bk_profile *profile, const uint8_t key[BK_PROFILE_KEY_SIZE]);
+int bk_profile_note_shown(struct bk_profile *profile, const uint8_t key[BK_PROFILE_KEY_SIZE]);
+
+/*
+ * "Delete my sign-in info" on disk. Each of these: 1 removed, 0 was not there, negative errno. The copy in
+ * memory, if one is open, must be closed before.
+ */
+int bk_profile_delete_identity(const char *root, const char *address);
+int bk_profile_delete_state(const char *root, const char *address);
+int bk_profile_delete_shown(const char *root, const char *address);
+int bk_profile_delete_last_address(const char *root, const char *address);
+
+/* config's folder or the default one; caller frees. NULL: out of memory or no home folder known. */
+char *bk_profile_root(const char *configured);
+int bk_profile_last_address(const char *root, struct bk_buf *ret);
+
+#endif
