@@ -237,7 +237,8 @@ static int wait_and_dispatch(struct bk_loop *loop, int timeout_ms)
     if (loop->no_sleep)
         wait_ms = 0;
     forget_time(loop); /* who asks first after the sleep reads it */
-    int r = event_base_loop(loop->base, wait_ms == 0 ? EVLOOP_NONBLOCK : EVLOOP_ONCE);
+    /* NONBLOCK alone goes round until nothing is ready, which a socket that waits for our hooks never is. */
+    int r = event_base_loop(loop->base, EVLOOP_ONCE | (wait_ms == 0 ? EVLOOP_NONBLOCK : 0));
     bk_loop_woken(loop);
     return r < 0 ? -EIO : 0;
 }
