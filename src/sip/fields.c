@@ -104,21 +104,29 @@ bool bk_sip_msg_has_token(const struct bk_sip_msg *msg, enum bk_sip_hdr id, stru
 /* The parameters that everybody asks for. false: one of them cannot be read. */
 static bool via_param_take(struct bk_sip_via *via, const struct bk_sip_param *param)
 {
-    if (bk_view_equal_nocase(param->name, BK_VIEW("branch"))) {
-        via->branch = param->value;
-    } else if (bk_view_equal_nocase(param->name, BK_VIEW("received"))) {
-        via->received = param->value;
-        if (bk_view_starts_with(via->received, BK_VIEW("[")) && /* RFC 5118 4.5: both ways */
-            bk_view_ends_with(via->received, BK_VIEW("]")))
-            via->received =
-                bk_view_between(param->value.at + 1, param->value.at + param->value.len - 1);
-    } else if (bk_view_equal_nocase(param->name, BK_VIEW("rport"))) {
-        const char *at = param->value.at, *stop = bk_sip_stop(param->value);
+    struct bk_view value = param->value;
+    const char *at = value.at, *stop = bk_sip_stop(value);
+
+    switch (param->name.len) {
+    case 6:
+        if (bk_view_equal_nocase(param->name, BK_VIEW("branch")))
+            via->branch = value;
+        return true;
+    case 8:
+        if (!bk_view_equal_nocase(param->name, BK_VIEW("received")))
+            return true;
+        via->received = value;
+        if (value.len >= 2 && *at == '[' && stop[-1] == ']') /* RFC 5118 4.5: both ways */
+            via->received = bk_view_between(at + 1, stop - 1);
+        return true;
+    case 5:
+        if (!bk_view_equal_nocase(param->name, BK_VIEW("rport")))
+            return true;
         via->has_rport = true;
-        if (param->value.len)
-            return bk_sip_port_read(&at, stop, &via->rport) && at == stop;
+        return value.len == 0 || (bk_sip_port_read(&at, stop, &via->rport) && at == stop);
+    default:
+        return true;
     }
-    return true;
 }
 
 int bk_sip_via_next(struct bk_view *rest, struct bk_sip_via *ret)

@@ -3,7 +3,7 @@
 
 #include "base/text.h"
 #include "sip/fields.h"
-#include "sip/scan_private.h"
+#include "sip/uri_private.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -361,21 +361,22 @@ static bool fields_read(struct reader *r)
             r->at += 2;
             return true;
         }
-        struct bk_sip_field field;
-        if (!line_next(r, true, &field.line))
+        struct bk_view line;
+        if (!line_next(r, true, &line))
             return false;
-        if (field.line.len > BK_SIP_FIELD_BYTES_MAX)
-            complain_at(r, 400, "A header field is longer than 32 kB", field.line.at);
-        if (!bk_sip_line_split(field.line, &field.name, &field.value)) {
-            complain_at(r, 400, "A line is no header field", field.line.at);
-            continue;
-        }
+        if (line.len > BK_SIP_FIELD_BYTES_MAX)
+            complain_at(r, 400, "A header field is longer than 32 kB", line.at);
         if (msg->n_fields == BK_SIP_FIELDS_MAX) {
-            complain_at(r, 400, "There are more than 128 header fields", field.line.at);
+            complain_at(r, 400, "There are more than 128 header fields", line.at);
             continue;
         }
-        field.id = (uint8_t)bk_sip_hdr_of(field.name);
-        msg->fields[msg->n_fields] = field;
+        struct bk_sip_field *field = &msg->fields[msg->n_fields];
+        if (!bk_sip_line_split(line, &field->name, &field->value)) {
+            complain_at(r, 400, "A line is no header field", line.at);
+            continue;
+        }
+        field->line = line;
+        field->id = (uint8_t)bk_sip_hdr_of(field->name);
         field_link(r, msg->n_fields++, last);
     }
 }
@@ -539,20 +540,15 @@ static bool via_check(struct checker *c)
 static bool party_read(struct bk_view value, struct bk_view *ret_uri, struct bk_view *ret_tag)
 {
     struct bk_sip_addr addr;
-    struct bk_sip_param param;
     struct bk_sip_uri uri;
+    struct bk_view tag;
+    int n_tags;
 
-    if (bk_sip_addr_next(&value, &addr) <= 0 || value.len || addr.star ||
-        bk_sip_uri_parse(addr.uri_text, &uri) < 0)
+    if (bk_sip_addr_read(&value, &addr, &tag, &n_tags) <= 0 || value.len || addr.star ||
+        n_tags > 1 || bk_sip_uri_parse(addr.uri_text, &uri) < 0)
         return false;
     *ret_uri = addr.uri_text;
-    while (bk_sip_param_next(&addr.params, &param)) {
-        if (param.name.len != 3 || !bk_view_equal_nocase(param.name, BK_VIEW("tag")))
-            continue;
-        if (ret_tag->len)
-            return false;
-        *ret_tag = param.value;
-    }
+    *ret_tag = tag;
     return true;
 }
 

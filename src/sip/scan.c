@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sip/scan_private.h"
 
-#ifdef __SSE2__
+#if defined __SSE2__ && !defined BK_SIP_NO_SSE2 /* the tests build both */
+#define USE_SSE2
 #include <emmintrin.h>
 #endif
 
@@ -68,7 +69,7 @@ const uint16_t bk_sip_classes[256] = {
  * Sixteen bytes at a time where the processor can, eight elsewhere: half of the time a message takes here
  * is spent looking for line ends (bench/sip_bench.c shows it beside the plain loop).
  */
-#ifdef __SSE2__
+#ifdef USE_SSE2
 const char *bk_sip_find_control(const char *at, const char *stop)
 {
     const __m128i last = _mm_set1_epi8(0x1f), del = _mm_set1_epi8(0x7f);

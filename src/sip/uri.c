@@ -634,8 +634,11 @@ static const char *address_read(const char *at, const char *stop, struct bk_sip_
     return ret->star || bk_view_find(ret->uri_text, ':') < ret->uri_text.len ? end : NULL;
 }
 
-int bk_sip_addr_next(struct bk_view *rest, struct bk_sip_addr *ret)
+int bk_sip_addr_read(struct bk_view *rest, struct bk_sip_addr *ret, struct bk_view *ret_tag,
+                     int *ret_n_tags)
 {
+    struct bk_view tag = { NULL, 0 };
+    int n_tags = 0;
     const char *at = rest->at, *stop = bk_sip_stop(*rest);
     at = skip_space(at, stop);
     if (at == stop) {
@@ -654,6 +657,11 @@ int bk_sip_addr_next(struct bk_view *rest, struct bk_sip_addr *ret)
         for (;; at++) {
             if (!bk_sip_param_read(&at, stop, &param))
                 return -EBADMSG;
+            if (ret_tag && param.value.len && param.name.len == 3 &&
+                bk_view_equal_nocase(param.name, BK_VIEW("tag"))) {
+                tag = param.value;
+                n_tags++;
+            }
             if (at == stop || *at == ',')
                 break;
         }
@@ -663,7 +671,16 @@ int bk_sip_addr_next(struct bk_view *rest, struct bk_sip_addr *ret)
         return -EBADMSG;
     *rest = bk_view_between(at, stop);
     *ret = addr;
+    if (ret_tag) {
+        *ret_tag = tag;
+        *ret_n_tags = n_tags;
+    }
     return 1;
+}
+
+int bk_sip_addr_next(struct bk_view *rest, struct bk_sip_addr *ret)
+{
+    return bk_sip_addr_read(rest, ret, NULL, NULL);
 }
 
 /* ---- sign-in addresses ---- */

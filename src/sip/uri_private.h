@@ -23,6 +23,13 @@ bool bk_sip_ipv6_valid(struct bk_view text);
  */
 bool bk_sip_param_read(const char **at, const char *stop, struct bk_sip_param *ret);
 
+/*
+ * As bk_sip_addr_next, and what a From or To is asked for besides, in the same walk: the tag, and how many there are
+ * (a tag without a value is none). ret_tag and ret_n_tags: both or neither NULL.
+ */
+int bk_sip_addr_read(struct bk_view *rest, struct bk_sip_addr *ret, struct bk_view *ret_tag,
+                     int *ret_n_tags);
+
 /* Behind the closing quote of the quoted-string that opens at `at`; NULL when it does not close. */
 const char *bk_sip_quoted_end(const char *at, const char *stop);
 
