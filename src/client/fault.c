@@ -280,6 +280,6 @@ int bk_fault_detail_time(const char *detail, const char *label, int64_t *ret_rea
     if (!at)
         return -ENOENT;
     at += strlen(label);
-    struct bk_view text = bk_view_trim(bk_view_head(bk_view_of_str(at), 21));
+    struct bk_view text = bk_view_head(bk_view_of_str(at), sizeof "2026-11-22T05:26:04Z" - 1);
     return bk_time_iso_parse(text, ret_real_ms) < 0 ? -ENOENT : 0;
 }

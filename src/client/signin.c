@@ -602,6 +602,11 @@ static int64_t skew_ms(struct bk_client *c)
 
 enum { SKEW_MAX_MS = 300 * 1000 };
 
+static int minutes_of(int64_t skew)
+{
+    return (int)(((skew < 0 ? -skew : skew) + 30000) / 60000);
+}
+
 static int retry_delay_ms(struct bk_client *c, int retry_after_s)
 {
     int64_t max = c->timing.retry_first_ms;
@@ -671,7 +676,7 @@ void bk_client_clock_known(struct bk_client *c)
     if (skew > SKEW_MAX_MS || skew < -SKEW_MAX_MS) {
         struct bk_fault clock;
         bk_fault_set(&clock, 104, 0, fault.server, fault.why, fault.detail);
-        clock.minutes = (int)((skew < 0 ? -skew : skew) / 60000);
+        clock.minutes = minutes_of(skew);
         fault = clock;
     }
     conclude(c, &fault);
@@ -699,7 +704,7 @@ void bk_client_fail(struct bk_client *c, const struct bk_fault *fault)
            "server", copy.server, "case", copy.case_code, "detail", copy.detail);
     if (copy.record && copy.record->number == 104 && !copy.minutes) {
         int64_t skew = skew_ms(c);
-        copy.minutes = (int)((skew < 0 ? -skew : skew) / 60000);
+        copy.minutes = minutes_of(skew);
     }
     if (!look_at_clock(c, &copy))
         conclude(c, &copy);
