@@ -367,6 +367,19 @@ static void flush(struct bk_conn *conn)
     }
 }
 
+/* The peer shut its side: the answer to what came with it is offered once, as it may still read. */
+static void last_words(struct bk_conn *conn)
+{
+    size_t n = 0, len = queued(conn);
+    if (len == 0 || conn->blocked)
+        return;
+    const char *at = conn->busy->out.at + conn->busy->out_at;
+    if (conn->tls)
+        bk_tls_write(conn->tls, at, len, &n);
+    else
+        plain_write(conn, at, len, &n);
+}
+
 static bool may_write(const struct bk_conn *conn)
 {
     return conn->state == BK_CONN_OPEN || conn->state == BK_CONN_CLOSING;
@@ -541,10 +554,12 @@ static void read_once(struct bk_conn *conn)
         if (conn->state == BK_CONN_DEAD)
             return;
     }
-    if (step == BK_TLS_CLOSED)
+    if (step == BK_TLS_CLOSED) {
+        last_words(conn);
         die_of_socket(conn, e);
-    else if (step == BK_TLS_FAILED)
+    } else if (step == BK_TLS_FAILED) {
         die(conn, BK_CONN_END_TLS);
+    }
 }
 
 /* After our side is shut: what still comes is thrown away until the peer shuts too. */
@@ -1042,16 +1057,13 @@ enum bk_conn_protocol bk_conn_sniff(struct bk_view alpn, struct bk_view first)
         return BK_PROTOCOL_HTTP;
 
     /*
-     * A start line names its version last (a request) or first (an answer). Keep-alives (CRLF)
-     * may stand before the first SIP message (RFC 5626).
+     * A start line names its version last (a request) or first (an answer). Line ends before it
+     * are a keep-alive of SIP's (RFC 5626). What was told once stays told, however much follows.
      */
-    bool blank = false;
-    while (first.len && (first.at[0] == '\r' || first.at[0] == '\n')) {
-        first = bk_view_skip(first, 1);
-        blank = true;
-    }
     if (first.len == 0)
-        return blank ? BK_PROTOCOL_SIP : BK_PROTOCOL_MORE;
+        return BK_PROTOCOL_MORE;
+    if (first.at[0] == '\r' || first.at[0] == '\n')
+        return BK_PROTOCOL_SIP;
     if (bk_view_starts_with_nocase(first, BK_VIEW("SIP/2.0 ")))
         return BK_PROTOCOL_SIP;
     enum { LINE_MAX_TO_SNIFF = 8192 };

@@ -666,7 +666,7 @@ static void first_bytes_tell_sip_from_http(void **state)
         { "", "sip/2.0 200", BK_PROTOCOL_SIP },
         { "", "REGISTER sip:a SIP/7.0\r\n", BK_PROTOCOL_SIP }, /* 505 says why */
         { "", "\r\n\r\n", BK_PROTOCOL_SIP },                   /* a keep-alive */
-        { "", "\r\n\r\nOPTIONS sip:a SIP/2.0\r\n", BK_PROTOCOL_SIP },
+        { "", "\r", BK_PROTOCOL_SIP }, /* HTTP clients send none first; told once, it stays */
         { "", "EHLO mail.test\r\n", BK_PROTOCOL_UNKNOWN },
         { "", "\x16\x03\x01", BK_PROTOCOL_UNKNOWN },
         { "", "\x80\x00", BK_PROTOCOL_MORE },

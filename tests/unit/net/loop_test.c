@@ -6,12 +6,14 @@
 #include "net/work.h"
 
 #include <errno.h>
+#include <event2/event.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 static struct bk_loop *loop_make(void)
 {
@@ -192,6 +194,32 @@ static void a_step_waits_no_longer_than_told(void **state)
     bk_loop_step(loop, 40);
     assert_true(bk_clock_mono_ms(&bk_clock_system) >= began + 40);
     assert_int_equal(bk_loop_step(loop, 0), 0);
+    bk_loop_destroy(loop);
+}
+
+static void on_writable(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    ++*(int *)arg;
+}
+
+static void a_step_is_one_round_also_for_what_is_always_ready(void **state)
+{
+    (void)state;
+    struct bk_loop *loop = loop_make();
+    int n = 0, fds[2];
+    assert_int_equal(pipe(fds), 0);
+    struct event *event =
+        event_new(bk_loop_base(loop), fds[1], EV_WRITE | EV_PERSIST, on_writable, &n);
+    assert_int_equal(event_add(event, NULL), 0);
+    bk_loop_step(loop, 0);
+    assert_int_equal(n, 1);
+    bk_loop_step(loop, -1);
+    assert_int_equal(n, 2);
+    event_free(event);
+    close(fds[0]);
+    close(fds[1]);
     bk_loop_destroy(loop);
 }
 
@@ -407,6 +435,7 @@ int main(void)
         cmocka_unit_test(what_was_posted_here_runs_without_sleeping),
         cmocka_unit_test(deadlines_fire_by_themselves_and_never_early),
         cmocka_unit_test(a_step_waits_no_longer_than_told),
+        cmocka_unit_test(a_step_is_one_round_also_for_what_is_always_ready),
         cmocka_unit_test(the_clock_stands_still_within_a_wake_up_and_moves_between),
         cmocka_unit_test(busy_time_counts_work_and_not_sleep),
         cmocka_unit_test(hooks_run_once_behind_all_that_was_ready),
