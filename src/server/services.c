@@ -26,6 +26,8 @@ enum {
     REPORTS_PER_CASE_MAX = 20,
 };
 
+#define SKEW_SHOWN_MAX_MS (1000LL * 365 * 86400 * 1000)
+
 /* One request from its body to its answer. What it points to lives in arena, json, or itself. */
 struct op {
     struct bk_services *services;
@@ -668,7 +670,14 @@ static void refuse_wrong(struct op *op)
 /* false: it was answered. */
 static bool clock_is_right(struct op *op)
 {
-    int64_t skew = op->has_time ? op->theirs_ms - op->now_ms : 0;
+    int64_t skew = 0;
+    if (!op->has_time)
+        return true;
+    /* What is said there may be any number: one that is centuries off is as wrong as it gets. */
+    if (__builtin_sub_overflow(op->theirs_ms, op->now_ms, &skew) || skew < -SKEW_SHOWN_MAX_MS)
+        skew = op->theirs_ms < 0 ? -SKEW_SHOWN_MAX_MS : SKEW_SHOWN_MAX_MS;
+    if (skew > SKEW_SHOWN_MAX_MS)
+        skew = SKEW_SHOWN_MAX_MS;
     if (skew <= CLOCK_SKEW_MAX_MS && skew >= -CLOCK_SKEW_MAX_MS)
         return true;
     char minutes[24], detail[96], server_time[32];
