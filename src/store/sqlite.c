@@ -24,6 +24,18 @@ const char *bk_store_why(const char *format, ...)
     return text;
 }
 
+/* What the system said to the call that failed. SQLite notes it for most statements, not for COMMIT. */
+static int system_errno(sqlite3 *db)
+{
+    int e = db ? sqlite3_system_errno(db) : 0;
+    sqlite3_vfs *vfs = NULL;
+    if (e == 0 && db &&
+        sqlite3_file_control(db, "main", SQLITE_FCNTL_VFS_POINTER, &vfs) == SQLITE_OK && vfs &&
+        vfs->xGetLastError)
+        e = vfs->xGetLastError(vfs, 0, NULL);
+    return e;
+}
+
 int bk_store_conn_errno(sqlite3 *db, int rc)
 {
     switch (rc & 0xff) {
@@ -54,7 +66,7 @@ int bk_store_conn_errno(sqlite3 *db, int rc)
     case SQLITE_CANTOPEN:
         if (rc == SQLITE_IOERR_NOMEM)
             return -ENOMEM;
-        switch (db ? sqlite3_system_errno(db) : 0) {
+        switch (system_errno(db)) {
         case ENOSPC:
         case EDQUOT:
             return -ENOSPC;
