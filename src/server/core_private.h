@@ -45,6 +45,7 @@ struct link {
         uint64_t id,
             request; /* request: hash of the branch that used it, so that a repeated datagram is no replay */
         uint32_t nc;
+        bool wrong; /* was answered with a wrong password */
     } nonces[LINK_NONCES];
     uint8_t next_nonce;
     struct bk_personal *personal; /* of its client certificate; NULL: none */

@@ -92,9 +92,9 @@ static enum bk_digest_algorithm algorithm_for(struct bk_core *core, struct bk_vi
         bk_policy_choice(core->directory, NULL, BK_POLICY_DIGEST_ALGORITHM));
 }
 
-/* Lines of a challenge. is_proxy: Proxy-Authenticate. */
+/* Lines of a challenge. is_proxy: Proxy-Authenticate. again: a nonce of ours to repeat; empty: a new one. */
 static void challenge_lines(struct bk_core *core, const struct link *link, struct bk_view address,
-                            bool is_proxy, bool stale, struct bk_buf *to)
+                            bool is_proxy, bool stale, struct bk_view again, struct bk_buf *to)
 {
     struct bk_view realm = domain_of(address);
     enum bk_digest_algorithm algorithm = algorithm_for(core, address);
@@ -102,7 +102,8 @@ static void challenge_lines(struct bk_core *core, const struct link *link, struc
     bk_digest_nonce_make(&core->nonce_key, nonce_bind(core, link, realm, algorithm), core_now(core),
                          core->config.random, nonce);
     bk_buf_clear(&core->out2);
-    bk_digest_challenge_write(&core->out2, realm, bk_view_of_str(nonce), algorithm, stale);
+    bk_digest_challenge_write(&core->out2, realm, again.len ? again : bk_view_of_str(nonce),
+                              algorithm, stale);
     bk_sip_field_add(to, is_proxy ? BK_SIP_HDR_PROXY_AUTHENTICATE : BK_SIP_HDR_WWW_AUTHENTICATE,
                      bk_buf_view(&core->out2));
 }
@@ -121,7 +122,7 @@ static void challenge(struct request *rq, struct link *link, struct bk_view addr
     struct bk_buf lines = { 0 };
     char date[32];
 
-    challenge_lines(core, link, address, proxy, stale, &lines);
+    challenge_lines(core, link, address, proxy, stale, (struct bk_view){ 0 }, &lines);
     if (rq->msg->method == BK_SIP_REGISTER) {
         if (core->config.services_url)
             bk_sip_field_addf(&lines, BK_SIP_HDR_BECKON_SERVICES, "<%s>",
@@ -133,25 +134,38 @@ static void challenge(struct request *rq, struct link *link, struct bk_view addr
     bk_buf_finish(&lines);
 }
 
+/* The place of a nonce in the table of its link; one not seen before takes the oldest place. */
+static unsigned nonce_place(struct link *link, uint64_t id)
+{
+    for (unsigned i = 0; i < LINK_NONCES; i++)
+        if (link->nonces[i].id == id)
+            return i;
+    unsigned at = link->next_nonce++ % LINK_NONCES;
+    memset(&link->nonces[at], 0, sizeof link->nonces[at]);
+    link->nonces[at].id = id;
+    return at;
+}
+
 /* A repeated nc on the same nonce is a replay, unless the very same datagram came again. */
 static bool nonce_is_fresh(struct link *link, uint64_t id, uint32_t nc, uint64_t request)
 {
-    for (int i = 0; i < LINK_NONCES; i++) {
-        if (link->nonces[i].id != id)
-            continue;
-        if (nc > link->nonces[i].nc) {
-            link->nonces[i].nc = nc;
-            link->nonces[i].request = request;
-            return true;
-        }
-        return link->transport == BK_LINK_UDP && nc == link->nonces[i].nc &&
-               request == link->nonces[i].request;
+    unsigned at = nonce_place(link, id);
+    if (nc > link->nonces[at].nc) {
+        link->nonces[at].nc = nc;
+        link->nonces[at].request = request;
+        return true;
     }
-    unsigned at = link->next_nonce++ % LINK_NONCES;
-    link->nonces[at].id = id;
-    link->nonces[at].nc = nc;
-    link->nonces[at].request = request;
-    return true;
+    return link->transport == BK_LINK_UDP && nc == link->nonces[at].nc &&
+           request == link->nonces[at].request;
+}
+
+/* Whether this nonce was answered with a wrong password before. */
+static bool nonce_was_wrong(struct link *link, uint64_t id)
+{
+    unsigned at = nonce_place(link, id);
+    bool was = link->nonces[at].wrong;
+    link->nonces[at].wrong = true;
+    return was;
 }
 
 enum digest_result {
@@ -166,8 +180,10 @@ enum digest_result {
 static const char nobody[BK_DIGEST_HEX_MAX + 1] =
     "0000000000000000000000000000000000000000000000000000000000000000";
 
+/* *ret_again, when WRONG: the nonce to challenge with once more; empty: it was answered wrongly before. */
 static enum digest_result digest_look(struct request *rq, struct link *link, struct bk_view address,
-                                      struct bk_user *ret_user, bool *ret_known)
+                                      struct bk_user *ret_user, bool *ret_known,
+                                      struct bk_view *ret_again)
 {
     struct bk_core *core = rq->core;
     const struct bk_sip_field *field = NULL;
@@ -215,8 +231,10 @@ static enum digest_result digest_look(struct request *rq, struct link *link, str
         bk_digest_check(&c, rq->msg->method_name,
                         bk_view_head(bk_view_of_str(nobody), bk_digest_hex_len(c.algorithm)));
     *ret_known = r == 0;
-    if (!s.found)
+    if (!s.found) {
+        *ret_again = nonce_was_wrong(link, nonce_id) ? (struct bk_view){ 0 } : c.nonce;
         return DIGEST_WRONG;
+    }
     uint64_t nc = 0;
     for (size_t i = 0; i < c.nc.len && i < 8; i++) {
         char d = bk_lower(c.nc.at[i]);
@@ -237,9 +255,23 @@ static bool clear_is_refused(const struct request *rq)
 }
 
 /* A failed attempt: kept, counted, answered. */
-static void refuse_attempt(struct request *rq, struct link *link, const struct bk_attempt *attempt,
-                           unsigned number, char sub, bool neutral, bool again,
-                           const char *const *values)
+static void refuse_attempt(struct request *rq, const struct bk_attempt *attempt, unsigned number,
+                           char sub, bool neutral, const char *const *values)
+{
+    struct bk_refusal refusal;
+    bk_history_refuse(rq->core->config.history, attempt, bk_record_find(number, sub), neutral, true,
+                      (struct bk_view){ 0 }, 0, values, &refusal);
+    refuse_with(rq, &refusal, (struct bk_view){ 0 });
+}
+
+/*
+ * A wrong password: the same challenge once more, so that a person can be asked for another one. Who
+ * answers the very same nonce wrongly again gets 403: baresip 1.0 takes each 401 for a reason to try
+ * the same password anew, eleven times in as many milliseconds, which locked its user out and
+ * showed "busy" instead of the cause.
+ */
+static void refuse_password(struct request *rq, struct link *link, const struct bk_attempt *attempt,
+                            unsigned number, char sub, bool neutral, struct bk_view again)
 {
     struct bk_core *core = rq->core;
     struct bk_refusal refusal;
@@ -247,11 +279,10 @@ static void refuse_attempt(struct request *rq, struct link *link, const struct b
     bool proxy = !answers_itself(rq);
 
     bk_history_refuse(core->config.history, attempt, bk_record_find(number, sub), neutral, true,
-                      (struct bk_view){ 0 }, 0, values, &refusal);
-    if (again) {
-        refusal.status = proxy ? 407 : 401;
-        challenge_lines(core, link, attempt->address, proxy, false, &lines);
-    }
+                      (struct bk_view){ 0 }, 0, NULL, &refusal);
+    refusal.status = !again.len ? 403 : proxy ? 407 : 401;
+    if (again.len)
+        challenge_lines(core, link, attempt->address, proxy, false, again, &lines);
     refuse_with(rq, &refusal, bk_buf_view(&lines));
     bk_buf_finish(&lines);
 }
@@ -282,12 +313,13 @@ static bool digest_road(struct request *rq, struct link *link, struct bk_view ad
                         struct bk_user *ret_user)
 {
     struct bk_attempt attempt;
+    struct bk_view again;
     bool known;
 
     attempt_of(rq, address, 0, BK_VIEW("sip-digest"), endpoint_of_request(rq), &attempt);
     if (clear_is_refused(rq)) {
         const char *values[] = { "why", "this connection is not encrypted", NULL };
-        refuse_attempt(rq, link, &attempt, 102, 0, false, false, values);
+        refuse_attempt(rq, &attempt, 102, 0, false, values);
         return false;
     }
     int wait_s = bk_history_may_try(rq->core->config.history, &attempt);
@@ -295,7 +327,7 @@ static bool digest_road(struct request *rq, struct link *link, struct bk_view ad
         refuse_busy(rq, &attempt, wait_s);
         return false;
     }
-    switch (digest_look(rq, link, address, ret_user, &known)) {
+    switch (digest_look(rq, link, address, ret_user, &known, &again)) {
     case DIGEST_GOOD:
         return true;
     case DIGEST_NONE:
@@ -307,7 +339,7 @@ static bool digest_road(struct request *rq, struct link *link, struct bk_view ad
     case DIGEST_OTHER:
         attempt.user_id = ret_user->id;
         bk_history_failed(rq->core->config.history, &attempt);
-        refuse_attempt(rq, link, &attempt, 214, 0, false, false, NULL);
+        refuse_attempt(rq, &attempt, 214, 0, false, NULL);
         return false;
     case DIGEST_WRONG:
         break;
@@ -315,10 +347,11 @@ static bool digest_road(struct request *rq, struct link *link, struct bk_view ad
     bk_history_failed(rq->core->config.history, &attempt);
     if (known) {
         attempt.user_id = ret_user->id;
-        refuse_attempt(rq, link, &attempt, 202, 0, true, true, NULL);
+        refuse_password(rq, link, &attempt, 202, 0, true, again);
+    } else if (may_tell_unknown(rq)) {
+        refuse_attempt(rq, &attempt, 201, 'a', false, NULL);
     } else {
-        bool tell = may_tell_unknown(rq);
-        refuse_attempt(rq, link, &attempt, 201, 'a', !tell, !tell, NULL);
+        refuse_password(rq, link, &attempt, 201, 'a', true, again);
     }
     return false;
 }
@@ -368,7 +401,7 @@ bool identify(struct request *rq, struct link *link)
     if (record) {
         struct bk_attempt attempt;
         attempt_of(rq, sender, user.id, BK_VIEW("sip-digest"), endpoint_of_request(rq), &attempt);
-        refuse_attempt(rq, link, &attempt, record->number, record->sub, false, false, NULL);
+        refuse_attempt(rq, &attempt, record->number, record->sub, false, NULL);
         return false;
     }
     rq->identity = user.address;
@@ -434,13 +467,13 @@ static bool certificate_road(struct request *rq, struct link *link, struct bk_vi
                                      ? why[record->sub - 'a']
                                      : "it was withdrawn",
                                  NULL };
-        refuse_attempt(rq, link, &attempt, record->number, record->sub, false, false, values);
+        refuse_attempt(rq, &attempt, record->number, record->sub, false, values);
         return false;
     }
     if (!clock_is_right(rq, &attempt))
         return false;
     if (!attempt.user_id) {
-        refuse_attempt(rq, link, &attempt, 105, 'g', false, false, NULL);
+        refuse_attempt(rq, &attempt, 105, 'g', false, NULL);
         return false;
     }
     snprintf(ret_serial, 40, "%.*s", BK_VIEW_ARGS(row.serial));
