@@ -114,7 +114,9 @@ static void notify_with(struct bk_subscription *s, struct bk_view doc)
     if (!link)
         return;
     if (n->notify_in_flight) {
-        n->dirty = true;
+        /* Who ends a subscription marks it; a round of news behind its last NOTIFY must not send a second. */
+        if (n->state != BK_SIP_NOTIFIER_TERMINATED)
+            n->dirty = true;
         return;
     }
     uint64_t hash = bk_hash(&core->config.hash_key, doc);
