@@ -77,6 +77,7 @@ static void done(void *ctx, int result)
 
 void world_commit(struct world *w, struct bk_store_batch *batch)
 {
+    w->commit_result = 1;
     must(bk_store_commit(w->store, batch, done, w), "commit");
     bk_store_pump(w->store);
     must(w->commit_result, "commit");
@@ -119,8 +120,8 @@ struct world *world_create(const struct world_config *config)
     w->config = *config;
     if (!w->config.shards)
         w->config.shards = 1;
-    w->mono_ms = 1000000;
-    w->real_ms = 1795000000000;
+    w->mono_ms = config->mono_ms ? config->mono_ms : 1000000;
+    w->real_ms = config->real_ms ? config->real_ms : 1795000000000;
     w->clock = (struct bk_clock){ mono_ms, real_ms, w };
     w->random = bk_random_from_seed(&w->seeded, config->seed);
     w->limits = bk_core_limits_default;
