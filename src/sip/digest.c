@@ -371,6 +371,7 @@ int bk_digest_nonce_make(const struct bk_digest_nonce_key *key, struct bk_view b
     static const char hex[] = "0123456789abcdef";
     uint8_t nonce[NONCE_BYTES], mac[HASH_MAX];
 
+    ret[0] = '\0';
     for (int i = 0; i < NONCE_TIME; i++)
         nonce[i] = (uint8_t)(now_mono_ms >> 8 * (NONCE_TIME - 1 - i));
     bk_random_fill(random, nonce + NONCE_TIME, NONCE_RANDOM);

@@ -69,7 +69,7 @@ struct bk_digest_nonce_key {
     uint8_t key[32];
 };
 enum { BK_DIGEST_NONCE_MAX = 64 };
-/* A NUL stands behind it. -ENOMEM. */
+/* A NUL stands behind it. -ENOMEM: the text is empty, which checks as forged. */
 int bk_digest_nonce_make(const struct bk_digest_nonce_key *key, struct bk_view bind,
                          int64_t now_mono_ms, const struct bk_random *random,
                          char ret[BK_DIGEST_NONCE_MAX]);

@@ -284,7 +284,7 @@ static void status_line_read(struct reader *r, struct bk_view line)
         complain_at(r, 400, "The status line has no SIP version", line.at);
     if (code.len != 3 || bk_view_to_u64(code, 699, &status) < 0 || status < 100)
         complain_at(r, 400, "The status code is not between 100 and 699", line.at + version.len);
-    r->msg->status = (int)status;
+    r->msg->status = r->fault.text ? -1 : (int)status;
     r->msg->reason = rest;
 }
 
@@ -469,9 +469,9 @@ const struct bk_sip_field *bk_sip_msg_field_named(const struct bk_sip_msg *msg, 
 
 bool bk_sip_msg_answerable(const struct bk_sip_msg *msg)
 {
-    return msg->first[BK_SIP_HDR_VIA] >= 0 && msg->first[BK_SIP_HDR_FROM] >= 0 &&
-           msg->first[BK_SIP_HDR_TO] >= 0 && msg->first[BK_SIP_HDR_CALL_ID] >= 0 &&
-           msg->first[BK_SIP_HDR_CSEQ] >= 0;
+    return msg->status == 0 && msg->first[BK_SIP_HDR_VIA] >= 0 &&
+           msg->first[BK_SIP_HDR_FROM] >= 0 && msg->first[BK_SIP_HDR_TO] >= 0 &&
+           msg->first[BK_SIP_HDR_CALL_ID] >= 0 && msg->first[BK_SIP_HDR_CSEQ] >= 0;
 }
 
 /* ---- checking ---- */

@@ -114,7 +114,7 @@ struct bk_sip_msg {
     enum bk_sip_method method; /* responses: the method of CSeq; OTHER where that is unreadable */
     struct bk_view method_name;
     struct bk_view uri;    /* request URI as text */
-    int status;            /* 0: a request */
+    int status;            /* 0: a request; -1: a response whose status line is wrong */
     struct bk_view reason; /* of a response */
     int n_fields;
     int16_t first[BK_SIP_HDR_COUNT]; /* index into fields, -1: none */
@@ -161,7 +161,10 @@ struct bk_sip_head {
 int bk_sip_msg_check(const struct bk_sip_msg *msg, struct bk_sip_head *ret,
                      struct bk_sip_fault *ret_fault);
 
-/* True when Via, From, To, Call-ID and CSeq stand there at all, so that an answer finds its way. */
+/*
+ * True for a request in which Via, From, To, Call-ID and CSeq stand there at all, so that an answer finds
+ * its way. Nobody answers a response, however wrong.
+ */
 bool bk_sip_msg_answerable(const struct bk_sip_msg *msg);
 
 /* First field of that id, NULL if none; and the next one of the same id. */

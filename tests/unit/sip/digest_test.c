@@ -427,7 +427,9 @@ static void without_memory_nothing_is_accepted(void **state)
                 r = bk_digest_check(&c, V("GET"), hex_of(ha1)) ? 0 : -ENOMEM;
                 break;
             case 2:
+                again[0] = 'x';
                 r = bk_digest_nonce_make(&key, V("b"), 5, &random, again);
+                assert_int_equal(r < 0, again[0] == '\0');
                 break;
             case 3:
                 r = bk_digest_nonce_check(&key, V("b"), bk_view_of_str(nonce), 5, 1, &id) ==

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sip/fields.h"
 
+#include "sip/uri.h"
+
 #include "tests/unit/sip/sip_test.h"
 
 /* ---- lists ---- */
@@ -224,6 +226,65 @@ static void diagnostics_are_read_as_servers_write_them(void **state)
     }
 }
 
+/* ---- all of them ---- */
+
+/* Every reader over every prefix of every shape: what comes out lies inside. */
+static void cut_at_any_byte_everything_stays_inside(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {
+        " a , \"b, \\\"c\" <sip:d,e>;f , g;h=\"i,\" ",
+        "\"A, \\\"B\" <sip:a@b;x=y?h=i> ; tag=0.5;z=\"1,2\" ,\r\n sip:c@d;e=f, Bob X <sips:g>",
+        "SIP / 2.0 / UDP [2001:db8::1] : 5060 ; rport=1 ;received=[::1];branch=z9 , SIP/2.0/TLS a",
+        "0004711 \t INVITE",
+        "presence.wpending ; x=y;id=a1",
+        "terminated ;reason=\"giveup\"; retry-after=99999999999;expires=1",
+        "Multipart / Related ; boundary=\"a b\";charset=UTF-8;type=\"x/y\"",
+        "95208;reason=\"The \\\"licence\\\" ended\";source=\"srv\";record=\"SI-208\";case=\"K7\"",
+    };
+    for (size_t t = 0; t < sizeof texts / sizeof *texts; t++) {
+        for (size_t n = 0; n <= strlen(texts[t]); n++) {
+            EXACT(part, bk_view_head(bk_view_of_str(texts[t]), n));
+            BK_AUTO_BUF struct bk_buf plain = { 0 };
+            struct bk_view rest, element;
+            struct bk_sip_addr addr;
+            struct bk_sip_via via;
+            struct bk_sip_cseq cseq;
+            struct bk_sip_event event;
+            struct bk_sip_subscription_state sub;
+            struct bk_sip_content_type type;
+            struct bk_sip_diagnostics d;
+
+            for (rest = part; bk_sip_list_next(&rest, &element) > 0;)
+                assert_inside(element, part);
+            for (rest = part; bk_sip_addr_next(&rest, &addr) > 0;) {
+                assert_inside(addr.uri_text, part);
+                assert_inside(addr.display, part);
+                assert_inside(addr.params, part);
+            }
+            for (rest = part; bk_sip_via_next(&rest, &via) > 0;) {
+                assert_inside(via.sent_by, part);
+                assert_inside(via.received, part);
+            }
+            if (bk_sip_cseq_parse(part, &cseq) == 0)
+                assert_inside(cseq.method, part);
+            if (bk_sip_event_parse(part, &event) == 0)
+                assert_inside(event.id, part);
+            if (bk_sip_subscription_state_parse(part, &sub) == 0)
+                assert_inside(sub.reason, part);
+            if (bk_sip_content_type_parse(part, &type) == 0) {
+                assert_inside(type.boundary, part);
+                assert_inside(type.charset, part);
+            }
+            if (bk_sip_diagnostics_parse(part, &d) == 0) {
+                assert_inside(d.reason, part);
+                assert_inside(d.case_code, part);
+            }
+            (void)bk_sip_unquote(part, &plain);
+        }
+    }
+}
+
 /* ---- quoted strings ---- */
 
 static void what_was_quoted_comes_back_without_control_bytes(void **state)
@@ -276,6 +337,7 @@ int main(void)
         cmocka_unit_test(expires_is_missing_or_seconds_or_nonsense),
         cmocka_unit_test(content_types_are_read_in_parts),
         cmocka_unit_test(diagnostics_are_read_as_servers_write_them),
+        cmocka_unit_test(cut_at_any_byte_everything_stays_inside),
         cmocka_unit_test(what_was_quoted_comes_back_without_control_bytes),
         cmocka_unit_test(broken_quotes_are_refused_and_change_nothing),
     };
