@@ -148,6 +148,17 @@ static int check(const struct bk_load_options *options, struct bk_load_io_config
     return EXIT_FINE;
 }
 
+/* Two runs against two servers can so be led through their phases in turn. False: no more lines. */
+static bool may_go_on(const struct bk_load_options *options, const char *phase)
+{
+    char line[16];
+    if (!options->step)
+        return true;
+    printf("next: %s\n", phase);
+    fflush(stdout);
+    return fgets(line, sizeof line, stdin) != NULL;
+}
+
 static int run_phases(struct bk_load_engine *engine, const struct bk_load_options *options,
                       uint32_t people)
 {
@@ -160,7 +171,7 @@ static int run_phases(struct bk_load_engine *engine, const struct bk_load_option
     bk_load_report_heading(stdout, options, people);
     int status = EXIT_FINE;
     unsigned done = 0;
-    while (done < count) {
+    while (done < count && may_go_on(options, names[done])) {
         struct bk_load_result *result = &results[done];
         int r = bk_load_engine_run(engine, names[done], result);
         if (r < 0 && r != -ECANCELED) {

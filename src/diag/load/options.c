@@ -68,6 +68,7 @@ static const struct option {
       AT(pid), NUMBER, 1, 4194304 },
     { "json", "FILE", NULL, "write the results for programs too", AT(json_file), TEXT },
     { "label", "TEXT", "", "a name for the run, kept with the results", AT(label), TEXT },
+    { "step", NULL, NULL, "wait for a line on standard input before each phase", AT(step), FLAG },
     { "help", NULL, NULL, "this text", AT(help), FLAG },
     { "version", NULL, NULL, "version of this program", AT(version), FLAG },
 };
