@@ -16,9 +16,11 @@ docstring of the method.
 
 import dataclasses
 import json
+import pathlib
 import re
 import shutil
 import socket
+import tempfile
 import threading
 import time
 
@@ -95,6 +97,30 @@ class Client:
 
     def recordings(self):
         raise NotImplementedError
+
+    def message_pattern(self, sender, text):
+        """What the program prints when this message comes."""
+        raise NotImplementedError
+
+    def wait_message(self, sender, text, timeout=10):
+        self.process.expect(self.message_pattern(sender, text), timeout, anywhere=True)
+
+    def wait_messages(self, sender, texts, timeout=10):
+        """These, in this order, each once."""
+        for text in texts:
+            self.wait_message(sender, text, timeout)
+        places = []
+        for text in texts:
+            found = list(re.finditer(self.message_pattern(sender, text), self.process.seen))
+            if len(found) != 1:
+                raise Timeout(f"{self.program}: {text!r} came {len(found)} times")
+            places.append(found[0].start())
+        if places != sorted(places):
+            raise Timeout(f"{self.program}: messages out of order")
+
+    def kill(self):
+        """Ends the program without a word to anybody."""
+        self.process.kill()
 
     def last_words(self):
         return f"{self.program} ({self.account.name}):\n" + \
@@ -208,9 +234,8 @@ domain={domain}
 
         wait_until(sent, timeout, "linphonec: message delivered")
 
-    def wait_message(self, sender, text, timeout=10):
-        self.process.expect(rf"Message received from \S*{re.escape(self.address(sender))}\S*: "
-                            + re.escape(text), timeout, advance=False)
+    def message_pattern(self, sender, text):
+        return rf"Message received from \S*{re.escape(self.address(sender))}\S*: {re.escape(text)}"
 
     def subscribe(self, name):
         self.process.send(f'friend add "{name}" {self.address(name)}')
@@ -231,6 +256,9 @@ domain={domain}
 
     def wait_call_established(self, timeout=10):
         self.process.expect("Media streams established", timeout)
+
+    def wait_call_refused(self, timeout=5):
+        self.process.expect(r"Call \d+ with .* (error|ended)", timeout)
 
     def hangup(self):
         self.process.send("terminate")
@@ -414,9 +442,8 @@ rtp_ports 30000-39999
         if int(status.group(1)) >= 300:
             raise Timeout(f"baresip's message to {to} was refused: {status.group()}")
 
-    def wait_message(self, sender, text, timeout=10):
-        self.process.expect(rf'{re.escape(self.address(sender))}[^"\n]*: "{re.escape(text)}"',
-                            timeout, advance=False)
+    def message_pattern(self, sender, text):
+        return rf'{re.escape(self.address(sender))}[^"\n]*: "{re.escape(text)}"'
 
     def subscribe(self, name):
         if name not in self.watch:
@@ -449,6 +476,11 @@ rtp_ports 30000-39999
 
     def wait_call_established(self, timeout=10):
         self.control.wait_event("CALL_ESTABLISHED", timeout)
+
+    def wait_call_refused(self, timeout=5):
+        event = self.control.wait_event("CALL_CLOSED", timeout)
+        if not re.match(r"[45]\d\d ", event.get("param", "")):
+            raise Timeout(f"baresip: the call ended by {event.get('param')!r}, not by an answer")
 
     def hangup(self):
         self.control.command("hangup")
@@ -492,8 +524,7 @@ class Sipp(Client):
         if not self.tunnel:
             self.tunnel = Tunnel((self.server.address, self.server.port), self.server.host,
                                  self.server.ca)
-        home = self.home.path / f"run{len(self.runs)}"
-        home.mkdir()
+        home = pathlib.Path(tempfile.mkdtemp(prefix="run", dir=self.home.path))
         s = self.server
         self.log = home / "log"
         self.messages = home / "messages"
@@ -585,10 +616,11 @@ class Sipp(Client):
         self._expect("interop: bye", timeout)
 
     def stop(self, keep=False):
-        for run in self.runs:
-            run.stop()
+        while self.runs:
+            self.runs.pop().stop()
         if self.tunnel:
             self.tunnel.stop()
+            self.tunnel = None
         self.process = None
         super().stop(keep)
 

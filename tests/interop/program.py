@@ -83,14 +83,17 @@ class Program:
     def send(self, line):
         os.write(self.fd, (line + "\n").encode())
 
-    def expect(self, pattern, timeout=15, advance=True):
-        """Waits for a match behind the last one that was consumed, and answers it."""
+    def expect(self, pattern, timeout=15, anywhere=False):
+        """Waits for a match behind the last one that was consumed, consumes and answers it.
+
+        anywhere: in all it ever printed, and nothing is consumed.
+        """
         compiled = re.compile(pattern)
         end = time.monotonic() + timeout
         with self.news:
             while True:
-                if match := compiled.search(self.seen, self.mark):
-                    if advance:
+                if match := compiled.search(self.seen, 0 if anywhere else self.mark):
+                    if not anywhere:
                         self.mark = match.end()
                     return match
                 left = end - time.monotonic()
@@ -106,6 +109,11 @@ class Program:
 
     def tail(self, lines=12):
         return "\n".join("    " + line for line in self.seen.splitlines()[-lines:])
+
+    def kill(self):
+        """Ends it as a crash would."""
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
 
     def stop(self, polite=None, timeout=5):
         """Ends it: by the line `polite` if given, then SIGTERM, then SIGKILL."""

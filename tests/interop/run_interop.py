@@ -18,6 +18,7 @@ import tempfile
 import time
 import traceback
 
+from beckond import Beckond
 from clients import STOCK, Account, Baresip, Linphonec, Server, Sipp
 from program import Timeout
 import pki
@@ -31,9 +32,10 @@ class Skip(Exception):
 CASES = []
 
 
-def case(name):
+def case(name, ours=False):
+    """ours: what a server of another make need not do."""
     def add(function):
-        CASES.append((name, function))
+        CASES.append((name, function, ours))
         return function
     return add
 
@@ -165,6 +167,48 @@ for kind_a in STOCK:
                      lambda bench, a=kind_a, b=kind_b: presence(bench, a, b))
 
 
+def stored(bench, kind):
+    """A message for somebody who is away is there after sign-in, once, in order."""
+    name, sender = bench.account(kind).name, bench.account(Sipp)
+    texts = ["first, while you were away", "second, while you were away"]
+    for text in texts:
+        one = bench.make(Sipp)
+        if (outcome := one.send_message(name, text)) != "stored":
+            raise Timeout(f"the message was {outcome}, not stored")
+        one.stop()
+    two = bench.make(kind)
+    two.start()
+    two.wait_registered()
+    two.wait_messages(sender.name, texts)
+
+
+def cut_off(bench, watcher, other):
+    """A client that dies without a word is shown as gone."""
+    name = bench.account(other).name
+    one = bench.signed_in(watcher, watch=[name])
+    two = bench.signed_in(other)
+    one.wait_presence(name, "open")
+    two.kill()
+    one.wait_presence(name, "closed", 15)
+
+
+def nobody_there(bench, kind):
+    """A call to somebody who is not signed in ends at once, with an answer."""
+    other = bench.account(Baresip if kind is Linphonec else Linphonec).name
+    one = bench.signed_in(kind, **({"write_to": [other]} if kind is Baresip else {}))
+    one.call(other)
+    one.wait_call_refused()
+
+
+for kind_a in (Linphonec, Baresip):
+    case(f"stored: {kind_a.program} gets what came while it was away", ours=True)(
+        lambda bench, k=kind_a: stored(bench, k))
+    case(f"call: {kind_a.program} is told at once that nobody is there")(
+        lambda bench, k=kind_a: nobody_there(bench, k))
+    case(f"presence: {kind_a.program} was killed, and is seen gone", ours=True)(
+        lambda bench, k=kind_a: cut_off(bench, Baresip if k is Linphonec else Linphonec, k))
+
+
 @case("certificate: linphonec turns away from an unknown authority")
 def unknown_authority(bench, kind=Linphonec):
     with tempfile.TemporaryDirectory() as folder:
@@ -190,13 +234,16 @@ def parse_server(text, domain, ca):
                   ca)
 
 
-def run(cases, bench):
-    print(f"1..{len(cases)}", flush=True)
+def run(cases, bench, server=None):
+    """server: one that was started here; that it lives and stops well is a case too."""
+    print(f"1..{len(cases) + (server is not None)}", flush=True)
     failed = 0
-    for number, (name, function) in enumerate(cases, 1):
+    for number, (name, function, ours) in enumerate(cases, 1):
         start = time.monotonic()
         outcome, notes = "ok", []
         try:
+            if ours and bench.renew:
+                raise Skip("the stand-in does not do this")
             function(bench)
         except Skip as why:
             name += f" # SKIP {why}"
@@ -215,6 +262,11 @@ def run(cases, bench):
         for note in notes:
             print("\n".join("# " + line for line in note.splitlines()))
         sys.stdout.flush()
+    if server:
+        fault = server.stop()
+        failed += bool(fault)
+        print(f"{'not ok' if fault else 'ok'} {len(cases) + 1} - the server lived, and stops in order")
+        print("".join(f"# {line}\n" for line in fault.splitlines()), end="", flush=True)
     return failed
 
 
@@ -229,12 +281,16 @@ def main():
     parser.add_argument("--only", metavar="REGEX", help="cases whose name matches")
     parser.add_argument("--list", action="store_true", help="print the cases' names and end")
     parser.add_argument("--keep", action="store_true", help="keep the homes of failed cases")
+    parser.add_argument("--beckond", metavar="PROGRAM",
+                        help="start this beckond with a throw-away domain; needs --make-domain")
+    parser.add_argument("--make-domain", metavar="PROGRAM")
+    parser.add_argument("--shards", type=int, default=1, help="of the beckond that is started")
     parser.add_argument("--stand-in", choices=["kamailio"],
                         help="start this instead of a server of ours (development only)")
     args = parser.parse_args()
     cases = [c for c in CASES if not args.only or re.search(args.only, c[0])]
     if args.list:
-        print("\n".join(name for name, _ in cases))
+        print("\n".join(name for name, *_ in cases))
         return 0
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     with contextlib.ExitStack() as stack:
@@ -259,6 +315,15 @@ def main():
             stack.callback(lambda: [old.stop() for old in running])
             server, args.ca = fresh(), str(running[0].ca)
             args.server = f"127.0.0.1:{server.port}"
+        server = None
+        if args.beckond:
+            if not args.make_domain:
+                parser.error("--beckond needs --make-domain")
+            args.user = args.user or [Account("alice", "secret-a", "SHA-256"),
+                                      Account("bob", "secret-b"), Account("carol", "secret-c")]
+            server = Beckond(args.beckond, args.make_domain, args.user, args.domain, args.shards)
+            stack.callback(server.stop)
+            args.server, args.ca = f"127.0.0.1:{server.tls_port}", str(server.ca)
         if not args.server or not args.ca:
             parser.error("--server and --ca are needed")
         if not pathlib.Path(args.ca).is_file():
@@ -266,7 +331,8 @@ def main():
         bench = Bench(parse_server(args.server, args.domain, args.ca), args.user, args.keep)
         bench.renew = fresh if args.stand_in else None
         stack.callback(bench.clear)
-        return 1 if run(cases, bench) else 0
+        failed = run(cases, bench, server)
+        return 1 if failed else 0
 
 
 if __name__ == "__main__":
