@@ -10,7 +10,6 @@
  */
 #include "fakes/pki.h"
 #include "net/conn.h"
-#include "net/conn_private.h"
 
 #include <malloc.h>
 #include <signal.h>
@@ -123,7 +122,7 @@ static void serve(int report_fd)
     struct bk_tls_server *tls;
     struct echo echo = { .report_fd = report_fd };
     struct bk_addr at;
-    struct bk_listener *listener;
+    struct bk_listener *listener, *plain;
     MUST(bk_tls_server_create(&tc, &tls, NULL) == 0);
     MUST(bk_loop_create(NULL, &echo.loop) == 0);
     MUST(bk_addr_parse("127.0.0.1", 0, &at) == 0);
@@ -135,8 +134,10 @@ static void serve(int report_fd)
                                    .ctx = &echo };
     MUST(bk_listen(echo.loop, &lc, &listener) == 0);
     MUST(bk_loop_on_signal(echo.loop, SIGUSR1, report, &echo) == 0);
-    uint16_t port = bk_listener_port(listener);
-    MUST(write(report_fd, &port, sizeof port) == sizeof port);
+    lc.tls = NULL;
+    MUST(bk_listen(echo.loop, &lc, &plain) == 0);
+    uint16_t ports[2] = { bk_listener_port(listener), bk_listener_port(plain) };
+    MUST(write(report_fd, ports, sizeof ports) == sizeof ports);
     bk_loop_run(echo.loop);
 }
 
@@ -219,34 +220,47 @@ static void echo_rounds(const char *what, struct bk_loop *loop, struct client *c
            (double)(after.cpu_us - before.cpu_us) / all, 1000.0 * (double)ms * n / all);
 }
 
-static void bench(int n, int rounds, pid_t server, int fd)
-{
-    struct bk_tls_client_config tc = { .ca_file = path("root.pem"), .only_ca_file = true };
-    struct bk_tls_client *tls;
-    struct bk_loop *loop;
+struct road {
+    const char *name, *begins;
     struct bk_addr to;
-    uint16_t port;
-    MUST(read(fd, &port, sizeof port) == sizeof port);
-    MUST(bk_tls_client_create(&tc, &tls, NULL) == 0 && bk_loop_create(NULL, &loop) == 0);
-    MUST(bk_addr_parse("127.0.0.1", port, &to) == 0);
+    struct bk_tls_client *tls;
+};
+
+static void bench(const struct road *road, struct bk_loop *loop, int n, int rounds, pid_t server,
+                  int fd)
+{
     struct client *clients = calloc((size_t)n + BUSY, sizeof *clients);
     MUST(clients);
+    printf("%s\n", road->name);
+    int others = ask(server, fd).open;
+    connect_all(loop, &road->to, road->tls, clients, BUSY); /* what is only made once */
+    echo_rounds("  echo 1.4 kB, one at a time", loop, clients, 1, rounds, server, fd);
+    echo_rounds("  echo 1.4 kB, 32 busy", loop, clients, BUSY, rounds / BUSY, server, fd);
 
-    connect_all(loop, &to, tls, clients, BUSY); /* what is only made once */
-    echo_rounds("echo 1.4 kB, one at a time", loop, clients, 1, rounds, server, fd);
-    echo_rounds("echo 1.4 kB, 32 busy", loop, clients, BUSY, rounds / BUSY, server, fd);
-
-    struct report before = ask(server, fd);
-    connect_all(loop, &to, tls, clients + BUSY, n);
-    struct report after;
+    struct report before = ask(server, fd), after;
+    connect_all(loop, &road->to, road->tls, clients + BUSY, n);
     do
         after = ask(server, fd);
-    while (after.open < n + BUSY);
-    printf("%-34s %8.1f us server processor time\n", "TLS 1.3 handshake, P-256",
+    while (after.open < others + n + BUSY);
+    printf("  %-32s %8.1f us server processor time\n", road->begins,
            (double)(after.cpu_us - before.cpu_us) / n);
-    printf("%-34s %8.0f bytes of heap, %.0f of PSS, of ours %zu + TLS handle\n",
-           "idle TLS connection", (double)(after.heap - before.heap) / n,
-           (double)(after.pss - before.pss) / n, sizeof(struct bk_conn));
+    printf("  %-32s %8.0f bytes of heap, %.0f of PSS\n", "idle connection",
+           (double)(after.heap - before.heap) / n, (double)(after.pss - before.pss) / n);
+}
+
+static void bench_all(int n, int rounds, pid_t server, int fd)
+{
+    struct bk_tls_client_config tc = { .ca_file = path("root.pem"), .only_ca_file = true };
+    struct road tls = { .name = "TLS 1.3", .begins = "handshake, P-256" };
+    struct road tcp = { .name = "TCP", .begins = "accept" };
+    struct bk_loop *loop;
+    uint16_t ports[2];
+    MUST(read(fd, ports, sizeof ports) == sizeof ports);
+    MUST(bk_tls_client_create(&tc, &tls.tls, NULL) == 0 && bk_loop_create(NULL, &loop) == 0);
+    MUST(bk_addr_parse("127.0.0.1", ports[0], &tls.to) == 0);
+    MUST(bk_addr_parse("127.0.0.1", ports[1], &tcp.to) == 0);
+    bench(&tls, loop, n, rounds, server, fd);
+    bench(&tcp, loop, n, rounds, server, fd);
 }
 
 int main(int argc, char **argv)
@@ -272,7 +286,7 @@ int main(int argc, char **argv)
         serve(fds[1]);
         _exit(0);
     }
-    bench(n, rounds, server, fds[0]);
+    bench_all(n, rounds, server, fds[0]);
     kill(server, SIGTERM);
     waitpid(server, NULL, 0);
     for (int i = 0; i < 4; i++)
