@@ -235,8 +235,17 @@ static bool domain_row(void *ctx, const struct bk_domain *row)
 
 static void domain_list(struct call *call)
 {
+    size_t i;
+    json_t *row;
     call->result = json_array();
     bk_store_domains(store(call), &call->arena, domain_row, call->result);
+    json_array_foreach(call->result, i, row)
+    {
+        struct bk_tenant tenant;
+        if (bk_store_tenant(store(call), json_integer_value(json_object_get(row, "tenant_id")),
+                            &call->arena, &tenant) == 0)
+            json_object_set_new(row, "tenant", view(tenant.name));
+    }
 }
 
 static void domain_add(struct call *call)
@@ -307,32 +316,38 @@ static bool device_row(void *ctx, const struct bk_device_password *row)
     return true;
 }
 
+/* The account, and whether its state alone would refuse a sign-in now. */
+static json_t *account_json(struct call *call, const struct bk_user *user)
+{
+    struct bk_tenant tenant;
+    struct bk_view hash;
+    char id[12] = "";
+    json_t *j = user_json(user);
+    json_object_set_new(
+        j, "has_password",
+        json_boolean(bk_store_password(store(call), user->id, &call->arena, &hash) == 0));
+    bool has_tenant = bk_store_tenant(store(call), user->tenant_id, &call->arena, &tenant) == 0;
+    if (has_tenant)
+        json_object_set_new(j, "tenant", view(tenant.name));
+    const struct bk_record *record = bk_judge_account(user, has_tenant ? &tenant : NULL, now(call));
+    if (record)
+        bk_record_id(record, id);
+    json_object_set_new(j, "refused_by", record ? json_string(id) : json_null());
+    return j;
+}
+
 static void user_show(struct call *call)
 {
     struct bk_user user;
-    struct bk_tenant tenant;
-    struct bk_view hash;
     int64_t n = 0, bytes = 0;
     if (!user_arg(call, &user))
         return;
-    call->result = user_json(&user);
+    call->result = account_json(call, &user);
     json_t *devices = json_array();
     bk_store_device_passwords(store(call), user.id, &call->arena, device_row, devices);
     json_object_set_new(call->result, "device_passwords", devices);
-    json_object_set_new(
-        call->result, "has_password",
-        json_boolean(bk_store_password(store(call), user.id, &call->arena, &hash) == 0));
     bk_store_offline_count(store(call), user.address, &n, &bytes);
     json_object_set_new(call->result, "stored_messages", json_integer(n));
-    bool has_tenant = bk_store_tenant(store(call), user.tenant_id, &call->arena, &tenant) == 0;
-    if (has_tenant)
-        json_object_set_new(call->result, "tenant", view(tenant.name));
-    const struct bk_record *record =
-        bk_judge_account(&user, has_tenant ? &tenant : NULL, now(call));
-    char id[12] = "";
-    if (record)
-        bk_record_id(record, id);
-    json_object_set_new(call->result, "refused_by", record ? json_string(id) : json_null());
 }
 
 /* Takes the optional fields of a user from args. */
@@ -428,6 +443,7 @@ static void user_add(struct call *call)
         FAIL(call, "invalid", "yescrypt", "The secrets of %.*s cannot be read.",
              BK_VIEW_ARGS(address));
     touch(call, address);
+    call->result = json_pack("{s:o}", "address", view(address));
 }
 
 static void user_set(struct call *call)
@@ -590,7 +606,7 @@ static void case_show(struct call *call)
     struct bk_user user;
     struct bk_view address = bk_view_of_str(json_string_value(json_object_get(first, "address")));
     if (bk_store_user(store(call), address, &call->arena, &user) == 0)
-        json_object_set_new(call->result, "account", user_json(&user));
+        json_object_set_new(call->result, "account", account_json(call, &user));
 }
 
 static void record_list(struct call *call)
@@ -643,9 +659,17 @@ static void policy_set(struct call *call)
     if (bk_policy_find(key, &policy) < 0)
         FAIL(call, "unknown", "name", "There is no policy \"%.*s\": see beckonctl policy list.",
              BK_VIEW_ARGS(key));
-    if (value.at && value.len && bk_policy_check(policy, value, &why) < 0)
-        FAIL(call, "invalid", "value", "\"%.*s\" is not allowed for %.*s: %s.", BK_VIEW_ARGS(value),
-             BK_VIEW_ARGS(key), why);
+    if (value.at && value.len && bk_policy_check(policy, value, &why) < 0) {
+        const struct bk_policy_row *row = bk_policy_row(policy);
+        char range[64] = "";
+        if (row->kind == BK_POLICY_NUMBER)
+            snprintf(range, sizeof range, " (%lld to %lld)", (long long)row->min,
+                     (long long)row->max);
+        else if (row->kind == BK_POLICY_CHOICE)
+            snprintf(range, sizeof range, " (%s)", row->choices);
+        FAIL(call, "invalid", "value", "\"%.*s\" is not allowed for %.*s: %s%s.",
+             BK_VIEW_ARGS(value), BK_VIEW_ARGS(key), why, range);
+    }
     if (!scope.len)
         scope = BK_VIEW("global");
     if (!bk_view_equal(scope, BK_VIEW("global")) && !bk_view_equal(scope, BK_VIEW("site")) &&
