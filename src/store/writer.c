@@ -565,11 +565,12 @@ static int open_any(const struct bk_store_config *config, struct bk_view image,
     const char *why = NULL;
     if (!ret_why)
         ret_why = &why;
-    *ret_why = NULL;
+    *ret_why = "out of memory";
 
     struct bk_store *store = calloc(1, sizeof *store);
     if (!store)
         return -ENOMEM;
+    *ret_why = NULL;
     store->config = *config;
     store->config.path = NULL; /* the caller's; ours is store->path */
     if (!store->config.clock)
