@@ -60,6 +60,7 @@ struct bk_link {
     uint64_t flow;
     struct bk_sip_frame frame;
     char local[64], via[96];
+    int n_left; /* connections that still write their last words */
     struct bk_timer ping, pong;
     int ping_ms;
     int64_t last_out_ms;
@@ -408,10 +409,18 @@ static const struct bk_conn_ops link_ops = {
     .closed = on_link_closed,
 };
 
+static void on_left_closed(struct bk_conn *conn, void *ctx, enum bk_conn_end why)
+{
+    struct bk_link *link = ctx;
+    (void)conn;
+    (void)why;
+    link->n_left--;
+}
+
 /* Of a connection that we left: it writes its last words and frees itself. */
 static const struct bk_conn_ops left_ops = {
     .bytes = on_try_bytes,
-    .closed = on_link_closed,
+    .closed = on_left_closed,
 };
 
 static void take_conn(struct bk_link *link, struct bk_conn *conn)
@@ -447,7 +456,8 @@ void bk_link_close(struct bk_link *link, int linger_ms)
     struct bk_conn *conn = link->conn;
     if (!conn)
         return;
-    bk_conn_set_ops(conn, &left_ops, NULL);
+    bk_conn_set_ops(conn, &left_ops, link);
+    link->n_left++;
     bk_conn_close(conn, linger_ms);
     end_flow(link);
 }
@@ -707,6 +717,8 @@ struct bk_link *bk_link_destroy(struct bk_link *link)
     BK_LIST_EACH(&link->asks, it)
     bk_container_of(it, struct bk_ask, in)->done = NULL;
     bk_link_close(link, 0);
+    while (link->n_left) /* as long as the longest linger */
+        (void)bk_loop_step(link->config.loop, 50);
     /* Transactions that did not end yet call nobody: their askers are freed here. */
     (void)bk_sip_txs_destroy(link->txs);
     BK_LIST_EACH(&link->asks, it)

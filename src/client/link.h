@@ -32,6 +32,7 @@ struct bk_link_config {
 };
 
 int bk_link_create(const struct bk_link_config *config, struct bk_link **ret);
+/* Steps the loop until what was sent last is out, a second at most. */
 struct bk_link *bk_link_destroy(struct bk_link *link);
 
 /*

@@ -874,7 +874,9 @@ void bk_client_end(struct bk_client *c)
 {
     if (!c->link)
         return;
+    free(c->erase_address);
     c->erase_address = NULL;
+    bk_link_close(c->link, 0);
     stop_looking(c);
     if (c->report)
         bk_http_call_cancel(c->report);

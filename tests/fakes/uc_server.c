@@ -218,8 +218,8 @@ static void answer_usual(struct uc_server *s, struct bk_http_exchange *x, const 
 {
     json_t *body = text.len ? json_loadb(text.at, text.len, 0, NULL) : NULL;
     const char *password = json_string_value(json_object_get(body, "password"));
-    bool certified =
-        bk_tls_peer_certificate(bk_conn_tls(bk_http_conn(x)), &(struct bk_buf){ 0 }, false) == 0;
+    BK_AUTO_BUF struct bk_buf der = { 0 };
+    bool certified = bk_tls_peer_certificate(bk_conn_tls(bk_http_conn(x)), &der, false) == 0;
     if (strcmp(verb, "GET /") == 0) {
         answer_discovery(s, x);
     } else if (strcmp(verb, "POST sign-in") == 0 && password && strcmp(password, "secret") == 0) {
