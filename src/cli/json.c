@@ -1,0 +1,353 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One JSON object per line: events out, commands in (man page, JSON LINES). */
+#include "base/cleanup.h"
+#include "base/text.h"
+#include "cli/cli.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { LINE_MAX_BYTES = 64 * 1024 };
+
+/* ---- out ---- */
+
+/* The object is given up. A line is written whole and at once: who reads it may act on it. */
+static void write_line(json_t *object)
+{
+    char *text = object ? json_dumps(object, JSON_COMPACT | JSON_PRESERVE_ORDER) : NULL;
+    json_decref(object);
+    if (!text)
+        return;
+    (void)fputs(text, stdout);
+    (void)fputc('\n', stdout);
+    (void)fflush(stdout);
+    free(text);
+}
+
+static void set_text(json_t *object, const char *key, const char *text)
+{
+    (void)json_object_set_new(object, key, json_string(text));
+}
+
+static void set_time(json_t *object, const char *key, int64_t at_ms)
+{
+    char text[32];
+    bk_time_iso(at_ms, true, text);
+    set_text(object, key, text);
+}
+
+static void set_failure(json_t *object, const struct bk_client_failure *f)
+{
+    static const char *const next[] = {
+        [BK_CLIENT_NEXT_STOP] = "stop",
+        [BK_CLIENT_NEXT_RETRY] = "retry",
+        [BK_CLIENT_NEXT_ASK] = "ask",
+    };
+    set_text(object, "record", f->id);
+    if (f->record) {
+        set_text(object, "slug", f->record->slug);
+        set_text(object, "category", bk_record_category_name(f->record->category));
+    }
+    set_text(object, "case", f->case_code);
+    set_text(object, "text", f->user_text);
+    set_text(object, "do", f->user_does);
+    set_text(object, "admin", f->admin_text);
+    set_text(object, "detail", f->detail);
+    set_text(object, "next", next[f->next]);
+    if (f->next == BK_CLIENT_NEXT_RETRY)
+        (void)json_object_set_new(object, "retry_in", json_integer(f->retry_in_s));
+    if (!f->n_steps)
+        return;
+    json_t *steps = json_array();
+    for (int i = 0; i < f->n_steps; i++)
+        (void)json_array_append_new(steps,
+                                    json_pack("{s:s,s:s,s:s,s:s}", "kind", f->steps[i].kind, "name",
+                                              f->steps[i].name, "result", f->steps[i].result,
+                                              "detail", f->steps[i].detail));
+    (void)json_object_set_new(object, "steps", steps);
+}
+
+static void set_event(json_t *o, const struct bk_client_event *e)
+{
+    switch (e->type) {
+    case BK_CLIENT_EVENT_STATE:
+        set_text(o, "state", bk_client_state_name(e->state.state));
+        set_text(o, "address", e->state.address);
+        set_text(o, "detail", e->state.detail);
+        if (e->state.state == BK_CLIENT_RECONNECTING)
+            (void)json_object_set_new(o, "retry_in", json_integer(e->state.retry_in_s));
+        return;
+    case BK_CLIENT_EVENT_FAILURE:
+    case BK_CLIENT_EVENT_NOTICE:
+    case BK_CLIENT_EVENT_ENDED:
+        set_failure(o, &e->failure);
+        return;
+    case BK_CLIENT_EVENT_CREDENTIAL:
+        set_text(o, "address", e->credential.address);
+        set_text(o, "user", e->credential.user);
+        (void)json_object_set_new(o, "need_user", json_boolean(e->credential.need_user));
+        set_text(o, "why", e->credential.why);
+        return;
+    case BK_CLIENT_EVENT_TRUST:
+        set_text(o, "address", e->trust.address);
+        set_text(o, "server", e->trust.server);
+        return;
+    case BK_CLIENT_EVENT_PRESENCE:
+        set_text(o, "address", e->presence.address);
+        (void)json_object_set_new(o, "own", json_boolean(e->presence.own));
+        set_text(o, "state", bk_pidf_shown_name(e->presence.shown));
+        set_text(o, "note", e->presence.note);
+        if (e->presence.since_ms)
+            set_time(o, "since", e->presence.since_ms);
+        return;
+    case BK_CLIENT_EVENT_MESSAGE:
+        set_text(o, "from", e->message.from);
+        set_text(o, "name", e->message.from_name);
+        set_text(o, "text", e->message.text);
+        set_time(o, "sent", e->message.sent_ms);
+        (void)json_object_set_new(o, "delayed", json_boolean(e->message.delayed));
+        return;
+    case BK_CLIENT_EVENT_MESSAGE_STATE:
+        (void)json_object_set_new(o, "id", json_integer((json_int_t)e->message_state.id));
+        set_text(o, "to", e->message_state.to);
+        set_text(o, "state", bk_client_message_state_name(e->message_state.state));
+        if (e->message_state.failure)
+            set_failure(o, e->message_state.failure);
+        return;
+    case BK_CLIENT_EVENT_DELETED: {
+        json_t *rows = json_array();
+        for (int i = 0; i < e->deleted.n_rows; i++)
+            (void)json_array_append_new(
+                rows, json_pack("{s:s,s:s,s:b}", "what", e->deleted.rows[i].what, "result",
+                                e->deleted.rows[i].result, "ok", (int)e->deleted.rows[i].ok));
+        set_text(o, "address", e->deleted.address);
+        (void)json_object_set_new(o, "rows", rows);
+        return;
+    }
+    default:
+        return;
+    }
+}
+
+void cli_json_show(struct cli *cli, const struct bk_client_event *e)
+{
+    (void)cli;
+    json_t *object = json_object();
+    set_text(object, "event", bk_client_event_name(e->type));
+    set_time(object, "at", e->at_ms);
+    set_event(object, e);
+    write_line(object);
+}
+
+void cli_json_say(struct cli *cli, const char *event, const char *text)
+{
+    (void)cli;
+    write_line(json_pack("{s:s,s:s}", "event", event, "text", text));
+}
+
+/* ---- in ---- */
+
+/* A text field; NULL where it is missing. */
+static const char *field(const json_t *command, const char *name)
+{
+    return json_string_value(json_object_get(command, name));
+}
+
+static int do_sign_in(struct cli *cli, const json_t *k)
+{
+    const char *address = field(k, "address"), *password = field(k, "password");
+    const char *user = field(k, "user");
+    return bk_client_sign_in(cli->client, address ? address : cli->address,
+                             password ? password : cli->password, user ? user : cli->user);
+}
+
+static int do_credential(struct cli *cli, const json_t *k)
+{
+    return bk_client_credential(cli->client, field(k, "password"), field(k, "user"));
+}
+
+static int do_trust(struct cli *cli, const json_t *k)
+{
+    static const struct {
+        const char *name;
+        enum bk_client_trust_answer answer;
+    } names[] = { { "no", BK_CLIENT_TRUST_NO },
+                  { "once", BK_CLIENT_TRUST_ONCE },
+                  { "always", BK_CLIENT_TRUST_ALWAYS } };
+    const char *answer = field(k, "answer");
+    for (size_t i = 0; answer && i < BK_COUNT_OF(names); i++)
+        if (strcmp(answer, names[i].name) == 0)
+            return bk_client_trust(cli->client, names[i].answer);
+    return -EINVAL;
+}
+
+static int do_sign_out(struct cli *cli, const json_t *k)
+{
+    (void)k;
+    return bk_client_sign_out(cli->client);
+}
+
+static int do_delete(struct cli *cli, const json_t *k)
+{
+    const char *address = field(k, "address");
+    return bk_client_delete_sign_in_info(cli->client, address ? address : cli->address);
+}
+
+static int do_retry(struct cli *cli, const json_t *k)
+{
+    (void)k;
+    return bk_client_retry_now(cli->client);
+}
+
+static int do_status(struct cli *cli, const json_t *k)
+{
+    return bk_client_set_status(cli->client, bk_pidf_manual_of(bk_view_of_str(field(k, "state"))));
+}
+
+static int do_machine(struct cli *cli, const json_t *k)
+{
+    return bk_client_set_machine(cli->client,
+                                 bk_pidf_machine_of(bk_view_of_str(field(k, "state"))));
+}
+
+static int do_note(struct cli *cli, const json_t *k)
+{
+    return bk_client_set_note(cli->client, field(k, "text"));
+}
+
+static int do_watch(struct cli *cli, const json_t *k)
+{
+    return bk_client_watch(cli->client, field(k, "address"));
+}
+
+static int do_unwatch(struct cli *cli, const json_t *k)
+{
+    return bk_client_unwatch(cli->client, field(k, "address"));
+}
+
+static int do_password(struct cli *cli, const json_t *k)
+{
+    const char *address = field(k, "address");
+    return bk_client_change_password(cli->client, address ? address : cli->address,
+                                     field(k, "user"), field(k, "old"), field(k, "new"));
+}
+
+static int do_send(struct cli *cli, const json_t *k)
+{
+    uint64_t id;
+    int r = bk_client_send_message(cli->client, field(k, "to"), field(k, "text"), &id);
+    if (r < 0)
+        return r;
+    json_t *line = json_pack("{s:s,s:I}", "event", "accepted", "id", (json_int_t)id);
+    const json_t *tag = json_object_get(k, "tag");
+    if (tag)
+        (void)json_object_set(line, "tag", (json_t *)(uintptr_t)tag);
+    write_line(line);
+    return 0;
+}
+
+static int do_quit(struct cli *cli, const json_t *k)
+{
+    (void)k;
+    cli_leave(cli, cli->exit_status);
+    return 0;
+}
+
+static const struct {
+    const char *name;
+    int (*run)(struct cli *cli, const json_t *command);
+    const char *fields; /* named when one of them is wrong */
+} commands[] = {
+    { "sign-in", do_sign_in, "address, password, user" },
+    { "credential", do_credential, "password, user" },
+    { "trust", do_trust, "answer: no, once or always" },
+    { "sign-out", do_sign_out, "" },
+    { "delete-sign-in-info", do_delete, "address" },
+    { "retry", do_retry, "" },
+    { "status", do_status, "state: none, busy, dnd, brb, away, offwork or offline" },
+    { "machine", do_machine, "state: active, inactive or away" },
+    { "note", do_note, "text" },
+    { "watch", do_watch, "address" },
+    { "unwatch", do_unwatch, "address" },
+    { "send", do_send, "to, text, tag" },
+    { "password", do_password, "address, user, old, new" },
+    { "quit", do_quit, "" },
+};
+
+static void complain(const char *what, const char *where)
+{
+    write_line(json_pack("{s:s,s:s,s:s}", "event", "error", "text", what, "where", where));
+}
+
+static void run(struct cli *cli, const json_t *command)
+{
+    const char *name = field(command, "command");
+    if (!name) {
+        complain("a command is an object with the field \"command\"", "command");
+        return;
+    }
+    for (size_t i = 0; i < BK_COUNT_OF(commands); i++) {
+        if (strcmp(name, commands[i].name) != 0)
+            continue;
+        int r = commands[i].run(cli, command);
+        if (r == -EINVAL)
+            complain("a field is missing or has no such value", commands[i].fields);
+        else if (r < 0)
+            complain(strerror(-r), name);
+        return;
+    }
+    complain("there is no such command", name);
+}
+
+void cli_json_line(struct cli *cli, struct bk_view line)
+{
+    json_error_t error;
+    line = bk_view_trim(line);
+    if (!line.len)
+        return;
+    json_t *command = json_loadb(line.at, line.len, JSON_REJECT_DUPLICATES, &error);
+    if (json_is_object(command)) {
+        run(cli, command);
+    } else if (command) {
+        complain("a command is a JSON object", "line");
+    } else {
+        char where[64];
+        (void)snprintf(where, sizeof where, "byte %d", error.position);
+        complain(error.text, where);
+    }
+    json_decref(command);
+}
+
+void cli_json_readable(struct cli *cli)
+{
+    static char line[LINE_MAX_BYTES];
+    static size_t len;
+    static bool too_long;
+    ssize_t n = read(STDIN_FILENO, line + len, sizeof line - len);
+    if (n < 0 && (errno == EINTR || errno == EAGAIN))
+        return;
+    if (n <= 0) {
+        cli_leave(cli, cli->exit_status);
+        return;
+    }
+    len += (size_t)n;
+    char *end;
+    while ((end = memchr(line, '\n', len))) {
+        size_t used = (size_t)(end - line) + 1;
+        if (!too_long)
+            cli_json_line(cli, (struct bk_view){ line, used });
+        too_long = false;
+        bk_wipe(line, used); /* it may have held a password */
+        memmove(line, line + used, len - used);
+        len -= used;
+    }
+    if (len == sizeof line) {
+        if (!too_long)
+            complain("the line is too long", "line");
+        too_long = true;
+        len = 0;
+    }
+}
