@@ -5,6 +5,7 @@
 #include "base/text.h"
 #include "server/admin_socket.h"
 #include "server/front.h"
+#include "server/services.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -27,12 +28,17 @@ struct bk_run {
     struct bk_history *history;
     struct bk_core *core;
     struct bk_front *front;
+    struct bk_work *work;
+    struct bk_services *services;
+    struct bk_services_sip sip;
+    char sip_host[256];
+    struct bk_http_server *http;
     struct bk_admin *admin;
     struct bk_admin_socket *admin_socket;
     struct bk_timer sweep, stopping;
     int64_t stop_at_ms;
     int64_t started_real_ms;
-    char *services_url;
+    char services_url[512]; /* filled in once the ports are bound */
 };
 
 static int explain(char **ret_why, int r, const char *format, const char *a, const char *b)
@@ -272,27 +278,161 @@ static int make_core(struct bk_run *run, char **ret_why)
     return bk_core_create(&config, &run->core);
 }
 
-/* "5061" of "0.0.0.0:5061,[::]:5061"; what a client must be told when nothing else is set. */
-static const char *port_of(const char *list)
+/* ---- services ---- */
+
+static struct bk_directory *directory_ref(void *ctx)
 {
-    const char *comma = strchr(list, ','), *colon = NULL;
-    for (const char *at = list; *at && at != comma; at++)
-        if (*at == ':')
-            colon = at;
-    return colon ? colon + 1 : "5061";
+    return bk_directory_ref(((struct bk_run *)ctx)->directory);
 }
 
-static int name_services(struct bk_run *run)
+static void user_changed(void *ctx, struct bk_view address)
+{
+    struct bk_run *run = ctx;
+    bk_core_user_changed(run->core, address);
+    bk_core_pump(run->core);
+}
+
+static void certificate_revoked(void *ctx, struct bk_view serial)
+{
+    struct bk_run *run = ctx;
+    bk_core_certificate_revoked(run->core, serial);
+    bk_core_pump(run->core);
+}
+
+static bool own_network(void *ctx, const struct bk_addr *peer)
+{
+    return bk_front_own_network(((struct bk_run *)ctx)->front, peer);
+}
+
+static bool health(void *ctx, struct bk_buf *members)
+{
+    struct bk_run *run = ctx;
+    bk_buf_addf(members, ",\"endpoints\":%llu,\"stopping\":%s",
+                (unsigned long long)bk_core_metric(run->core, BK_METRIC_ENDPOINTS),
+                run->stop_at_ms ? "true" : "false");
+    return !run->stop_at_ms;
+}
+
+/* Names of the metrics, in one place. */
+static const struct {
+    enum bk_metric metric;
+    bool counter;
+    const char *name, *help;
+} metric_rows[] = {
+    { BK_METRIC_LINKS, false, "beckon_connections", "Connections that speak SIP." },
+    { BK_METRIC_ENDPOINTS, false, "beckon_endpoints", "Signed-in endpoints." },
+    { BK_METRIC_SUBSCRIPTIONS, false, "beckon_subscriptions", "Subscriptions to presence." },
+    { BK_METRIC_TRANSACTIONS, false, "beckon_transactions", "Transactions under way." },
+    { BK_METRIC_REQUESTS, true, "beckon_requests", "Requests received." },
+    { BK_METRIC_SIGNINS, true, "beckon_signins", "Endpoints that signed in." },
+    { BK_METRIC_REFUSALS, true, "beckon_refusals", "Requests refused with a record." },
+    { BK_METRIC_MESSAGES_DELIVERED, true, "beckon_messages_delivered",
+      "Messages an endpoint took." },
+    { BK_METRIC_MESSAGES_STORED, true, "beckon_messages_stored",
+      "Messages kept for somebody away." },
+    { BK_METRIC_MESSAGES_REFUSED, true, "beckon_messages_refused", "Messages refused." },
+    { BK_METRIC_NOTIFIES, true, "beckon_notifications", "Presence notifications sent." },
+    { BK_METRIC_BAD_MESSAGES, true, "beckon_bad_messages", "Messages that were no SIP." },
+    { BK_METRIC_DROPPED, true, "beckon_dropped", "Messages dropped: stray answers, full queues." },
+    { BK_METRIC_CALLS, true, "beckon_calls", "Calls begun." },
+};
+
+static void add_metric(struct bk_buf *to, const char *name, bool counter, const char *help,
+                       uint64_t value)
+{
+    bk_buf_addf(to, "# TYPE %s %s\n# HELP %s %s\n%s%s %llu\n", name, counter ? "counter" : "gauge",
+                name, help, name, counter ? "_total" : "", (unsigned long long)value);
+}
+
+static void metrics(void *ctx, struct bk_buf *families)
+{
+    struct bk_run *run = ctx;
+    struct bk_front_stats front;
+    struct bk_store_stats store;
+    for (size_t i = 0; i < BK_COUNT_OF(metric_rows); i++)
+        add_metric(families, metric_rows[i].name, metric_rows[i].counter, metric_rows[i].help,
+                   bk_core_metric(run->core, metric_rows[i].metric));
+    bk_front_stats(run->front, &front);
+    bk_store_stats(run->store, &store);
+    add_metric(families, "beckon_accepted", true, "Connections accepted.",
+               front.listeners.accepted);
+    add_metric(families, "beckon_refused_connections", true,
+               "Connections refused: limits of an address, rate, memory.",
+               front.listeners.refused_per_ip + front.listeners.refused_rate +
+                   front.listeners.refused_admit);
+    add_metric(families, "beckon_store_commits", true, "Commits of the store.", store.commits);
+    add_metric(families, "beckon_store_failures", true, "Commits that failed.", store.failures);
+    add_metric(families, "beckon_store_pending_bytes", false, "Bytes that wait to be committed.",
+               store.pending_bytes);
+    add_metric(families, "beckon_store_degraded", false, "1 while writes fail.",
+               bk_store_health(run->store) != 0);
+    add_metric(families, "beckon_password_checks_waiting", false, "Password checks in the queue.",
+               bk_work_waiting(run->work));
+}
+
+/* What documents and challenges name; once more when the ports are bound, which the kernel may have chosen. */
+static void name_ourselves(struct bk_run *run)
 {
     const struct bk_settings *s = run->settings;
-    const char *list = s->https[0] ? s->https : s->tls;
-    uint64_t port = 5061;
-    struct bk_view digits = bk_view_of_str(port_of(list));
-    bk_view_to_u64(bk_view_head(digits, bk_view_find(digits, ',')), 65535, &port);
-    int r = s->public_url[0]
-                ? asprintf(&run->services_url, "%s/beckon/v1/", s->public_url)
-                : asprintf(&run->services_url, "https://%s:%u/beckon/v1/", s->name, (unsigned)port);
-    return r < 0 ? -ENOMEM : 0;
+    uint16_t https = bk_front_port(run->front, "https"), tls = bk_front_port(run->front, "tls");
+    if (s->public_url[0])
+        snprintf(run->services_url, sizeof run->services_url, "%s/beckon/v1/", s->public_url);
+    else
+        snprintf(run->services_url, sizeof run->services_url, "https://%s:%u/beckon/v1/", s->name,
+                 https ? https
+                 : tls ? tls
+                       : 443);
+    struct bk_view advertise = bk_view_of_str(s->advertise);
+    size_t colon = bk_view_find(advertise, ':');
+    uint64_t port = tls;
+    if (advertise.len)
+        snprintf(run->sip_host, sizeof run->sip_host, "%.*s", (int)colon, advertise.at);
+    else
+        snprintf(run->sip_host, sizeof run->sip_host, "%s", s->name);
+    if (colon < advertise.len)
+        bk_view_to_u64(bk_view_skip(advertise, colon + 1), 65535, &port);
+    run->sip = (struct bk_services_sip){
+        .host = run->sip_host, .port = (uint16_t)port, .transport = "tls", .where = "internal"
+    };
+}
+
+static int make_services(struct bk_run *run)
+{
+    struct bk_services_config config = {
+        .loop = run->loop,
+        .work = run->work,
+        .store = run->store,
+        .history = run->history,
+        .authority = run->authority,
+        .clock = bk_loop_clock(run->loop),
+        .random = &bk_random_system,
+        .log = run->log,
+        .host = run->settings->name,
+        .services_url = run->services_url,
+        .sip = &run->sip,
+        .n_sip = 1,
+        .own_network = own_network,
+        .directory = directory_ref,
+        .user_changed = user_changed,
+        .certificate_revoked = certificate_revoked,
+        .health = health,
+        .metrics = metrics,
+        .ctx = run,
+    };
+    name_ourselves(run);
+    int r = bk_services_create(&config, &run->services);
+    if (r < 0)
+        return r;
+    struct bk_http_server_config http = {
+        .handle = bk_services_handle,
+        .ctx = run->services,
+        .whole_request_ms = (int)run->settings->first_request_ms,
+        .idle_ms = 30 * 1000,
+        .body_max = BK_HTTP_BODY_MAX,
+        .clock = bk_loop_clock(run->loop),
+    };
+    run->http = bk_http_server_create(run->loop, &http);
+    return run->http ? 0 : -ENOMEM;
 }
 
 int bk_run_start(struct bk_loop *loop, const struct bk_settings *settings, const struct bk_log *log,
@@ -308,9 +448,7 @@ int bk_run_start(struct bk_loop *loop, const struct bk_settings *settings, const
     run->started_real_ms = bk_clock_real_ms(&bk_clock_system);
     bk_timer_init(&run->sweep, sweep);
     bk_timer_init(&run->stopping, stopping);
-    int r = name_services(run);
-    if (r == 0)
-        r = open_store(run, ret_why);
+    int r = open_store(run, ret_why);
     if (r == 0)
         r = load_authority(run, ret_why);
     if (r == 0)
@@ -321,7 +459,13 @@ int bk_run_start(struct bk_loop *loop, const struct bk_settings *settings, const
     if (r == 0)
         r = make_core(run, ret_why);
     if (r == 0)
-        r = bk_front_start(run->front, run->core, NULL, ret_why);
+        r = bk_work_create((int)settings->hash_workers, (size_t)settings->hash_queue, &run->work);
+    if (r == 0)
+        r = make_services(run);
+    if (r == 0)
+        r = bk_front_start(run->front, run->core, run->http, ret_why);
+    if (r == 0)
+        name_ourselves(run);
     if (r == 0)
         r = open_admin(run, ret_why);
     if (r < 0) {
@@ -368,13 +512,17 @@ struct bk_run *bk_run_destroy(struct bk_run *run)
     }
     bk_admin_socket_close(run->admin_socket);
     bk_admin_destroy(run->admin);
+    bk_http_server_destroy(run->http);
+    bk_work_destroy(run->work);
+    bk_loop_step(run->loop, 0);
     bk_front_destroy(run->front);
     bk_core_destroy(run->core);
     bk_history_destroy(run->history);
     bk_store_close(run->store);
+    bk_loop_step(run->loop, 0);
+    bk_services_destroy(run->services);
     bk_authority_destroy(run->authority);
     bk_directory_unref(run->directory);
-    free(run->services_url);
     free(run);
     return NULL;
 }
