@@ -23,7 +23,10 @@ void bk_sip_response_begin(struct bk_buf *to, const struct bk_sip_msg *request, 
 /* `METHOD uri SIP/2.0` */
 void bk_sip_request_begin(struct bk_buf *to, struct bk_view method, struct bk_view uri);
 
-/* `Name: value` and CRLF. CR, LF and NUL in value mark the buffer as failed: nobody smuggles a field. */
+/*
+ * `Name: value` and CRLF. CR, LF and NUL in value mark the buffer as failed: nobody smuggles a field. A fold in
+ * a value that was received is written as the blank it means.
+ */
 void bk_sip_field_add(struct bk_buf *to, enum bk_sip_hdr id, struct bk_view value);
 void bk_sip_field_addf(struct bk_buf *to, enum bk_sip_hdr id, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
@@ -36,6 +39,9 @@ void bk_sip_end(struct bk_buf *to, struct bk_view content_type, struct bk_view b
  * Forwarding: the message as it came but for the edits, every other byte and the order kept.
  * Edits are collected in any order, at most BK_SIP_EDITS_MAX; all views must live until
  * bk_sip_edit_write. Struct on the stack, no allocation.
+ *
+ * Several steps on one field: insertions stand in front of it in the order given; of the others the strongest counts:
+ * remove, then the last value, then as many values off the front as there were pops.
  */
 enum { BK_SIP_EDITS_MAX = 24 };
 struct bk_sip_edit_step {

@@ -160,7 +160,6 @@ enum bk_sip_frame_step bk_sip_frame_next(struct bk_sip_frame *frame, struct bk_v
             return blank_read(frame, bytes, ret_len, ret_fault);
         if (!bk_sip_is(bytes.at[0], BK_SIP_IS_TOKEN))
             return bad(ret_fault, 400, "The start line does not begin like one", 0);
-        frame->half_ping = false;
     }
     if (frame->head_len == 0) {
         enum bk_sip_frame_step step = head_read(frame, bytes, max, ret_fault);

@@ -64,7 +64,7 @@ bool bk_sip_ipv6_valid(struct bk_view text)
     int groups = 0;
     bool gap = false;
 
-    if (text.len < 2 || text.len > 46)
+    if (text.len < 2)
         return false;
     if (at[0] == ':' && at[1] != ':')
         return false;

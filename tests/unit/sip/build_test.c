@@ -129,6 +129,21 @@ static void the_way_back_is_in_answers_that_make_a_dialog(void **state)
     assert_false(answer_has_route("REGISTER", 200));
 }
 
+static void a_to_that_cannot_be_read_goes_back_as_it_came(void **state)
+{
+    (void)state;
+    static const char *const lines[] = { "To: <sip:a\r\n", "To: \r\n", "t: <sip:a>, <sip:b>\r\n",
+                                         "To: <sip:a>;tag=\"x\"\r\n" };
+    for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
+        BK_AUTO_BUF struct bk_buf request = { 0 }, answer = { 0 };
+        bk_buf_addf(&request, "A sip:a SIP/2.0\r\n%s\r\n", lines[i]);
+        assert_int_equal(bk_sip_msg_parse(&msg, bk_buf_view(&request), &fault), 0);
+        bk_sip_response_begin(&answer, &msg, 400, V("x"), V("ours"), NULL);
+        assert_views(bk_view_skip(bk_buf_view(&answer), strlen("SIP/2.0 400 x\r\n")),
+                     bk_view_of_str(lines[i]));
+    }
+}
+
 static void a_trying_gives_the_timestamp_back_and_no_tag(void **state)
 {
     (void)state;
@@ -457,6 +472,7 @@ int main(void)
         cmocka_unit_test(an_answer_to_any_message_there_is_can_be_read),
         cmocka_unit_test(where_a_request_says_it_came_from_counts_for_nothing),
         cmocka_unit_test(the_way_back_is_in_answers_that_make_a_dialog),
+        cmocka_unit_test(a_to_that_cannot_be_read_goes_back_as_it_came),
         cmocka_unit_test(a_trying_gives_the_timestamp_back_and_no_tag),
         cmocka_unit_test(nobody_smuggles_a_field_through_a_value),
         cmocka_unit_test(a_request_is_written_with_its_body),

@@ -46,7 +46,7 @@ static void a_via_is_read_with_all_its_parts(void **state)
 {
     (void)state;
     struct bk_view rest =
-        V("SIP/2.0/TLS pc33.atlanta.com:5061;branch=z9hG4bK776;rport=4711;received=192.0.2.1,"
+        V(" \tSIP/2.0/TLS pc33.atlanta.com:5061;branch=z9hG4bK776;rport=4711;received=192.0.2.1,"
           "SIP / 2.0 / udp [2001:db8::9] : 5060 ; RPORT ; maddr=224.2.0.1,sip/2.0/tcp h");
     struct bk_sip_via via;
     assert_int_equal(bk_sip_via_next(&rest, &via), 1);
@@ -138,6 +138,9 @@ static void cseq_events_and_states_are_read(void **state)
     assert_int_equal(bk_sip_subscription_state_parse(V("waiting"), &sub), 0);
     assert_int_equal(sub.state, BK_SIP_SUB_OTHER);
     assert_int_equal(bk_sip_subscription_state_parse(V("active;expires=x"), &sub), -EBADMSG);
+    assert_int_equal(bk_sip_subscription_state_parse(V("active;retry-after=x"), &sub), -EBADMSG);
+    assert_int_equal(bk_sip_subscription_state_parse(V("terminated;reason=\"\""), &sub), 0);
+    assert_view(sub.reason, "");
     assert_int_equal(bk_sip_subscription_state_parse(V(""), &sub), -EBADMSG);
 }
 

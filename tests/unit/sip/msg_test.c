@@ -318,6 +318,24 @@ static void each_field_an_answer_needs_is_missed_by_name(void **state)
     }
 }
 
+static void the_order_of_fields_does_not_matter_to_an_answer(void **state)
+{
+    (void)state;
+    static const char *const lines[] = { "Via: SIP/2.0/TLS a\r\n", "From: <sip:a@b>\r\n",
+                                         "To: <sip:b@b>\r\n", "Call-ID: 1\r\n",
+                                         "CSeq: 1 MESSAGE\r\n" };
+    for (int first = 0; first < 5; first++) {
+        BK_AUTO_BUF struct bk_buf buf = { 0 };
+        bk_buf_add_lit(&buf, "MESSAGE sip:b@b SIP/2.0\r\n");
+        for (int i = 0; i < 5; i++)
+            bk_buf_add_str(&buf, lines[(first + i) % 5]);
+        bk_buf_add_lit(&buf, "\r\n");
+        assert_int_equal(parse(bk_buf_view(&buf)), 0);
+        assert_true(bk_sip_msg_answerable(&msg));
+        assert_int_equal(bk_sip_msg_check(&msg, &head, &fault), 0);
+    }
+}
+
 static void what_the_second_look_refuses_it_names(void **state)
 {
     (void)state;
@@ -346,6 +364,7 @@ static void what_the_second_look_refuses_it_names(void **state)
         { request, 0, "Via: SIP/2.0/TLS\r\n", 400, "Via cannot be read" },
         { request, 0, "Via: SIP/2.0/TLS host:0\r\n", 400, "Via cannot be read" },
         { request, 0, "Via: SIP/2.0/TLS host:65536\r\n", 400, "Via cannot be read" },
+        { request, 0, "Via: SIP/2.0/TLS host;rport=1x\r\n", 400, "Via cannot be read" },
         { request, 0, "Via: SIP/2.0/TLS host;rport=x\r\n", 400, "Via cannot be read" },
         { request, 0, "Via: SIP/2.0/TLS host;branch=\"a\r\n", 400, "Via cannot be read" },
         { request, 0, "Via: SIP/2.0/TLS host,\r\n", 400, "Via cannot be read" },
@@ -764,6 +783,7 @@ int main(void)
         cmocka_unit_test(every_status_has_a_reason),
         cmocka_unit_test(the_second_look_brings_what_every_later_step_wants),
         cmocka_unit_test(each_field_an_answer_needs_is_missed_by_name),
+        cmocka_unit_test(the_order_of_fields_does_not_matter_to_an_answer),
         cmocka_unit_test(what_the_second_look_refuses_it_names),
         cmocka_unit_test(what_peers_really_send_passes_the_second_look),
         cmocka_unit_test(too_many_hops_to_count_count_as_none_given),

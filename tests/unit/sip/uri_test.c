@@ -349,6 +349,7 @@ static void an_address_is_one_key_however_it_is_spelt(void **state)
     assert_aor("sip:example.org", NULL);
     assert_aor("sip:@example.org", NULL);
     assert_aor("tel:123", NULL);
+    assert_aor("xmpp:ann@example.org", NULL);
     assert_aor("im:example.org", NULL);
     assert_aor("im:a%@b", NULL);
 }
