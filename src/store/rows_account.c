@@ -55,14 +55,16 @@ int bk_store_tenants(struct bk_store *store, struct bk_arena *arena, BK_STORE_EA
 static int put_tenant(struct bk_store_conn *conn, const struct bk_value *v)
 {
     if (v[0].n == 0)
-        return bk_store_conn_any(bk_store_conn_run(conn,
-                                       "INSERT INTO tenants (name, plan, state, ends_at, grace_ms)"
-                                       " VALUES (?2, ?3, ?4, ?5, ?6)",
-                                       "-ttiii", v));
-    return bk_store_conn_run_must(conn,
-                            "UPDATE tenants SET name = ?2, plan = ?3, state = ?4, ends_at = ?5,"
-                            " grace_ms = ?6 WHERE id = ?1",
-                            "ittiii", v);
+        return bk_store_conn_any(
+            bk_store_conn_run(conn,
+                              "INSERT INTO tenants (name, plan, state, ends_at, grace_ms)"
+                              " VALUES (?2, ?3, ?4, ?5, ?6)",
+                              "-ttiii", v));
+    return bk_store_conn_run_must(
+        conn,
+        "UPDATE tenants SET name = ?2, plan = ?3, state = ?4, ends_at = ?5,"
+        " grace_ms = ?6 WHERE id = ?1",
+        "ittiii", v);
 }
 
 void bk_store_put_tenant(struct bk_store_batch *batch, const struct bk_tenant *t)
@@ -88,11 +90,11 @@ int bk_store_domains(struct bk_store *store, struct bk_arena *arena, BK_STORE_EA
 static int put_domain(struct bk_store_conn *conn, const struct bk_value *v)
 {
     int r = bk_store_conn_run(conn,
-                        "INSERT INTO domains (name, tenant_id)"
-                        " SELECT ?1, id FROM tenants WHERE name = ?2"
-                        " ON CONFLICT (name) DO UPDATE SET tenant_id = excluded.tenant_id"
-                        " WHERE tenant_id = excluded.tenant_id",
-                        "tt", v);
+                              "INSERT INTO domains (name, tenant_id)"
+                              " SELECT ?1, id FROM tenants WHERE name = ?2"
+                              " ON CONFLICT (name) DO UPDATE SET tenant_id = excluded.tenant_id"
+                              " WHERE tenant_id = excluded.tenant_id",
+                              "tt", v);
     if (r != 0)
         return bk_store_conn_any(r);
     /* Nothing was touched: no such tenant, or the domain is another tenant's. */
@@ -206,8 +208,8 @@ enum {
 static int add_login_name(struct bk_store_conn *conn, struct bk_view name, int64_t user_id)
 {
     const struct bk_value v[] = { BK_VALUE(name), BK_VALUE_INT(user_id) };
-    return bk_store_conn_any(
-        bk_store_conn_run(conn, "INSERT INTO login_names (name, user_id) VALUES (?1, ?2)", "ti", v));
+    return bk_store_conn_any(bk_store_conn_run(
+        conn, "INSERT INTO login_names (name, user_id) VALUES (?1, ?2)", "ti", v));
 }
 
 /* What is kept by address goes along with a new address. */
@@ -245,17 +247,19 @@ static int put_user(struct bk_store_conn *conn, const struct bk_value *v)
     } else {
         r = move_address(conn, v);
         if (r == 0)
-            r = bk_store_conn_run_must(conn,
-                                 "UPDATE users SET tenant_id = ?2, address = ?3, username = ?4,"
-                                 " display_name = ?5, site = ?6, policy = ?7, enabled = ?8,"
-                                 " licensed = ?9, password_must_change = ?10, disabled_at = ?12,"
-                                 " disabled_by = ?13 WHERE id = ?1",
-                                 "iitttttiii-it", v);
+            r = bk_store_conn_run_must(
+                conn,
+                "UPDATE users SET tenant_id = ?2, address = ?3, username = ?4,"
+                " display_name = ?5, site = ?6, policy = ?7, enabled = ?8,"
+                " licensed = ?9, password_must_change = ?10, disabled_at = ?12,"
+                " disabled_by = ?13 WHERE id = ?1",
+                "iitttttiii-it", v);
     }
     if (r < 0)
         return r;
     const struct bk_value who[] = { BK_VALUE_INT(id) };
-    r = bk_store_conn_any(bk_store_conn_run(conn, "DELETE FROM login_names WHERE user_id = ?1", "i", who));
+    r = bk_store_conn_any(
+        bk_store_conn_run(conn, "DELETE FROM login_names WHERE user_id = ?1", "i", who));
     if (r == 0)
         r = add_login_name(conn, v[USER_ADDRESS].v, id);
     if (r == 0 && !bk_view_equal(v[USER_ADDRESS].v, v[USER_USERNAME].v))
@@ -311,17 +315,19 @@ int bk_store_password(struct bk_store *store, int64_t user_id, struct bk_arena *
 
 static int put_password(struct bk_store_conn *conn, const struct bk_value *v)
 {
-    int r = bk_store_conn_run_must(conn,
-                             "INSERT INTO passwords (user_id, yescrypt)"
-                             " SELECT id, ?2 FROM users WHERE address = ?1"
-                             " ON CONFLICT (user_id) DO UPDATE SET yescrypt = excluded.yescrypt",
-                             "tt", v);
+    int r =
+        bk_store_conn_run_must(conn,
+                               "INSERT INTO passwords (user_id, yescrypt)"
+                               " SELECT id, ?2 FROM users WHERE address = ?1"
+                               " ON CONFLICT (user_id) DO UPDATE SET yescrypt = excluded.yescrypt",
+                               "tt", v);
     if (r < 0)
         return r;
-    return bk_store_conn_run_must(conn,
-                            "UPDATE users SET password_changed_at = ?3, password_must_change = ?4"
-                            " WHERE address = ?1",
-                            "t-ii", v);
+    return bk_store_conn_run_must(
+        conn,
+        "UPDATE users SET password_changed_at = ?3, password_must_change = ?4"
+        " WHERE address = ?1",
+        "t-ii", v);
 }
 
 void bk_store_put_password(struct bk_store_batch *batch, struct bk_view address,
@@ -357,16 +363,18 @@ int bk_store_device_passwords(struct bk_store *store, int64_t user_id, struct bk
 static int put_device_password(struct bk_store_conn *conn, const struct bk_value *v)
 {
     if (v[1].n == 0)
-        return bk_store_conn_run_must(conn,
-                                "INSERT INTO device_passwords"
-                                " (user_id, label, algorithm, ha1_user, ha1_address, created_at)"
-                                " SELECT id, ?3, ?4, ?5, ?6, ?7 FROM users WHERE address = ?1",
-                                "t-tttti", v);
-    return bk_store_conn_run_must(conn,
-                            "UPDATE device_passwords SET label = ?3, algorithm = ?4, ha1_user = ?5,"
-                            " ha1_address = ?6, created_at = ?7 WHERE id = ?2"
-                            " AND user_id = (SELECT id FROM users WHERE address = ?1)",
-                            "titttti", v);
+        return bk_store_conn_run_must(
+            conn,
+            "INSERT INTO device_passwords"
+            " (user_id, label, algorithm, ha1_user, ha1_address, created_at)"
+            " SELECT id, ?3, ?4, ?5, ?6, ?7 FROM users WHERE address = ?1",
+            "t-tttti", v);
+    return bk_store_conn_run_must(
+        conn,
+        "UPDATE device_passwords SET label = ?3, algorithm = ?4, ha1_user = ?5,"
+        " ha1_address = ?6, created_at = ?7 WHERE id = ?2"
+        " AND user_id = (SELECT id FROM users WHERE address = ?1)",
+        "titttti", v);
 }
 
 void bk_store_put_device_password(struct bk_store_batch *batch, struct bk_view address,
@@ -382,8 +390,8 @@ static int drop_device_password(struct bk_store_conn *conn, const struct bk_valu
     if (v[1].n == 0)
         return bk_store_conn_any(
             bk_store_conn_run(conn, "DELETE FROM device_passwords WHERE user_id = ?1", "i", v));
-    return bk_store_conn_run_must(conn, "DELETE FROM device_passwords WHERE user_id = ?1 AND id = ?2",
-                            "ii", v);
+    return bk_store_conn_run_must(
+        conn, "DELETE FROM device_passwords WHERE user_id = ?1 AND id = ?2", "ii", v);
 }
 
 void bk_store_drop_device_password(struct bk_store_batch *batch, int64_t user_id, int64_t id)
@@ -470,10 +478,11 @@ void bk_store_revoke_certificate(struct bk_store_batch *batch, struct bk_view se
 
 static int revoke_certificates_of(struct bk_store_conn *conn, const struct bk_value *v)
 {
-    return bk_store_conn_any(bk_store_conn_run(conn,
-                                   "UPDATE certificates SET revoked_at = ?2, revoked_by = ?3,"
-                                   " revoked_why = ?4 WHERE user_id = ?1 AND revoked_at = 0",
-                                   "iitt", v));
+    return bk_store_conn_any(
+        bk_store_conn_run(conn,
+                          "UPDATE certificates SET revoked_at = ?2, revoked_by = ?3,"
+                          " revoked_why = ?4 WHERE user_id = ?1 AND revoked_at = 0",
+                          "iitt", v));
 }
 
 void bk_store_revoke_certificates_of(struct bk_store_batch *batch, int64_t user_id, int64_t at,

@@ -69,9 +69,9 @@ enum { OFFLINE_RCPT, OFFLINE_KEY, OFFLINE_AT };
 static int put_offline(struct bk_store_conn *conn, const struct bk_value *v)
 {
     int r = bk_store_conn_run(conn,
-                        "INSERT INTO message_keys (rcpt, key, at) VALUES (?1, ?2, ?3)"
-                        " ON CONFLICT DO NOTHING",
-                        "tbi", v);
+                              "INSERT INTO message_keys (rcpt, key, at) VALUES (?1, ?2, ?3)"
+                              " ON CONFLICT DO NOTHING",
+                              "tbi", v);
     if (r <= 0)
         return r;
     return bk_store_conn_any(bk_store_conn_run(
@@ -93,7 +93,8 @@ void bk_store_put_offline(struct bk_store_batch *batch, const struct bk_offline_
 
 static int drop_offline(struct bk_store_conn *conn, const struct bk_value *v)
 {
-    return bk_store_conn_any(bk_store_conn_run(conn, "DELETE FROM offline_messages WHERE id = ?1", "i", v));
+    return bk_store_conn_any(
+        bk_store_conn_run(conn, "DELETE FROM offline_messages WHERE id = ?1", "i", v));
 }
 
 void bk_store_drop_offline(struct bk_store_batch *batch, int64_t id)
@@ -103,8 +104,8 @@ void bk_store_drop_offline(struct bk_store_batch *batch, int64_t id)
 
 static int drop_offline_key(struct bk_store_conn *conn, const struct bk_value *v)
 {
-    return bk_store_conn_any(
-        bk_store_conn_run(conn, "DELETE FROM offline_messages WHERE rcpt = ?1 AND key = ?2", "tb", v));
+    return bk_store_conn_any(bk_store_conn_run(
+        conn, "DELETE FROM offline_messages WHERE rcpt = ?1 AND key = ?2", "tb", v));
 }
 
 void bk_store_drop_offline_key(struct bk_store_batch *batch, struct bk_view rcpt,
@@ -115,7 +116,11 @@ void bk_store_drop_offline_key(struct bk_store_batch *batch, struct bk_view rcpt
 
 static int forget_message_keys(struct bk_store_conn *conn, const struct bk_value *v)
 {
-    return bk_store_conn_any(bk_store_conn_run(conn, "DELETE FROM message_keys WHERE at < ?1", "i", v));
+    return bk_store_conn_any(
+        bk_store_conn_run(conn,
+                          "DELETE FROM message_keys WHERE (rcpt, key) IN (SELECT rcpt, key FROM"
+                          " message_keys WHERE at < ?1 ORDER BY at LIMIT 50000)",
+                          "i", v));
 }
 
 void bk_store_forget_message_keys(struct bk_store_batch *batch, int64_t before)

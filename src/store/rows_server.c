@@ -26,12 +26,13 @@ int bk_store_presence_note(struct bk_store *store, struct bk_view address, struc
 
 static int put_note(struct bk_store_conn *conn, const struct bk_value *v)
 {
-    return bk_store_conn_any(bk_store_conn_run(conn,
-                                   "INSERT INTO presence_notes (address, manual, note, at)"
-                                   " VALUES (?1, ?2, ?3, ?4) ON CONFLICT (address) DO UPDATE SET"
-                                   " manual = excluded.manual, note = excluded.note,"
-                                   " at = excluded.at",
-                                   "ttti", v));
+    return bk_store_conn_any(
+        bk_store_conn_run(conn,
+                          "INSERT INTO presence_notes (address, manual, note, at)"
+                          " VALUES (?1, ?2, ?3, ?4) ON CONFLICT (address) DO UPDATE SET"
+                          " manual = excluded.manual, note = excluded.note,"
+                          " at = excluded.at",
+                          "ttti", v));
 }
 
 void bk_store_put_presence_note(struct bk_store_batch *batch, const struct bk_presence_note *n)
@@ -61,13 +62,13 @@ int bk_store_relations(struct bk_store *store, struct bk_view owner, struct bk_a
 static int put_relation(struct bk_store_conn *conn, const struct bk_value *v)
 {
     if (v[2].n == 0)
-        return bk_store_conn_any(
-            bk_store_conn_run(conn, "DELETE FROM relations WHERE owner = ?1 AND subject = ?2", "tt", v));
+        return bk_store_conn_any(bk_store_conn_run(
+            conn, "DELETE FROM relations WHERE owner = ?1 AND subject = ?2", "tt", v));
     return bk_store_conn_any(
         bk_store_conn_run(conn,
-                    "INSERT INTO relations (owner, subject, level) VALUES (?1, ?2, ?3)"
-                    " ON CONFLICT (owner, subject) DO UPDATE SET level = excluded.level",
-                    "tti", v));
+                          "INSERT INTO relations (owner, subject, level) VALUES (?1, ?2, ?3)"
+                          " ON CONFLICT (owner, subject) DO UPDATE SET level = excluded.level",
+                          "tti", v));
 }
 
 void bk_store_put_relation(struct bk_store_batch *batch, const struct bk_relation *r)
@@ -101,9 +102,9 @@ static int put_policy(struct bk_store_conn *conn, const struct bk_value *v)
             conn, "DELETE FROM policies WHERE scope = ?1 AND name = ?2 AND key = ?3", "ttt", v));
     return bk_store_conn_any(
         bk_store_conn_run(conn,
-                    "INSERT INTO policies (scope, name, key, value) VALUES (?1, ?2, ?3, ?4)"
-                    " ON CONFLICT (scope, name, key) DO UPDATE SET value = excluded.value",
-                    "tttt", v));
+                          "INSERT INTO policies (scope, name, key, value) VALUES (?1, ?2, ?3, ?4)"
+                          " ON CONFLICT (scope, name, key) DO UPDATE SET value = excluded.value",
+                          "tttt", v));
 }
 
 void bk_store_put_policy(struct bk_store_batch *batch, const struct bk_policy_value *p)
@@ -144,11 +145,13 @@ int bk_store_settings(struct bk_store *store, struct bk_arena *arena, BK_STORE_E
 static int put_setting(struct bk_store_conn *conn, const struct bk_value *v)
 {
     if (!v[1].v.at)
-        return bk_store_conn_any(bk_store_conn_run(conn, "DELETE FROM settings WHERE key = ?1", "t", v));
-    return bk_store_conn_any(bk_store_conn_run(conn,
-                                   "INSERT INTO settings (key, value) VALUES (?1, ?2)"
-                                   " ON CONFLICT (key) DO UPDATE SET value = excluded.value",
-                                   "tt", v));
+        return bk_store_conn_any(
+            bk_store_conn_run(conn, "DELETE FROM settings WHERE key = ?1", "t", v));
+    return bk_store_conn_any(
+        bk_store_conn_run(conn,
+                          "INSERT INTO settings (key, value) VALUES (?1, ?2)"
+                          " ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+                          "tt", v));
 }
 
 void bk_store_put_setting(struct bk_store_batch *batch, struct bk_view key, struct bk_view value)
@@ -174,10 +177,11 @@ int bk_store_secret(struct bk_store *store, struct bk_view name, struct bk_arena
 
 static int put_secret(struct bk_store_conn *conn, const struct bk_value *v)
 {
-    return bk_store_conn_any(bk_store_conn_run(conn,
-                                   "INSERT INTO secrets (name, bytes) VALUES (?1, ?2)"
-                                   " ON CONFLICT (name) DO UPDATE SET bytes = excluded.bytes",
-                                   "tb", v));
+    return bk_store_conn_any(
+        bk_store_conn_run(conn,
+                          "INSERT INTO secrets (name, bytes) VALUES (?1, ?2)"
+                          " ON CONFLICT (name) DO UPDATE SET bytes = excluded.bytes",
+                          "tb", v));
 }
 
 void bk_store_put_secret(struct bk_store_batch *batch, struct bk_view name, struct bk_view bytes)

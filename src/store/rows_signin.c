@@ -59,7 +59,7 @@ int bk_store_signins(struct bk_store *store, struct bk_view address, struct bk_v
 /* The row that a refusal of address, record and ip at ?4 joins; the limit of one minute in both directions because clocks step. */
 #define SHARED                                                                                     \
     " FROM signins WHERE address = ?1 AND ok = 0 AND record = ?2 AND ip = ?3"                      \
-    " AND at > ?4 - ?5 AND at < ?4 + ?5 ORDER BY id DESC LIMIT 1"
+    " AND at > ?4 - ?5 AND at < ?4 + ?5 ORDER BY at DESC, id DESC LIMIT 1"
 
 int bk_store_signin_case(struct bk_store *store, struct bk_view address, struct bk_view record,
                          struct bk_view ip, int64_t at, struct bk_arena *arena,
@@ -95,10 +95,11 @@ enum {
 static int put_signin(struct bk_store_conn *conn, const struct bk_value *v)
 {
     if (v[SIGNIN_OK].n == 0) {
-        int r = bk_store_conn_run(conn,
-                            "UPDATE signins SET count = count + ?6, last_at = max(last_at, ?7)"
-                            " WHERE id = (SELECT id" SHARED ")",
-                            "tttiiii", v);
+        int r =
+            bk_store_conn_run(conn,
+                              "UPDATE signins SET count = count + ?6, last_at = max(last_at, ?7)"
+                              " WHERE id = (SELECT id" SHARED ")",
+                              "tttiiii", v);
         if (r != 0)
             return bk_store_conn_any(r);
     }
@@ -128,10 +129,10 @@ void bk_store_put_signin(struct bk_store_batch *batch, const struct bk_signin *s
 static int end_signin(struct bk_store_conn *conn, const struct bk_value *v)
 {
     return bk_store_conn_any(bk_store_conn_run(conn,
-                                   "UPDATE signins SET ended_at = ?3, ended = ?4"
-                                   " WHERE ok = 1 AND ended_at = 0 AND address = ?1"
-                                   " AND endpoint = ?2",
-                                   "ttii", v));
+                                               "UPDATE signins SET ended_at = ?3, ended = ?4"
+                                               " WHERE ok = 1 AND ended_at = 0 AND address = ?1"
+                                               " AND endpoint = ?2",
+                                               "ttii", v));
 }
 
 void bk_store_end_signin(struct bk_store_batch *batch, struct bk_view address,
@@ -144,9 +145,9 @@ void bk_store_end_signin(struct bk_store_batch *batch, struct bk_view address,
 static int end_all_signins(struct bk_store_conn *conn, const struct bk_value *v)
 {
     return bk_store_conn_any(bk_store_conn_run(conn,
-                                   "UPDATE signins SET ended_at = ?1, ended = ?2"
-                                   " WHERE ok = 1 AND ended_at = 0",
-                                   "ii", v));
+                                               "UPDATE signins SET ended_at = ?1, ended = ?2"
+                                               " WHERE ok = 1 AND ended_at = 0",
+                                               "ii", v));
 }
 
 void bk_store_end_all_signins(struct bk_store_batch *batch, int64_t at, enum bk_signin_end end)
@@ -156,13 +157,18 @@ void bk_store_end_all_signins(struct bk_store_batch *batch, int64_t at, enum bk_
 
 static int forget_signins(struct bk_store_conn *conn, const struct bk_value *v)
 {
-    int r = bk_store_conn_run(conn,
-                        "DELETE FROM signins WHERE last_at < ?1"
-                        " AND NOT (ok = 1 AND ended_at = 0)",
-                        "i", v);
+    int r = bk_store_conn_run(
+        conn,
+        "DELETE FROM signins WHERE id IN (SELECT id FROM signins WHERE last_at < ?1"
+        " AND NOT (ok = 1 AND ended_at = 0) ORDER BY last_at LIMIT 10000)",
+        "i", v);
     if (r < 0)
         return r;
-    return bk_store_conn_any(bk_store_conn_run(conn, "DELETE FROM reports WHERE at < ?1", "i", v));
+    return bk_store_conn_any(
+        bk_store_conn_run(conn,
+                          "DELETE FROM reports WHERE id IN (SELECT id"
+                          " FROM reports WHERE at < ?1 ORDER BY at LIMIT 10000)",
+                          "i", v));
 }
 
 void bk_store_forget_signins(struct bk_store_batch *batch, int64_t before)
@@ -191,9 +197,9 @@ int bk_store_reports(struct bk_store *store, struct bk_view case_code, struct bk
 
 static int put_report(struct bk_store_conn *conn, const struct bk_value *v)
 {
-    return bk_store_conn_any(
-        bk_store_conn_run(conn, "INSERT INTO reports (case_code, at, client, ip) VALUES (?1, ?2, ?3, ?4)",
-                    "titt", v));
+    return bk_store_conn_any(bk_store_conn_run(
+        conn, "INSERT INTO reports (case_code, at, client, ip) VALUES (?1, ?2, ?3, ?4)", "titt",
+        v));
 }
 
 void bk_store_put_report(struct bk_store_batch *batch, const struct bk_report *r)

@@ -150,9 +150,9 @@ void bk_query_int(struct bk_query *q, int at, int64_t n)
 void bk_query_text(struct bk_query *q, int at, struct bk_view v)
 {
     if (q->error == 0)
-        q->error =
-            bk_store_conn_errno(q->conn->db, sqlite3_bind_text64(q->stmt, at, v.at ? v.at : "", v.len,
-                                                           SQLITE_STATIC, SQLITE_UTF8));
+        q->error = bk_store_conn_errno(
+            q->conn->db,
+            sqlite3_bind_text64(q->stmt, at, v.at ? v.at : "", v.len, SQLITE_STATIC, SQLITE_UTF8));
 }
 
 void bk_query_blob(struct bk_query *q, int at, struct bk_view v)
@@ -209,7 +209,7 @@ void bk_query_end(struct bk_query *q)
 }
 
 int bk_store_conn_run(struct bk_store_conn *conn, const char *sql, const char *kinds,
-                const struct bk_value *values)
+                      const struct bk_value *values)
 {
     BK_CLEANUP(bk_query_end) struct bk_query q;
     bk_query_begin(&q, conn, sql);
@@ -226,7 +226,7 @@ int bk_store_conn_run(struct bk_store_conn *conn, const char *sql, const char *k
 }
 
 int bk_store_conn_run_must(struct bk_store_conn *conn, const char *sql, const char *kinds,
-                     const struct bk_value *values)
+                           const struct bk_value *values)
 {
     int r = bk_store_conn_run(conn, sql, kinds, values);
     return r == 0 ? -ENOENT : bk_store_conn_any(r);
@@ -254,7 +254,7 @@ static int set_up(struct bk_store_conn *conn, enum bk_store_conn_kind kind, bool
     sqlite3_busy_timeout(conn->db, BUSY_MS);
 
     int r = bk_store_conn_exec(conn, "PRAGMA trusted_schema=OFF; PRAGMA cell_size_check=ON;"
-                               "PRAGMA foreign_keys=ON; PRAGMA temp_store=MEMORY");
+                                     "PRAGMA foreign_keys=ON; PRAGMA temp_store=MEMORY");
     if (r < 0 || in_memory)
         return r;
 
@@ -269,7 +269,7 @@ static int set_up(struct bk_store_conn *conn, enum bk_store_conn_kind kind, bool
     bk_query_end(&q);
 
     r = bk_store_conn_exec(conn, "PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=0;"
-                           "PRAGMA journal_size_limit=67108864");
+                                 "PRAGMA journal_size_limit=67108864");
     if (r == 0 && kind == BK_CONN_READER)
         r = bk_store_conn_exec(conn, "PRAGMA query_only=ON");
     sqlite3_wal_hook(conn->db, note_wal_pages, conn);
@@ -277,7 +277,7 @@ static int set_up(struct bk_store_conn *conn, enum bk_store_conn_kind kind, bool
 }
 
 int bk_store_conn_open(const char *path, enum bk_store_conn_kind kind, struct bk_view image,
-                 struct bk_store_conn **ret, const char **ret_why)
+                       struct bk_store_conn **ret, const char **ret_why)
 {
     struct bk_store_conn *conn = calloc(1, sizeof *conn);
     if (!conn)
@@ -292,8 +292,8 @@ int bk_store_conn_open(const char *path, enum bk_store_conn_kind kind, struct bk
     int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;
     if (!path)
         flags |= SQLITE_OPEN_CREATE | SQLITE_OPEN_MEMORY;
-    int r =
-        bk_store_conn_errno(conn->db, sqlite3_open_v2(name ? name : ":memory:", &conn->db, flags, NULL));
+    int r = bk_store_conn_errno(conn->db,
+                                sqlite3_open_v2(name ? name : ":memory:", &conn->db, flags, NULL));
     free(name);
     if (r < 0 && conn->db)
         r = bk_store_conn_errno(conn->db, sqlite3_extended_errcode(conn->db));
@@ -385,8 +385,8 @@ static int apply(struct bk_store_conn *conn, const struct bk_migration *migratio
     return r;
 }
 
-int bk_store_conn_migrate(struct bk_store_conn *conn, const struct bk_migration *migrations, size_t n,
-                    int64_t now_ms, const char **ret_why)
+int bk_store_conn_migrate(struct bk_store_conn *conn, const struct bk_migration *migrations,
+                          size_t n, int64_t now_ms, const char **ret_why)
 {
     int64_t version = 0;
     int r = current_version(conn, &version, ret_why);

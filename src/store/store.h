@@ -187,7 +187,8 @@ int bk_store_check(struct bk_store *store, const char **ret_why);
  */
 int bk_store_health(const struct bk_store *store);
 struct bk_store_stats {
-    uint64_t batches, commits, failures;
+    uint64_t batches, commits, failures; /* failures: batches that were told an error */
+    uint64_t waits;                      /* commits that waited for company */
     size_t pending_bytes;
 };
 void bk_store_stats(struct bk_store *store, struct bk_store_stats *ret);
@@ -301,6 +302,7 @@ void bk_store_put_offline(struct bk_store_batch *, const struct bk_offline_messa
 void bk_store_drop_offline(struct bk_store_batch *, int64_t id);
 void bk_store_drop_offline_key(struct bk_store_batch *, struct bk_view rcpt,
                                struct bk_view key); /* a late 200 */
+/* At most 50,000 at a time. */
 void bk_store_forget_message_keys(struct bk_store_batch *, int64_t before);
 /*
  * A refusal (not ok) joins the row of the same address, record and ip that is less than a minute away: count grows,
@@ -312,7 +314,7 @@ void bk_store_end_signin(struct bk_store_batch *, struct bk_view address, struct
                          int64_t at, enum bk_signin_end end);
 /* Those still open: at start, after a server that could not say good-bye. */
 void bk_store_end_all_signins(struct bk_store_batch *, int64_t at, enum bk_signin_end end);
-/* Rows older than that, but for open ones; the reports too. */
+/* Rows older than that, but for open ones, and the reports; at most 10,000 of each, so call it now and then. */
 void bk_store_forget_signins(struct bk_store_batch *, int64_t before);
 void bk_store_put_report(struct bk_store_batch *, const struct bk_report *);
 void bk_store_put_presence_note(struct bk_store_batch *, const struct bk_presence_note *);

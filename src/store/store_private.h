@@ -42,10 +42,10 @@ enum bk_store_conn_kind {
 
 /* path NULL: in memory. image: its content at the start, may be empty. */
 int bk_store_conn_open(const char *path, enum bk_store_conn_kind kind, struct bk_view image,
-                 struct bk_store_conn **ret, const char **ret_why);
+                       struct bk_store_conn **ret, const char **ret_why);
 struct bk_store_conn *bk_store_conn_close(struct bk_store_conn *conn);
-int bk_store_conn_migrate(struct bk_store_conn *conn, const struct bk_migration *migrations, size_t n,
-                    int64_t now_ms, const char **ret_why);
+int bk_store_conn_migrate(struct bk_store_conn *conn, const struct bk_migration *migrations,
+                          size_t n, int64_t now_ms, const char **ret_why);
 /* Without arguments and rows. */
 int bk_store_conn_exec(struct bk_store_conn *conn, const char *sql);
 /* The negative errno for an extended result code of SQLite; db may be NULL. */
@@ -124,10 +124,10 @@ struct bk_value {
  * end. Returns how many rows it changed.
  */
 int bk_store_conn_run(struct bk_store_conn *conn, const char *sql, const char *kinds,
-                const struct bk_value *values);
+                      const struct bk_value *values);
 /* As bk_store_conn_run, but no row changed is -ENOENT, and the answer 0 otherwise. */
 int bk_store_conn_run_must(struct bk_store_conn *conn, const char *sql, const char *kinds,
-                     const struct bk_value *values);
+                           const struct bk_value *values);
 /* For steps where nothing to do is fine: 0 for any number of rows. */
 static inline int bk_store_conn_any(int r)
 {
@@ -148,6 +148,7 @@ struct bk_store_batch {
     struct bk_store_batch *next;
     size_t bytes;
     int result;
+    bool excluded; /* put aside: its result stands whatever becomes of the others */
     void (*done)(void *ctx, int result);
     void *ctx;
 };
@@ -176,7 +177,7 @@ struct bk_store {
     pthread_mutex_t shared_lock;
 
     struct bk_store_conn *writer; /* NULL after a failure that has not been overcome */
-    int64_t probed_at;      /* by the monotonic clock of the system or the caller */
+    int64_t probed_at;            /* by the monotonic clock of the system or the caller */
     atomic_int health;
 
     pthread_mutex_t lock; /* over what follows */
@@ -190,6 +191,7 @@ struct bk_store {
     /* of the writer alone */
     int64_t window_at;
     unsigned window_batches, last_window_batches;
+    unsigned lonely; /* commits that go without waiting for company */
 };
 
 #endif

@@ -25,8 +25,10 @@ enum {
     WINDOW_BUSY = 20, /* batches in a window, 200 per second: below, nobody waits for company */
     CHECKPOINT_PAGES = 1000, /* 4 MB of log: copied when the callbacks are on their way */
     CHECKPOINT_NOW_PAGES =
-        16384,       /* 64 MB: readers kept it from being reused; now they are waited for */
-    PROBE_MS = 1000, /* how often a failed store is asked whether it writes again */
+        16384,         /* 64 MB: readers kept it from being reused; now they are waited for */
+    OFFENDERS_MAX = 8, /* batches put aside in one commit; with more it fails as a whole */
+    LONELY_SKIPS = 8,  /* commits that do not wait after a wait that brought nobody */
+    PROBE_MS = 1000,   /* how often a failed store is asked whether it writes again */
     CHECKED_AT_OPEN = 32 << 20, /* bytes: up to here the whole file is checked at every start */
 };
 
@@ -101,8 +103,8 @@ static int64_t mono_ms(void)
 /* An error after which the connection is not trusted any more, however it came. */
 static bool is_sick(int error)
 {
-    return error != -EEXIST && error != -ENOENT && error != -EINVAL && error != -EMSGSIZE &&
-           error != -ERANGE;
+    return error < 0 && error != -EEXIST && error != -ENOENT && error != -EINVAL &&
+           error != -EMSGSIZE && error != -ERANGE;
 }
 
 /*
@@ -135,20 +137,29 @@ static int run_steps(struct bk_store_conn *conn, const struct bk_store_batch *ba
     return r;
 }
 
+/* One of BEGIN, SAVEPOINT and their like, prepared once. */
+static int control(struct bk_store_conn *conn, const char *sql)
+{
+    return bk_store_conn_any(bk_store_conn_run(conn, sql, "", NULL));
+}
+
+/* Negative: the whole commit is lost. A refused batch leaves nothing behind and its result. */
 static int run_batch(struct bk_store_conn *conn, struct bk_store_batch *batch)
 {
-    int r = bk_store_conn_exec(conn, "SAVEPOINT batch");
+    int r = control(conn, "SAVEPOINT batch");
     if (r < 0)
         return r;
     batch->result = run_steps(conn, batch);
-    if (is_sick(batch->result) && batch->result != 0)
+    if (is_sick(batch->result))
         return batch->result;
     if (batch->result < 0)
-        r = bk_store_conn_exec(conn, "ROLLBACK TO batch");
-    return r < 0 ? r : bk_store_conn_exec(conn, "RELEASE batch");
+        r = control(conn, "ROLLBACK TO batch");
+    return r < 0 ? r : control(conn, "RELEASE batch");
 }
 
-static int run_group(struct bk_store *store, struct bk_store_batch *group)
+/* *ret_offender: the batch that met the error, NULL where it is nobody's own. */
+static int run_group(struct bk_store *store, struct bk_store_batch *group,
+                     struct bk_store_batch **ret_offender)
 {
     int r = 0;
     if (!store->writer || atomic_load(&store->health) < 0)
@@ -156,16 +167,39 @@ static int run_group(struct bk_store *store, struct bk_store_batch *group)
     if (r < 0)
         return r;
     struct bk_store_conn *conn = store->writer;
-    r = bk_store_conn_exec(conn, "BEGIN IMMEDIATE");
+    r = control(conn, "BEGIN IMMEDIATE");
     if (r < 0)
         return r;
-    for (struct bk_store_batch *b = group; r == 0 && b; b = b->next)
+    for (struct bk_store_batch *b = group; r == 0 && b; b = b->next) {
+        if (b->excluded)
+            continue;
         r = run_batch(conn, b);
+        if (r < 0)
+            *ret_offender = b;
+    }
     if (r == 0)
-        r = bk_store_conn_exec(conn, "COMMIT");
+        r = control(conn, "COMMIT");
     if (r < 0 && !sqlite3_get_autocommit(conn->db))
-        (void)bk_store_conn_exec(conn, "ROLLBACK");
+        (void)control(conn, "ROLLBACK");
     return r;
+}
+
+/*
+ * A batch that meets a damaged page, or for which memory does not suffice, is put aside with its error and the
+ * others are tried without it: a damaged history of sign-ins shall not keep messages from being stored.
+ */
+static int run_group_without_offenders(struct bk_store *store, struct bk_store_batch *group)
+{
+    for (int tries = 0;; tries++) {
+        struct bk_store_batch *offender = NULL;
+        int r = run_group(store, group, &offender);
+        if (!offender || tries == OFFENDERS_MAX || (r != -EILSEQ && r != -ENOMEM))
+            return r;
+        offender->result = r;
+        offender->excluded = true;
+        bk_log(store->config.log, BK_LOG_ERROR, "store: a write was put aside", "reason",
+               strerror(-r));
+    }
 }
 
 static void set_health(struct bk_store *store, int health)
@@ -185,7 +219,7 @@ static void commit_group(struct bk_store *store, struct bk_store_batch *group)
 {
     if (!store->path)
         pthread_mutex_lock(&store->shared_lock);
-    int r = run_group(store, group);
+    int r = run_group_without_offenders(store, group);
     if (r < 0 && store->path)
         store->writer = bk_store_conn_close(store->writer);
     if (!store->path)
@@ -194,7 +228,7 @@ static void commit_group(struct bk_store *store, struct bk_store_batch *group)
     size_t bytes = 0;
     uint64_t n = 0, failed = 0;
     for (struct bk_store_batch *b = group; b; b = b->next) {
-        if (r < 0)
+        if (r < 0 && !b->excluded)
             b->result = r;
         failed += b->result < 0;
         bytes += b->bytes;
@@ -314,9 +348,20 @@ static void gather(struct bk_store *store)
         store->window_at = now;
     }
     bool busy = store->last_window_batches >= WINDOW_BUSY || store->window_batches >= WINDOW_BUSY;
+    if (!busy || store->stopping)
+        return;
+    /* Somebody who waits for each answer before the next write would wait for himself. */
+    if (store->lonely > 0) {
+        store->lonely--;
+        return;
+    }
+    unsigned before = waiting(store);
     int64_t until = now + store->config.gather_ms;
-    while (busy && !store->stopping && waiting(store) < GATHER_ENOUGH && mono_ms() < until)
+    while (!store->stopping && waiting(store) < GATHER_ENOUGH && mono_ms() < until)
         wait_until(store, until);
+    store->stats.waits++;
+    if (waiting(store) == before && before < GATHER_ENOUGH)
+        store->lonely = LONELY_SKIPS;
 }
 
 static void *write_all(void *arg)
@@ -553,7 +598,8 @@ static int open_file(struct bk_store *store, const char **ret_why)
                                : bk_store_why("cannot open %s: %s", store->path, strerror(-r));
         return r;
     }
-    r = bk_store_conn_open(store->path, BK_CONN_WRITER, (struct bk_view){ 0 }, &store->writer, ret_why);
+    r = bk_store_conn_open(store->path, BK_CONN_WRITER, (struct bk_view){ 0 }, &store->writer,
+                           ret_why);
     if (r == 0 && size > 0 && size <= CHECKED_AT_OPEN)
         r = check(store->writer, ret_why);
     return r;
@@ -604,7 +650,7 @@ static int open_any(const struct bk_store_config *config, struct bk_view image,
     }
     if (r == 0)
         r = bk_store_conn_migrate(store->writer, bk_store_migrations, bk_store_n_migrations,
-                            bk_clock_real_ms(store->config.clock), ret_why);
+                                  bk_clock_real_ms(store->config.clock), ret_why);
     if (r == 0 && config->threaded)
         r = start_thread(store);
     if (r < 0) {

@@ -1419,6 +1419,18 @@ static void several_threads_read_while_one_writes(void **state)
     tally_wait(&t, f, 200);
 }
 
+static void a_lone_writer_does_not_wait_for_company(void **state)
+{
+    struct fixture *f = *state;
+    enum { N = 400 };
+    for (int i = 0; i < N; i++)
+        assert_int_equal(set(f, "k", "v"), 0);
+    struct bk_store_stats stats;
+    bk_store_stats(f->store, &stats);
+    assert_int_equal(stats.commits, N);
+    assert_true(stats.waits <= N / 9 + 1);
+}
+
 /* ---- post ---- */
 struct mailbox {
     pthread_mutex_t lock;
@@ -1532,6 +1544,7 @@ int main(void)
         TEST(a_copy_made_while_running_opens_with_all_that_was_there),
         TEST(a_list_may_ask_from_inside_and_clear_its_arena),
         TEST(several_threads_read_while_one_writes),
+        TEST(a_lone_writer_does_not_wait_for_company),
         TEST(callbacks_travel_by_post_even_past_the_close),
     };
     int failed = 0;

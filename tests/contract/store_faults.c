@@ -593,6 +593,20 @@ static void damage_in_a_large_file_is_told_where_it_is_met(void **state)
     bk_store_put_signin(b, &(struct bk_signin){ .address = v("x") });
     assert_int_equal(fixture_commit(f, b), -EILSEQ);
     assert_int_equal(write_and_pump(f, &l, 10), 0); /* elsewhere work goes on */
+    /* Also in the same commit, on either side of the one that met the damage. */
+    struct tally t;
+    tally_init(&t);
+    int before = 1, after = 1;
+    assert_int_equal(write_next(f, &l, 10, &before), 0);
+    b = bk_store_batch_create();
+    bk_store_put_signin(b, &(struct bk_signin){ .address = v("x") });
+    assert_int_equal(bk_store_commit(f->store, b, tally_done, &t), 0);
+    assert_int_equal(write_next(f, &l, 10, &after), 0);
+    assert_int_equal(bk_store_pump(f->store), 3);
+    assert_int_equal(before, 0);
+    assert_int_equal(t.last, -EILSEQ);
+    assert_int_equal(after, 0);
+    assert_int_equal(bk_store_health(f->store), 0);
     assert_int_equal(bk_store_check(f->store, &why), -EILSEQ);
     assert_non_null(strstr(why, "damaged"));
     fixture_destroy(f);

@@ -138,6 +138,7 @@ CREATE TABLE signins (
     ended INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX signins_address ON signins (address, id);
+CREATE INDEX signins_refused ON signins (address, record, ip, at) WHERE ok = 0; -- repeats find their row
 CREATE INDEX signins_case ON signins (case_code) WHERE case_code <> '';
 CREATE INDEX signins_last_at ON signins (last_at);
 CREATE INDEX signins_open ON signins (address, endpoint) WHERE ok = 1 AND ended_at = 0;
