@@ -164,7 +164,7 @@ static void *one_more(void **array, size_t *n, size_t *max, size_t size)
 {
     if (*n == *max) {
         size_t more = *max ? *max * 2 : 16;
-        void *grown = reallocarray(*array, more, size);
+        void *grown = realloc(*array, more * size); /* as many as rows fit into a store */
         if (!grown)
             return NULL;
         *array = grown;

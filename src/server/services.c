@@ -754,6 +754,8 @@ static void finish_signin(struct op *op)
     bk_buf_add_char(&json, ',');
     services_add_sip(op->services, &json);
     bk_buf_add_char(&json, '}');
+    if (op->x)
+        bk_listener_known(bk_http_conn(op->x)); /* no stranger any more */
     op_answer(op, 200, bk_buf_view(&json));
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "server/directory.h"
 
+#include "failing_alloc.h"
 #include "world.h"
 
 #include <errno.h>
@@ -255,6 +256,28 @@ static void a_wrong_value_is_refused_with_its_reason(void **state)
     }
 }
 
+static void without_memory_there_is_no_snapshot_and_no_harm(void **state)
+{
+    struct world *w = *state;
+    world_policy(w, "site", "berlin", "endpoints-max", "11");
+    int failures = 0;
+    for (unsigned n = 1;; n++) {
+        struct bk_directory *dir = NULL;
+        bk_fail_alloc(n);
+        int r = bk_directory_load(w->store, &dir);
+        bool failed = bk_fail_alloc(0);
+        failures += failed;
+        if (r == 0)
+            assert_int_equal(bk_directory_domains(dir), 3);
+        else
+            assert_int_equal(r, -ENOMEM);
+        bk_directory_unref(dir);
+        if (!failed)
+            break;
+    }
+    assert_true(failures > 4);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -273,6 +296,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(
             words_are_compared_without_case_and_come_back_as_the_table_spells_them, setup,
             teardown),
+        cmocka_unit_test_setup_teardown(without_memory_there_is_no_snapshot_and_no_harm, setup,
+                                        teardown),
         cmocka_unit_test(every_default_is_allowed_and_every_row_is_whole),
         cmocka_unit_test(a_wrong_value_is_refused_with_its_reason),
     };

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "server/history.h"
 
+#include "failing_alloc.h"
 #include "server/json.h"
 #include "world.h"
 
@@ -486,6 +487,32 @@ static void json_strings_can_always_be_read_back(void **state)
     bk_buf_finish(&out);
 }
 
+static void without_memory_a_refusal_still_has_its_code_and_text(void **state)
+{
+    (void)state;
+    const char *values[] = { "minutes", "6", NULL };
+    int failures = 0;
+    for (unsigned n = 1;; n++) {
+        char address[32];
+        snprintf(address, sizeof address, "a%u@example.org", n);
+        struct bk_attempt attempt = attempt_of(address, "192.0.2.7", n);
+        struct bk_refusal r;
+        bk_fail_alloc(n);
+        bk_history_refuse(history, &attempt, bk_record_find(104, 0), true, false,
+                          BK_VIEW("{\"a\":1}"), 0, values, &r);
+        bk_history_failed(history, &attempt);
+        bk_history_may_try(history, &attempt);
+        bk_history_accept(history, &attempt, (struct bk_view){ 0 });
+        bool failed = bk_fail_alloc(0);
+        assert_string_equal(r.id, "SI-202");
+        assert_int_equal(strlen(r.case_code), 9);
+        failures += failed;
+        if (!failed)
+            break;
+    }
+    assert_true(failures > 8);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -511,6 +538,7 @@ int main(void)
         TEST(sweeping_drops_what_is_older_than_policy_says),
         TEST(a_clock_set_ten_years_ahead_empties_nothing),
         TEST(json_strings_can_always_be_read_back),
+        TEST(without_memory_a_refusal_still_has_its_code_and_text),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
