@@ -6,19 +6,23 @@
 #include <errno.h>
 #include <expat.h>
 
+/*
+ * In the order in which they are written. linphonec shows the last one and calls several of them
+ * "Moved" (other, permanent-absence, ...): those come first, so that what it understands wins.
+ */
 const struct bk_pidf_activity_name bk_pidf_activity_names[] = {
-    { "away", BK_PIDF_AWAY, false },
-    { "busy", BK_PIDF_BUSY, false },
-    { "dinner", BK_PIDF_DINNER, false },
-    { "meeting", BK_PIDF_MEETING, false },
-    { "appointment", BK_PIDF_MEETING, true },
-    { "on-the-phone", BK_PIDF_ON_THE_PHONE, false },
+    { "other", BK_PIDF_OTHER, false },
     { "permanent-absence", BK_PIDF_PERMANENT_ABSENCE, false },
-    { "presentation", BK_PIDF_PRESENTATION, false },
+    { "dinner", BK_PIDF_DINNER, false },
     { "sleeping", BK_PIDF_SLEEPING, false },
     { "vacation", BK_PIDF_VACATION, false },
     { "holiday", BK_PIDF_VACATION, true },
-    { "other", BK_PIDF_OTHER, false },
+    { "away", BK_PIDF_AWAY, false },
+    { "busy", BK_PIDF_BUSY, false },
+    { "meeting", BK_PIDF_MEETING, false },
+    { "appointment", BK_PIDF_MEETING, true },
+    { "on-the-phone", BK_PIDF_ON_THE_PHONE, false },
+    { "presentation", BK_PIDF_PRESENTATION, false },
 };
 const size_t bk_pidf_activity_names_len = BK_COUNT_OF(bk_pidf_activity_names);
 

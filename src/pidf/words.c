@@ -16,7 +16,10 @@ static const char *const machine_names[BK_PIDF_MACHINE_COUNT] = {
     [BK_PIDF_MACHINE_AWAY] = "away",
 };
 
-/* signin-behaviour.md 13b: one row per state, and what a plain client is shown for it. */
+/*
+ * One row per state, and what a plain client is shown for it. baresip 1.0 knows only away, busy and
+ * on-the-phone (and shows who is away as offline), so a meeting is busy as well, off work away.
+ */
 static const struct shown {
     const char *name, *title;
     enum bk_pidf_basic basic;
@@ -37,8 +40,8 @@ static const struct shown {
                                 false },
     [BK_PIDF_SHOWN_IN_CONFERENCE] = { "in-conference", "In a conference", BK_PIDF_OPEN,
                                       BK_PIDF_ON_THE_PHONE, "", false },
-    [BK_PIDF_SHOWN_IN_MEETING] = { "in-meeting", "In a meeting", BK_PIDF_OPEN, BK_PIDF_MEETING, "",
-                                   false },
+    [BK_PIDF_SHOWN_IN_MEETING] = { "in-meeting", "In a meeting", BK_PIDF_OPEN,
+                                   BK_PIDF_BUSY | BK_PIDF_MEETING, "", false },
     [BK_PIDF_SHOWN_DND] = { "dnd", "Do not disturb", BK_PIDF_OPEN, BK_PIDF_BUSY | BK_PIDF_OTHER,
                             "dnd", false },
     [BK_PIDF_SHOWN_PRESENTING] = { "presenting", "Presenting", BK_PIDF_OPEN,
@@ -46,8 +49,8 @@ static const struct shown {
                                    false },
     [BK_PIDF_SHOWN_BRB] = { "brb", "Be right back", BK_PIDF_OPEN, BK_PIDF_AWAY, "", false },
     [BK_PIDF_SHOWN_AWAY] = { "away", "Away", BK_PIDF_OPEN, BK_PIDF_AWAY, "", false },
-    [BK_PIDF_SHOWN_OFFWORK] = { "offwork", "Off work", BK_PIDF_OPEN, BK_PIDF_PERMANENT_ABSENCE, "",
-                                false },
+    [BK_PIDF_SHOWN_OFFWORK] = { "offwork", "Off work", BK_PIDF_OPEN,
+                                BK_PIDF_AWAY | BK_PIDF_PERMANENT_ABSENCE, "", false },
 };
 
 const char *bk_pidf_manual_name(enum bk_pidf_manual manual)

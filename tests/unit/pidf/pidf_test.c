@@ -207,6 +207,39 @@ static void a_state_rendered_for_plain_clients_reads_back_as_near_as_pidf_can_sa
     }
 }
 
+/* Taken from linphonec 5.1 and baresip 1.0 at work: tests/interop/README.md. */
+static void stock_clients_find_an_activity_they_know(void **state)
+{
+    (void)state;
+    static const struct {
+        enum bk_pidf_shown shown;
+        const char *activities;
+    } rows[] = {
+        { BK_PIDF_SHOWN_BUSY, "<rpid:activities><rpid:busy/></rpid:activities>" },
+        { BK_PIDF_SHOWN_IN_CALL, "<rpid:activities><rpid:on-the-phone/></rpid:activities>" },
+        { BK_PIDF_SHOWN_IN_MEETING,
+          "<rpid:activities><rpid:busy/><rpid:meeting/></rpid:activities>" },
+        { BK_PIDF_SHOWN_DND,
+          "<rpid:activities><rpid:other>dnd</rpid:other><rpid:busy/></rpid:activities>" },
+        { BK_PIDF_SHOWN_PRESENTING, "<rpid:activities><rpid:other>dnd</rpid:other><rpid:busy/>"
+                                    "<rpid:presentation/></rpid:activities>" },
+        { BK_PIDF_SHOWN_OFFWORK,
+          "<rpid:activities><rpid:permanent-absence/><rpid:away/></rpid:activities>" },
+    };
+    for (size_t i = 0; i < BK_COUNT_OF(rows); i++) {
+        struct bk_pidf doc = { .entity = BK_VIEW("sip:ann@example.org") };
+        bk_pidf_render_shown(&doc, rows[i].shown);
+        BK_AUTO_BUF struct bk_buf text = { 0 };
+        bk_pidf_write(&text, &doc);
+        struct bk_view all = bk_buf_view(&text);
+        struct bk_view want = bk_view_of_str(rows[i].activities);
+        size_t at = 0;
+        while (at < all.len && !bk_view_starts_with(bk_view_skip(all, at), want))
+            at++;
+        assert_true(at < all.len);
+    }
+}
+
 static void words_and_states_are_one_to_one(void **state)
 {
     (void)state;
@@ -337,6 +370,7 @@ int main(void)
         cmocka_unit_test(any_bytes_in_a_note_still_make_a_document),
         cmocka_unit_test(an_empty_note_is_told_from_none),
         cmocka_unit_test(a_state_rendered_for_plain_clients_reads_back_as_near_as_pidf_can_say),
+        cmocka_unit_test(stock_clients_find_an_activity_they_know),
         cmocka_unit_test(words_and_states_are_one_to_one),
         cmocka_unit_test(no_document_type_is_taken),
         cmocka_unit_test(the_limits_are_the_limits),

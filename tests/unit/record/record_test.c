@@ -310,8 +310,8 @@ static void reading_a_case_code_forgives(void **state)
                                         "k7qf-3m20",
                                         "K7QF3M20",
                                         " k7qf 3m2o\t",
-                                        "K7QF\xe2\x80\x93"
-                                        "3M2O",
+                                        ("K7QF\xe2\x80\x93"
+                                         "3M2O"),
                                         "K-7-Q-F-3-M-2-0",
                                         "K7QF--3M20" };
     char code[BK_CASE_CODE_SIZE];
