@@ -124,6 +124,9 @@ static void show_state(struct cli *cli, const struct bk_client_event *e)
         [BK_CLIENT_RECONNECTING] = "waiting to try again",  [BK_CLIENT_SIGNING_OUT] = "signing out",
     };
     FILE *to = cli->terminal_out ? stdout : stderr;
+    if (!cli->terminal_out && e->state.state != BK_CLIENT_SIGNED_IN &&
+        e->state.state != BK_CLIENT_RECONNECTING)
+        return; /* a script wants results, not progress */
     if (e->state.state == BK_CLIENT_SIGNED_IN) {
         (void)fprintf(to, "%ssigned in as %s%s\n", paint(cli, GREEN), e->state.address,
                       paint(cli, PLAIN));
@@ -159,6 +162,8 @@ static const char *colour_of(enum bk_pidf_shown shown)
 
 static void show_presence(struct cli *cli, const struct bk_client_event *e)
 {
+    if (e->presence.own && e->presence.shown == BK_PIDF_SHOWN_UNKNOWN)
+        return; /* the connection went: the state line says so */
     if (e->presence.own)
         (void)fputs("you", stdout);
     else

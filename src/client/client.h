@@ -52,7 +52,10 @@ struct bk_client_config {
 
 /* -ENOMEM; -EINVAL with *ret_why (free it): a server name or CA file that cannot be used. */
 int bk_client_create(const struct bk_client_config *config, struct bk_client **ret, char **ret_why);
-/* Ends the thread at once: the server learns of it from the closed connection. Events not fetched yet are gone. */
+/*
+ * Ends the thread: the server learns of it from the closed connection. Events not fetched yet are gone. Takes up to 1.5 s where the
+ * report of a failure is still on its way to the server.
+ */
 struct bk_client *bk_client_destroy(struct bk_client *client);
 
 /* ---- commands ---- */

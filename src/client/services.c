@@ -394,20 +394,23 @@ static json_t *steps_of(struct bk_client *c, int from)
     return steps;
 }
 
+/* The fields of every request, and what the person saw. */
 static char *report_text(struct bk_client *c, const struct bk_fault *fault, int from)
 {
-    char id[12] = "", now[32];
+    char id[12] = "";
     struct utsname system;
+    json_t *json = common_fields(c);
     if (fault->record)
         bk_record_id(fault->record, id);
     if (uname(&system) < 0)
         memset(&system, 0, sizeof system);
-    bk_time_iso(bk_client_real(c), true, now);
-    return text_of(json_pack(
-        "{s:s,s:s,s:o,s:{s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:b}}", "case", fault->case_code, "record", id,
-        "steps", steps_of(c, from), "client", "program", c->user_agent, "device", c->device_name,
-        "kind", c->device_kind, "endpoint", c->profile.endpoint, "system", system.release, "time",
-        now, "state", bk_client_state_name(c->state), "manual", (int)c->is_manual));
+    (void)json_object_set_new(json, "case", json_string(fault->case_code));
+    (void)json_object_set_new(json, "record", json_string(id));
+    (void)json_object_set_new(json, "detail", json_string(fault->detail));
+    (void)json_object_set_new(json, "system", json_string(system.release));
+    (void)json_object_set_new(json, "manual_server", json_boolean(c->is_manual));
+    (void)json_object_set_new(json, "steps", steps_of(c, from));
+    return text_of(json);
 }
 
 void bk_services_report(struct bk_client *c, const struct bk_fault *fault)
