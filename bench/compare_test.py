@@ -36,7 +36,7 @@ class Compare(unittest.TestCase):
             "kamailio": [turn(phase("message", c)) for c in (90, 1000, 100)],
             "beckon": [turn(phase("message", c)) for c in (50, 40, 1)]})
         found = row(rows, "message", "cpu")
-        self.assertEqual((found["kamailio"], found["beckon"], found["ratio"]), (100, 40, 0.4))
+        self.assertEqual((found["beside"], found["beckon"], found["ratio"]), (100, 40, 0.4))
         self.assertEqual(compare.verdict(found), "aim reached")
 
     def test_a_bar_missed_is_said(self):
@@ -63,6 +63,12 @@ class Compare(unittest.TestCase):
         self.assertEqual(row(rows, "sign-in", "memory")["ratio"], 0.5)
         self.assertEqual(row(rows, "paced", "p50")["ratio"], 0.25)
         self.assertEqual(row(rows, "paced", "p99")["ratio"], 0.9)
+
+    def test_beside_itself_only_processor_time_has_bars(self):
+        rows = compare.compare({"beckon-1": [turn(phase("message", 100))], "beckon": [turn(phase("message", 104))]}, "beckon-1")
+        found = row(rows, "message", "cpu")
+        self.assertEqual((found["must"], found["aim"], compare.verdict(found)), (1.05, 1.03, "must reached"))
+        self.assertIsNone(row(rows, "paced", "p99")["must"])
 
     def test_every_failure_of_every_turn_counts(self):
         turns = [turn(phase("message", 1, failures=2), phase("call", 1)), turn(phase("call", 1, failures=3))]
