@@ -76,6 +76,12 @@ static const struct ctl_option device_add_options[] = {
     { "stdin", NULL, "Read the password from standard input instead of making one.", NULL },
     { 0 },
 };
+static const struct ctl_option import_options[] = {
+    { "all-or-nothing", NULL, "Look at the whole file first; write nothing where a line is wrong.",
+      NULL },
+    { "check", NULL, "Look at the file and say what is wrong with it; write nothing.", NULL },
+    { 0 },
+};
 static const struct ctl_option sign_out_options[] = {
     { "endpoint", "ID", "Only this one, as user sessions names it.", "endpoint" },
     { 0 },
@@ -157,6 +163,13 @@ const struct ctl_command ctl_commands[] = {
     { "user device-password remove", "ADDRESS ID", NULL,
       "Remove one, by its number or label; all removes all.", NULL, ctl_device_remove,
       "device.remove" },
+    { "user import", "FILE", import_options, "Make accounts from a CSV file; - is standard input.",
+      "The first line names the columns: address (needed), display_name, username, password, "
+      "licensed, enabled (yes or no), site, policy, device_password, device_algorithm (SHA-256 or "
+      "MD5). Separators are commas, semicolons or tabs; a field with one in it stands in quotes; "
+      "the file is UTF-8. Each wrong line is reported with its column and the reason, the others "
+      "are imported; the exit status is 1 then.",
+      ctl_user_import, "user.import" },
     { "user sessions", "[ADDRESS]", NULL, "Who is signed in, and from where.", NULL,
       ctl_user_sessions, "session.list" },
     { "user sign-out", "ADDRESS", sign_out_options, "End somebody's sessions.",

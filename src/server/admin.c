@@ -5,6 +5,7 @@
 #include "base/text.h"
 #include "record/record.h"
 #include "server/core.h"
+#include "sip/digest.h"
 #include "sip/uri.h"
 
 #include <errno.h>
@@ -14,6 +15,7 @@
 
 enum {
     LIST_MAX = 1000,
+    USERS_MAX = 500, /* of one import request */
     NAME_MAX_BYTES = 256,
 };
 
@@ -63,6 +65,9 @@ static json_t *failure(const char *code, const char *at, const char *format, ...
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
+    /* What was cut may have been cut within a character. */
+    while (!bk_utf8_valid(bk_view_of_str(text)) && text[0])
+        text[strlen(text) - 1] = '\0';
     json_t *error = json_pack("{s:s, s:s}", "code", code, "text", text);
     if (at)
         json_object_set_new(error, "at", json_string(at));
@@ -393,42 +398,93 @@ static bool user_fields(struct call *call, struct bk_user *user)
     return true;
 }
 
-static bool put_secrets(struct call *call, struct bk_view address)
+/* A refusal of what is under way; for functions that the operations share. */
+#define REFUSE(call_, ...)                                                                         \
+    do {                                                                                           \
+        (call_)->failed = true;                                                                    \
+        json_decref((call_)->result);                                                              \
+        (call_)->result = failure(__VA_ARGS__);                                                    \
+        return false;                                                                              \
+    } while (0)
+
+struct secrets {
+    struct bk_view yescrypt; /* empty: none given */
+    bool has_device;
+    struct bk_device_password device;
+};
+
+static bool is_hex(const char *text, size_t len)
 {
-    struct bk_view hash = arg(call, "yescrypt");
-    if (hash.len) {
-        if (!bk_view_starts_with(hash, BK_VIEW("$y$")))
-            return false;
-        bk_store_put_password(batch(call), address, hash, now(call),
-                              json_is_true(json_object_get(call->args, "password_must_change")));
-    }
+    return strlen(text) == len && text[strspn(text, "0123456789abcdef")] == '\0';
+}
+
+/* What may be stored of a password: hashes, and those only. */
+static bool secrets_arg(struct call *call, struct secrets *ret)
+{
     const json_t *device = json_object_get(call->args, "device");
-    if (json_is_object(device)) {
-        const char *label = "", *algorithm = "", *ha1_user = "", *ha1_address = "";
-        if (json_unpack((json_t *)device, "{s?s, s:s, s:s, s:s}", "label", &label, "algorithm",
-                        &algorithm, "ha1_user", &ha1_user, "ha1_address", &ha1_address) < 0)
-            return false;
-        struct bk_device_password row = { .label = bk_view_of_str(label),
-                                          .algorithm = bk_view_of_str(algorithm),
-                                          .ha1_user = bk_view_of_str(ha1_user),
-                                          .ha1_address = bk_view_of_str(ha1_address),
-                                          .created_at = now(call) };
-        bk_store_put_device_password(batch(call), address, &row);
-    }
+    const char *label = "", *name = "", *ha1_user = "", *ha1_address = "";
+    *ret = (struct secrets){ .yescrypt = arg(call, "yescrypt") };
+    if (json_object_get(call->args, "yescrypt") &&
+        (!bk_view_starts_with(ret->yescrypt, BK_VIEW("$y$")) || ret->yescrypt.len > 256))
+        REFUSE(call, "invalid", "yescrypt", "The password comes as a yescrypt hash.");
+    if (!device)
+        return true;
+    if (json_unpack((json_t *)device, "{s?s, s:s, s:s, s:s}", "label", &label, "algorithm", &name,
+                    "ha1_user", &ha1_user, "ha1_address", &ha1_address) < 0)
+        REFUSE(call, "invalid", "device",
+               "A device password has algorithm, ha1_user and ha1_address.");
+    enum bk_digest_algorithm algorithm = bk_digest_algorithm_of(bk_view_of_str(name));
+    size_t len = bk_digest_hex_len(algorithm);
+    if (algorithm == BK_DIGEST_UNKNOWN)
+        REFUSE(call, "invalid", "device.algorithm",
+               "The algorithm of a device password is MD5 or SHA-256.");
+    if (!is_hex(ha1_user, len) || !is_hex(ha1_address, len))
+        REFUSE(call, "invalid", "device", "An HA1 has %zu hexadecimal digits.", len);
+    if (strlen(label) > NAME_MAX_BYTES)
+        REFUSE(call, "invalid", "device.label", "The label is longer than %d bytes.",
+               NAME_MAX_BYTES);
+    ret->has_device = true;
+    ret->device = (struct bk_device_password){ .label = bk_view_of_str(label),
+                                               .algorithm = bk_digest_algorithm_name(algorithm),
+                                               .ha1_user = bk_view_of_str(ha1_user),
+                                               .ha1_address = bk_view_of_str(ha1_address),
+                                               .created_at = now(call) };
     return true;
 }
 
-static void user_add(struct call *call)
+static void put_secrets(struct call *call, struct bk_view address, const struct secrets *secrets)
+{
+    if (secrets->yescrypt.len)
+        bk_store_put_password(batch(call), address, secrets->yescrypt, now(call),
+                              json_is_true(json_object_get(call->args, "password_must_change")));
+    if (secrets->has_device)
+        bk_store_put_device_password(batch(call), address, &secrets->device);
+}
+
+/* Whose this address or user name is already, either way; false: nobody's. */
+static bool somebody_has(struct call *call, struct bk_view name, struct bk_user *ret)
+{
+    return bk_store_user(store(call), name, &call->arena, ret) == 0 ||
+           bk_store_user_by_username(store(call), name, &call->arena, ret) == 0;
+}
+
+/*
+ * A new account of call->args into the batch; whatever is wrong is found before anything is put there. taken: names
+ * given out earlier in this request; NULL: none.
+ */
+static bool add_user(struct call *call, json_t *taken, struct bk_view *ret_address)
 {
     struct bk_view address;
     struct bk_tenant tenant;
+    struct bk_user other;
+    struct secrets secrets;
     if (!address_arg(call, &address))
-        return;
+        return false;
     struct bk_view domain = bk_view_skip(address, bk_view_find(address, '@') + 1);
     if (bk_store_tenant_by_domain(store(call), domain, &call->arena, &tenant) < 0)
-        FAIL(call, "missing", "address",
-             "%.*s is not a domain of this server: add it with beckonctl domain add %.*s.",
-             BK_VIEW_ARGS(domain), BK_VIEW_ARGS(domain));
+        REFUSE(call, "missing", "address",
+               "%.*s is not a domain of this server: add it with beckonctl domain add %.*s.",
+               BK_VIEW_ARGS(domain), BK_VIEW_ARGS(domain));
     struct bk_user user = { .tenant_id = tenant.id,
                             .address = address,
                             .username = address,
@@ -436,26 +492,81 @@ static void user_add(struct call *call)
                             .enabled = true,
                             .licensed = true,
                             .created_at = now(call) };
-    if (!user_fields(call, &user))
-        return;
+    if (!user_fields(call, &user) || !secrets_arg(call, &secrets))
+        return false;
+    if (!user.username.len)
+        user.username = address;
+    if (somebody_has(call, address, &other) || json_object_getn(taken, address.at, address.len))
+        REFUSE(call, "exists", "address", "%.*s is already %s.", BK_VIEW_ARGS(address),
+               json_object_getn(taken, address.at, address.len) ? "in this request"
+               : bk_view_equal(other.address, address)          ? "an account"
+                                                                : "somebody's user name");
+    if (somebody_has(call, user.username, &other) ||
+        json_object_getn(taken, user.username.at, user.username.len))
+        REFUSE(call, "exists", "username", "The user name %.*s is already somebody's.",
+               BK_VIEW_ARGS(user.username));
+    if (taken) {
+        json_object_setn_new(taken, address.at, address.len, json_true());
+        json_object_setn_new(taken, user.username.at, user.username.len, json_true());
+    }
     bk_store_put_user(batch(call), &user);
-    if (!put_secrets(call, address))
-        FAIL(call, "invalid", "yescrypt", "The secrets of %.*s cannot be read.",
-             BK_VIEW_ARGS(address));
+    put_secrets(call, address, &secrets);
+    *ret_address = address;
+    return true;
+}
+
+static void user_add(struct call *call)
+{
+    struct bk_view address;
+    if (!add_user(call, NULL, &address))
+        return;
     touch(call, address);
     call->result = json_pack("{s:o}", "address", view(address));
+}
+
+/*
+ * Up to USERS_MAX accounts in one commit. Each row has a result of its own, in order: {address} or the error; the good ones
+ * are made whatever the others are. check: look only.
+ */
+static void user_import(struct call *call)
+{
+    json_t *all = call->args, *users = json_object_get(all, "users"), *row;
+    bool check = json_is_true(json_object_get(all, "check"));
+    struct bk_view address;
+    size_t i, added = 0;
+    if (!json_is_array(users) || json_array_size(users) > USERS_MAX)
+        FAIL(call, "usage", "users", "An array of at most %d accounts is needed.", USERS_MAX);
+    json_t *rows = json_array(), *taken = json_object();
+    json_array_foreach(users, i, row)
+    {
+        call->args = row;
+        if (add_user(call, taken, &address)) {
+            json_array_append_new(rows, json_pack("{s:o}", "address", view(address)));
+            added++;
+        } else {
+            json_array_append(rows, json_object_get(call->result, "error"));
+        }
+        json_decref(call->result);
+        call->result = NULL;
+        call->failed = false;
+    }
+    json_decref(taken);
+    call->args = all;
+    if (check)
+        call->batch = bk_store_batch_destroy(call->batch);
+    call->result = json_pack("{s:I, s:o}", "added", (json_int_t)added, "rows", rows);
 }
 
 static void user_set(struct call *call)
 {
     struct bk_user user;
-    if (!user_arg(call, &user) || !user_fields(call, &user))
+    struct secrets secrets;
+    if (!user_arg(call, &user) || !user_fields(call, &user) || !secrets_arg(call, &secrets))
         return;
     bk_store_put_user(batch(call), &user);
-    if (!put_secrets(call, user.address))
-        FAIL(call, "invalid", "yescrypt", "The secrets of %.*s cannot be read.",
-             BK_VIEW_ARGS(user.address));
+    put_secrets(call, user.address, &secrets);
     touch(call, user.address);
+    call->result = json_pack("{s:o}", "address", view(user.address));
 }
 
 static void user_remove(struct call *call)
@@ -854,6 +965,7 @@ static const struct {
     { "user.list", user_list },
     { "user.show", user_show },
     { "user.add", user_add },
+    { "user.import", user_import },
     { "user.set", user_set },
     { "user.remove", user_remove },
     { "device.remove", device_remove },
@@ -913,6 +1025,14 @@ static void tell_core(struct call *call)
         json_array_foreach(call->result, i, serial)
             bk_core_certificate_revoked(config->core, bk_view_of_str(json_string_value(serial)));
     }
+    size_t at;
+    json_t *row;
+    json_array_foreach(json_object_get(call->result, "rows"), at, row)
+    {
+        const char *address = json_string_value(json_object_get(row, "address"));
+        if (address)
+            bk_core_user_changed(config->core, bk_view_of_str(address));
+    }
     bk_core_pump(config->core);
 }
 
@@ -938,6 +1058,9 @@ static void audit(struct call *call)
     json_t *copy = json_copy(call->args);
     json_object_del(copy, "yescrypt");
     json_object_del(copy, "device");
+    json_t *users = json_object_get(copy, "users");
+    if (users)
+        json_object_set_new(copy, "users", json_integer((json_int_t)json_array_size(users)));
     char *detail = json_dumps(copy, JSON_COMPACT);
     json_decref(copy);
     struct bk_view target = arg(call, "address");
