@@ -104,6 +104,22 @@ static const struct ctl_option revoke_options[] = {
     { 0 },
 };
 
+static const struct ctl_option restore_options[] = {
+    { "force", NULL, "Also where there is a store already.", NULL },
+    { 0 },
+};
+static const struct ctl_option dns_options[] = {
+    { "address", "ADDRESS,...", "The server's addresses, as clients reach it.", NULL },
+    { "domain", "DOMAIN", "Only this one.", NULL },
+    { 0 },
+};
+static const struct ctl_option dns_check_options[] = {
+    { "address", "ADDRESS,...", "The server's addresses; without it any address will do.", NULL },
+    { "domain", "DOMAIN", "Only this one.", NULL },
+    { "server", "ADDRESS[:PORT],...", "Name servers to ask; the system's where not given.", NULL },
+    { 0 },
+};
+
 const struct ctl_command ctl_commands[] = {
     { "help", "[COMMAND...]", help_options, "Say what there is, or how one command is used.", NULL,
       ctl_help, NULL },
@@ -208,12 +224,20 @@ const struct ctl_command ctl_commands[] = {
     { "authority show", "", NULL, "The authority's certificate, for clients to trust.", NULL,
       ctl_authority_show, "authority.show" },
 
+    { "dns", "", dns_options, "Print the lines that the zones of the domains must hold.", NULL,
+      ctl_dns, NULL },
+    { "dns check", "", dns_check_options, "Look each of them up, and say what is wrong.",
+      "The exit status is 1 where one is missing or wrong.", ctl_dns_check, NULL },
+
     { "audit", "", NULL, "What administrators changed, newest first.", NULL, ctl_audit,
       "audit.list" },
     { "records", "", NULL, "Every reason for which somebody may be refused.", NULL, ctl_records,
       "record.list" },
     { "backup", "FILE", NULL, "Write a copy of the store, while the server goes on.",
       "It holds every secret of the store: keep it as safe.", ctl_backup, "backup" },
+    { "restore", "FILE", restore_options,
+      "Put a backup in the place of the store; the server must be stopped.",
+      "The store that was there is kept beside it, with the time in its name.", ctl_restore, NULL },
     { 0 },
 };
 

@@ -5,7 +5,10 @@
 #include "ctl/ctl_private.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
+#include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 /* Asks, and says what was done: the JSON, or the sentence with the first argument in it. */
@@ -312,5 +315,147 @@ int ctl_backup(struct ctl *ctl)
     else
         fprintf(ctl->out, "%s holds a copy of the store, secrets included.\n", whole);
     json_decref(result);
+    return CTL_OK;
+}
+
+/* ---- restore ---- */
+
+/* A whole copy under another name, on the disk before it is used. */
+static int copy_file(const char *from, const char *to)
+{
+    char bytes[65536];
+    ssize_t n;
+    int r = 0, in = open(from, O_RDONLY | O_CLOEXEC);
+    if (in < 0)
+        return -errno;
+    int out = open(to, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (out < 0)
+        r = -errno;
+    while (r == 0 && (n = read(in, bytes, sizeof bytes)) != 0) {
+        if (n < 0 && errno != EINTR)
+            r = -errno;
+        for (ssize_t done = 0, w; r == 0 && done < n; done += w)
+            if ((w = write(out, bytes + done, (size_t)(n - done))) < 0) {
+                r = errno == EINTR ? 0 : -errno;
+                w = 0;
+            }
+    }
+    if (r == 0 && fsync(out) < 0)
+        r = -errno;
+    close(in);
+    if (out >= 0)
+        close(out);
+    return r;
+}
+
+/* Opens a store to see that it is one, whole, and ours: every page is read. */
+static int check_store(struct ctl *ctl, const char *path, const char *name)
+{
+    struct bk_store *store;
+    struct bk_log log = { .level = BK_LOG_ERROR, .to = ctl->err };
+    struct bk_store_config config = { .path = path, .clock = &bk_clock_system, .log = &log };
+    const char *why = NULL;
+    int r = bk_store_open(&config, &store, &why);
+    if (r < 0)
+        return ctl_fail(ctl, CTL_FAILED, "%s is no whole store (%s)", name,
+                        why ? why : strerror(-r));
+    r = bk_store_check(store, &why);
+    if (r < 0)
+        r = ctl_fail(ctl, CTL_FAILED, "%s: %s", name, why ? why : strerror(-r));
+    else
+        r = CTL_OK;
+    bk_store_close(store);
+    return r;
+}
+
+/* That nobody has the store that is there. A damaged one is what restoring is for. */
+static int check_free(struct ctl *ctl, const char *path)
+{
+    struct bk_store *store;
+    struct bk_store_config config = { .path = path, .clock = &bk_clock_system };
+    int r = bk_store_open(&config, &store, NULL);
+    if (r == -EBUSY)
+        return ctl_fail(ctl, CTL_FAILED, "%s is in use: stop the server first", path);
+    if (r == 0)
+        bk_store_close(store); /* what was in its log is in the file now */
+    return CTL_OK;
+}
+
+static void drop_beside(const char *path)
+{
+    static const char *const tails[] = { "-wal", "-shm", ".lock" };
+    for (size_t i = 0; i < BK_COUNT_OF(tails); i++) {
+        BK_AUTO_FREE char *file = NULL;
+        if (asprintf(&file, "%s%s", path, tails[i]) > 0)
+            unlink(file);
+    }
+}
+
+/* The old store aside, then the new one in its place: at no moment is there none of both. */
+static int swap(struct ctl *ctl, const char *fresh, const char *store, const char *aside, bool had)
+{
+    struct stat old;
+    if (had && stat(store, &old) == 0 && geteuid() == 0 &&
+        lchown(fresh, old.st_uid, old.st_gid) < 0)
+        return ctl_fail(ctl, CTL_FAILED, "%s: %s", fresh, strerror(errno));
+    if (had && link(store, aside) < 0)
+        return ctl_fail(ctl, CTL_FAILED, "%s cannot be kept as %s: %s", store, aside,
+                        strerror(errno));
+    BK_AUTO_FREE char *log = NULL;
+    BK_AUTO_FREE char *log_aside = NULL;
+    if (had && asprintf(&log, "%s-wal", store) > 0 && asprintf(&log_aside, "%s-wal", aside) > 0 &&
+        rename(log, log_aside) < 0 && errno != ENOENT)
+        return ctl_fail(ctl, CTL_FAILED, "%s: %s", log, strerror(errno));
+    if (rename(fresh, store) < 0)
+        return ctl_fail(ctl, CTL_FAILED, "%s: %s", store, strerror(errno));
+    return CTL_OK;
+}
+
+int ctl_restore(struct ctl *ctl)
+{
+    BK_AUTO_FREE char *fresh = NULL;
+    BK_AUTO_FREE char *aside = NULL;
+    char when[32];
+    time_t now = time(NULL);
+    struct tm local;
+    int r = ctl_load_settings(ctl);
+    if (r != CTL_OK)
+        return r;
+    const char *store = ctl->settings.store;
+    bool had = access(store, F_OK) == 0;
+    strftime(when, sizeof when, "%Y%m%d-%H%M%S", localtime_r(&now, &local));
+    if (asprintf(&fresh, "%s.restoring", store) < 0 || asprintf(&aside, "%s.%s", store, when) < 0)
+        return ctl_fail(ctl, CTL_FAILED, "out of memory");
+    if (had && !ctl_option(ctl, "force"))
+        return ctl_fail(ctl, CTL_FAILED, "%s is there: --force keeps it as %s and restores", store,
+                        aside);
+    if (had) {
+        r = check_free(ctl, store);
+        if (r != CTL_OK)
+            return r;
+    }
+    unlink(fresh);
+    r = copy_file(ctl_word(ctl, 0), fresh);
+    if (r < 0)
+        return ctl_fail(ctl, CTL_FAILED, "%s: %s", ctl_word(ctl, 0), strerror(-r));
+    r = check_store(ctl, fresh, ctl_word(ctl, 0));
+    drop_beside(fresh);
+    if (r == CTL_OK)
+        r = swap(ctl, fresh, store, aside, had);
+    if (r != CTL_OK) {
+        unlink(fresh);
+        return r;
+    }
+    drop_beside(store);
+    if (ctl->json) {
+        json_t *j = json_pack("{s:s, s:s?}", "store", store, "kept", had ? aside : NULL);
+        if (j)
+            ctl_print_json(ctl, j);
+        json_decref(j);
+    } else {
+        fprintf(ctl->out, "%s holds what %s held.\n", store, ctl_word(ctl, 0));
+        if (had)
+            fprintf(ctl->out, "What it held before is in %s.\n", aside);
+    }
     return CTL_OK;
 }
