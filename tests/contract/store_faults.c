@@ -768,5 +768,8 @@ int main(void)
         cmocka_unit_test(a_torn_log_is_cut_at_the_last_whole_commit),
         cmocka_unit_test(kill_at_any_moment_loses_nothing_acknowledged),
     };
+    /* The disk that fails here is the one in fault_vfs.c; below it may be memory, which spares thousands of real syncs. */
+    if (access("/dev/shm", W_OK | X_OK) == 0)
+        fixture_base = "/dev/shm";
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -11,6 +11,8 @@
 /* after those it needs */
 #include <cmocka.h>
 
+const char *fixture_base = "/tmp";
+
 static int64_t mono_of(void *f)
 {
     return ((struct fixture *)f)->mono_ms;
@@ -30,7 +32,7 @@ struct fixture *fixture_create(const struct shape *shape)
     f->real_ms = 1795324800000;
     f->clock = (struct bk_clock){ mono_of, real_of, f };
     if (shape->file) {
-        snprintf(f->dir, sizeof f->dir, "/tmp/bk-store-XXXXXX");
+        snprintf(f->dir, sizeof f->dir, "%s/bk-store-XXXXXX", fixture_base);
         assert_non_null(mkdtemp(f->dir));
         snprintf(f->path, sizeof f->path, "%s/beckon.db", f->dir);
     }

@@ -22,6 +22,8 @@ struct fixture {
     struct bk_clock clock;
 };
 
+extern const char *fixture_base; /* where the directories are made, "/tmp" */
+
 /* Makes the directory and opens the store; fails the test where that fails. */
 struct fixture *fixture_create(const struct shape *shape);
 struct fixture *fixture_destroy(struct fixture *f);
