@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""beckond on a free port of the loopback, with a throw-away domain."""
+"""beckond on a free port of the loopback, with a throw-away domain made by beckonctl."""
 
 import pathlib
 import shutil
@@ -9,40 +9,47 @@ import tempfile
 
 from program import wait_until
 
-CONFIG = """[server]
-name = localhost
-shards = {shards}
-admin-socket = {folder}/admin
-[listen]
-tls = 127.0.0.1:0
-[tls]
-certificate = {folder}/server.crt
-key = {folder}/server.key
-[store]
-path = {folder}/beckon.db
-"""
-
 
 class Beckond:
-    def __init__(self, beckond, make_domain, accounts, domain="beckon.test", shards=1):
-        """accounts: anything with name, password and algorithm."""
+    def __init__(self, beckond, beckonctl, accounts, people, domain="beckon.test", shards=1):
+        """accounts sign in with a device password, people with their own at beckon-cli.
+
+        Both are anything with name, password and algorithm.
+        """
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="beckon-interop-server-"))
-        self.ca = self.folder / "ca.pem"
+        self.ctl = beckonctl
         self.log = self.folder / "log"
-        subprocess.run([make_domain, str(self.folder), domain,
-                        *(f"{a.name}:{a.password}:{a.algorithm}" for a in accounts)], check=True)
-        config = self.folder / "beckond.conf"
-        config.write_text(CONFIG.format(folder=self.folder, shards=shards))
+        self.run("init", domain, "--dir", str(self.folder), "--tls", "127.0.0.1:0", "--set",
+                 f"server.shards={shards}")
+        self.ca = self.folder / "authority.crt"
+        for account in accounts:
+            address = f"{account.name}@{domain}"
+            self.run("user", "add", address)
+            md5 = ["--md5"] if account.algorithm == "MD5" else []
+            self.run("user", "device-password", "add", address, "interop", "--stdin", *md5,
+                     text=account.password + "\n")
+        for account in people:
+            self.run("user", "add", f"{account.name}@{domain}", "--password-stdin",
+                     text=account.password + "\n")
         ports = self.folder / "ports"
         with open(self.log, "wb") as log:
             self.process = subprocess.Popen(
-                [beckond, "--config", str(config), "--ports-file", str(ports)],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+                [beckond, "--config", str(self.folder / "beckond.conf"), "--ports-file",
+                 str(ports)], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         wait_until(lambda: ports.exists() or self.process.poll() is not None, 20, "beckond's ports")
         if self.process.poll() is not None:
             raise RuntimeError("beckond did not start:\n" + self.last_words())
         kinds = dict(line.split() for line in ports.read_text().splitlines())
         self.tls_port = int(kinds["tls"])
+
+    def run(self, *words, text=""):
+        """beckonctl with these words; answers what it printed."""
+        config = [] if words[0] == "init" else ["--config", str(self.folder / "beckond.conf")]
+        done = subprocess.run([self.ctl, *words, *config], input=text, capture_output=True,
+                              text=True)
+        if done.returncode:
+            raise RuntimeError(f"beckonctl {' '.join(words)}: {done.stderr or done.stdout}")
+        return done.stdout
 
     def last_words(self):
         return self.log.read_text(errors="replace")[-4000:]

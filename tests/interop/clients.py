@@ -626,3 +626,80 @@ class Sipp(Client):
 
 
 STOCK = (Linphonec, Baresip, Sipp)
+
+
+class BeckonCli(Client):
+    """Our own beckon-cli, JSON lines in and out; signs in with a person's own password."""
+
+    program = "beckon-cli"
+    path = None  # set from the command line
+    checks_certificate = True
+
+    @classmethod
+    def missing(cls):
+        return "" if cls.path else "beckon-cli (--beckon-cli)"
+
+    def start(self):
+        password = self.home.path / "password"
+        password.write_text(self.account.password + "\n")
+        s = self.server
+        self.process = Program("beckon-cli", [
+            self.path, "--json", "--address", f"{self.account.name}@{s.domain}",
+            "--password-file", str(password), "--profile", str(self.home.path / "profile"),
+            "--ca", s.ca, "--only-ca", "--server", f"{s.host}:{s.port}"], self.home.environment())
+        self._command("sign-in")
+
+    def _command(self, name, **fields):
+        self.process.send(json.dumps({"command": name, **fields}))
+
+    def _event(self, kind, timeout, **fields):
+        """Waits for an event whose fields are these; a text may be a tuple of those that will do."""
+        def right(event):
+            return event.get("event") == kind and all(
+                event.get(k) in v if isinstance(v, tuple) else event.get(k) == v
+                for k, v in fields.items())
+
+        end = time.monotonic() + timeout
+        while True:
+            line = self.process.expect(r"(?m)^\{.*\}$", max(0.01, end - time.monotonic())).group()
+            if right(event := json.loads(line)):
+                return event
+
+    def wait_registered(self, timeout=20):
+        self._event("state", timeout, state="signed-in")
+        for name in self.watch:
+            self._command("watch", address=f"{name}@{self.server.domain}")
+
+    def send_message(self, to, text, timeout=10):
+        """Answers "sent" or "stored"."""
+        self._command("send", to=f"{to}@{self.server.domain}", text=text)
+        event = self._event("message-state", timeout, state=("sent", "stored", "failed"))
+        if event["state"] == "failed":
+            raise Timeout(f"beckon-cli: {event['text']}")
+        return event["state"]
+
+    def wait_message(self, sender, text, timeout=10):
+        event = self._event("message", timeout)
+        if (event["from"], event["text"]) != (f"{sender}@{self.server.domain}", text):
+            raise Timeout(f"beckon-cli: another message came: {event}")
+
+    STATES = {"open": ("available", "available-inactive", "busy", "in-call"),
+              "closed": ("offline",)}
+
+    def wait_presence(self, name, state, timeout=10):
+        """state: "open", "closed", or one of beckon-cli's own words."""
+        self._event("presence", timeout, address=f"{name}@{self.server.domain}",
+                    state=self.STATES.get(state, (state,)))
+
+    def publish_status(self, state):
+        """none, busy, dnd, brb, away, offwork or offline."""
+        self._command("status", state=state)
+
+    def stop(self, keep=False):
+        if self.process and self.process.process.poll() is None:
+            self._command("quit")
+            try:
+                self.process.process.wait(5)
+            except Exception:  # it is then ended with force
+                pass
+        super().stop(keep)

@@ -19,7 +19,7 @@ import time
 import traceback
 
 from beckond import Beckond
-from clients import STOCK, Account, Baresip, Linphonec, Server, Sipp
+from clients import STOCK, Account, Baresip, BeckonCli, Linphonec, Server, Sipp
 from program import Timeout
 import pki
 import standin
@@ -43,15 +43,20 @@ def case(name, ours=False):
 class Bench:
     """The server, the accounts, and the clients a case has running."""
 
-    def __init__(self, server, accounts, keep):
+    def __init__(self, server, accounts, person, keep):
         self.server = server
         self.accounts = accounts
+        self.person = person
         self.keep = keep
         self.running = []
         self.renew = None  # a stand-in is replaced by a fresh one before a case about presence
 
     def account(self, kind):
         """Each kind of client has an account of its own, the same for the whole run."""
+        if kind is BeckonCli:
+            if not self.person:
+                raise Skip("no person for beckon-cli: --person name:password")
+            return self.person
         taken = []
         for other in STOCK:
             fit = [a for algorithm in other.algorithms for a in self.accounts
@@ -121,10 +126,15 @@ def presence(bench, watcher, other):
     two = bench.signed_in(other, **({"watch": [bench.account(watcher).name]}
                                     if other is Sipp else {}))
     one.wait_presence(name, "open")
-    if other is Baresip:  # the only one with a command for it
+    if other is Baresip:  # the only stock client with a command for it
         two.publish_status("closed")
         one.wait_presence(name, "closed")
         two.publish_status("open")
+        one.wait_presence(name, "open")
+    if other is BeckonCli:
+        two.publish_status("offline")
+        one.wait_presence(name, "closed")
+        two.publish_status("none")
         one.wait_presence(name, "open")
     if other is not Sipp:  # SIPp ends without a word, the stand-in would not notice
         two.stop()
@@ -155,13 +165,16 @@ for kind_a in STOCK:
     case(f"{kind_a.program}: a wrong password is refused")(
         lambda bench, k=kind_a: refused(bench, k))
 
-for kind_a in STOCK:
-    for kind_b in STOCK:
+case("beckon-cli: signs in over TLS")(lambda bench: bench.signed_in(BeckonCli))
+
+for kind_a in (*STOCK, BeckonCli):
+    for kind_b in (*STOCK, BeckonCli):
         if kind_a is not kind_b:
             both = f"{kind_a.program} to {kind_b.program}"
             case(f"message: {both}")(lambda bench, a=kind_a, b=kind_b: message(bench, a, b))
-            case(f"call: {both}, audio arrives both ways")(
-                lambda bench, a=kind_a, b=kind_b: call(bench, a, b))
+            if BeckonCli not in (kind_a, kind_b):
+                case(f"call: {both}, audio arrives both ways")(
+                    lambda bench, a=kind_a, b=kind_b: call(bench, a, b))
             case(f"presence: {kind_a.program} sees {kind_b.program} come"
                  + ("" if kind_b is Sipp else " and go"))(
                      lambda bench, a=kind_a, b=kind_b: presence(bench, a, b))
@@ -226,6 +239,13 @@ def parse_account(text):
     return Account(*parts)
 
 
+def parse_person(text):
+    name, colon, password = text.partition(":")
+    if not name or not password:
+        raise argparse.ArgumentTypeError(f"{text!r} is not name:password")
+    return Account(name, password)
+
+
 def parse_server(text, domain, ca):
     host, _, port = text.rpartition(":")
     address = socket.gethostbyname(host)
@@ -282,8 +302,11 @@ def main():
     parser.add_argument("--list", action="store_true", help="print the cases' names and end")
     parser.add_argument("--keep", action="store_true", help="keep the homes of failed cases")
     parser.add_argument("--beckond", metavar="PROGRAM",
-                        help="start this beckond with a throw-away domain; needs --make-domain")
-    parser.add_argument("--make-domain", metavar="PROGRAM")
+                        help="start this beckond with a throw-away domain; needs --beckonctl")
+    parser.add_argument("--beckonctl", metavar="PROGRAM")
+    parser.add_argument("--beckon-cli", metavar="PROGRAM", help="our own client, against the others")
+    parser.add_argument("--person", type=parse_person, metavar="NAME:PASSWORD",
+                        help="who signs in with beckon-cli")
     parser.add_argument("--shards", type=int, default=1, help="of the beckond that is started")
     parser.add_argument("--stand-in", choices=["kamailio"],
                         help="start this instead of a server of ours (development only)")
@@ -317,18 +340,22 @@ def main():
             args.server = f"127.0.0.1:{server.port}"
         server = None
         if args.beckond:
-            if not args.make_domain:
-                parser.error("--beckond needs --make-domain")
+            if not args.beckonctl:
+                parser.error("--beckond needs --beckonctl")
+            args.person = args.person or Account("dave", "Four horses, one cart")
             args.user = args.user or [Account("alice", "secret-a", "SHA-256"),
                                       Account("bob", "secret-b"), Account("carol", "secret-c")]
-            server = Beckond(args.beckond, args.make_domain, args.user, args.domain, args.shards)
+            server = Beckond(args.beckond, args.beckonctl, args.user, [args.person], args.domain,
+                             args.shards)
             stack.callback(server.stop)
             args.server, args.ca = f"127.0.0.1:{server.tls_port}", str(server.ca)
         if not args.server or not args.ca:
             parser.error("--server and --ca are needed")
         if not pathlib.Path(args.ca).is_file():
             parser.error(f"no such file: {args.ca}")
-        bench = Bench(parse_server(args.server, args.domain, args.ca), args.user, args.keep)
+        BeckonCli.path = args.beckon_cli
+        bench = Bench(parse_server(args.server, args.domain, args.ca), args.user, args.person,
+                      args.keep)
         bench.renew = fresh if args.stand_in else None
         stack.callback(bench.clear)
         failed = run(cases, bench, server)
