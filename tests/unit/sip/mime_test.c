@@ -92,11 +92,12 @@ static void what_is_cut_off_or_nothing_is_refused(void **state)
 static void a_part_may_have_no_body(void **state)
 {
     (void)state;
-    struct bk_view rest = V("--b\r\nContent-Type: a/b\r\n\r\n--b\r\n\r\n--b--");
+    struct bk_view rest = V("--b\r\nContent-Type: a/b\r\nContent-ID: <>\r\n\r\n--b\r\n\r\n--b--");
     struct bk_mime_part part;
     int count = 0;
     assert_int_equal(bk_mime_next(&rest, V("b"), &count, &part), 1);
     assert_view(part.content_type, "a/b");
+    assert_int_equal(part.content_id.len, 0);
     assert_int_equal(part.body.len, 0);
     assert_int_equal(bk_mime_next(&rest, V("b"), &count, &part), 1);
     assert_int_equal(part.head.len + part.body.len, 0);

@@ -616,6 +616,22 @@ static void start_lines_that_are_none_are_refused(void **state)
     }
 }
 
+static void behind_a_torn_start_line_nothing_is_read(void **state)
+{
+    (void)state;
+    static const char *const rows[] = { "MESSAGE\n sip:a@b SIP/2.0\r\nTo: <sip:a@b>\r\n\r\n",
+                                        "MESSAGE\rTo: <sip:a@b>\r\nTo: <sip:a@b>\r\n\r\n",
+                                        "MESSAGE sip:a@b SIP/2.0" };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        EXACT(bytes, bk_view_of_str(rows[i]));
+        assert_int_equal(parse(bytes), -EBADMSG);
+        assert_int_equal(msg.n_fields, 0);
+        assert_int_equal(msg.start.len, 0);
+        assert_int_equal(msg.body.len, 0);
+        assert_false(bk_sip_msg_answerable(&msg));
+    }
+}
+
 static void a_version_in_lower_case_is_one(void **state)
 {
     (void)state;
@@ -793,6 +809,7 @@ int main(void)
         cmocka_unit_test(a_torn_line_a_bare_byte_a_missing_colon_are_refused),
         cmocka_unit_test(a_fold_before_the_first_field_belongs_to_nothing),
         cmocka_unit_test(start_lines_that_are_none_are_refused),
+        cmocka_unit_test(behind_a_torn_start_line_nothing_is_read),
         cmocka_unit_test(a_version_in_lower_case_is_one),
         cmocka_unit_test(a_body_ends_where_content_length_says),
         cmocka_unit_test(a_content_length_that_is_none_is_refused),
