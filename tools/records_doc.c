@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Writes docs/records.md from the table: build/tests/unit/record/records_doc > docs/records.md */
-#include "record/record.h"
+#include "record/record_private.h"
 
 #include <stdio.h>
 
@@ -30,6 +30,15 @@ static void print_row(const struct bk_record *r)
     printf("diagnostics %u; %s; %s\n", r->diagnostics,
            r->neutral ? "told to anybody" : "told only to whom it concerns",
            r->fatal ? "a person must act" : "the app goes on by itself");
+    bool first = true;
+    for (size_t i = 0; i < bk_record_n_aliases; i++)
+        if (bk_record_of_reference_code(bk_record_aliases[i].code) == r) {
+            printf("%s0x%08X", first ? "- Known elsewhere as " : ", ",
+                   (unsigned)bk_record_aliases[i].code);
+            first = false;
+        }
+    if (!first)
+        puts("");
 }
 
 int main(void)
