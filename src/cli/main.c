@@ -277,7 +277,9 @@ static int read_options(struct cli *cli, int argc, char **argv)
     while ((id = getopt_long(argc, argv, "+a:u:hjp:", longs, NULL)) != -1)
         if ((r = take_option(cli, id, optarg)) != 0)
             return r;
-    const char *name = optind < argc ? argv[optind++] : "sign-in";
+    const char *name = "sign-in";
+    if (optind < argc && !strchr(argv[optind], '@')) /* an address alone means: sign in with it */
+        name = argv[optind++];
     cli->errand = cli_errand_find(name);
     cli->arguments = argv + optind;
     cli->n_arguments = argc - optind;
