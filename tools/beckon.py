@@ -90,7 +90,7 @@ class Domain:
         if check and done.returncode != 0:
             raise Failed(f"beckonctl {' '.join(map(str, args))}: {done.stderr.strip() or done.stdout.strip()}")
         if as_json:
-            return json.loads(done.stdout) if done.stdout.strip() else None
+            return json.loads(done.stdout) if done.returncode == 0 and done.stdout.strip() else None
         return done.stdout if check else done
 
     def init(self):

@@ -329,8 +329,8 @@ void relay_refuse(struct relay *relay, unsigned record, char sub)
     const char *values[] = { "address", address, NULL };
     struct bk_buf detail = { 0 };
     bk_buf_addf(&detail, "{\"to\":\"%s\"}", address);
-    bk_history_refuse(core->config.history, &attempt, bk_record_find(record, sub), true, true,
-                      bk_buf_view(&detail), 0, values, &refusal);
+    bk_history_refuse(core->config.history, &attempt, bk_record_find(record, sub),
+                      !relay->sender.len, true, bk_buf_view(&detail), 0, values, &refusal);
     core->metrics[BK_METRIC_REFUSALS]++;
     refusal_lines(core, &refusal, &lines);
     respond_from_copy(relay, refusal.status, bk_view_of_str(refusal.text), bk_buf_view(&lines));

@@ -1,0 +1,183 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Signing in and out with the real programs: each refusal with its own record on both sides.
+
+usage: signin.py BUILD_FOLDER [CASE ...]
+"""
+import datetime
+import pathlib
+import sys
+import tempfile
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tools"))
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+import beckon  # noqa: E402
+import tap  # noqa: E402
+from tap import equal  # noqa: E402
+
+PASSWORD = "correct horse battery"
+
+
+def record_in_history(domain, address, record, case=None):
+    """The newest row of that address says so; the store writes it in the background."""
+    def there():
+        rows = domain.ctl("user", "history", address, as_json=True, check=False) or []
+        rows = rows if isinstance(rows, list) else rows.get("rows", [])
+        return [r for r in rows if r["record"] == record and (case is None or r["case"] == case)]
+    return beckon.wait_for(f"{record} in the history of {address}", there, 10)
+
+
+def told(domain, name, record, password=PASSWORD, shown=None, **options):
+    """That person is refused with that record, the client shows the same, both under one case code."""
+    with domain.client(name, **options) as client:
+        failure = client.refused(password)
+        equal(failure["record"], shown or record, "what the client shows")
+        assert failure["text"].strip(), "the refusal has no sentence"
+        address = client.address
+    if record:
+        record_in_history(domain, address, record, failure["case"])
+    return failure
+
+
+def signs_in_by_address_alone_and_again_without_a_password(domain):
+    with domain.client("ann", profile="first") as ann:
+        ann.sign_in(PASSWORD)
+        ann.sign_out()
+    with domain.client("ann", profile="first") as ann:
+        ann.sign_in()
+    for path in (domain.folder / "profiles" / "first").rglob("*"):
+        if path.is_file():
+            assert PASSWORD.encode() not in path.read_bytes(), f"the password stands in {path.name}"
+
+
+def wrong_password(domain):
+    told(domain, "ann", "SI-202", password="something else")
+
+
+def unknown_address_is_a_wrong_password_to_a_stranger(domain):
+    domain.ctl("policy", "set", "tell-unknown-address", "never")
+    try:
+        told(domain, "nobody", "SI-201a", shown="SI-202")
+    finally:
+        domain.ctl("policy", "unset", "tell-unknown-address")
+
+
+def unknown_address_is_named_within_the_own_networks(domain):
+    told(domain, "nobody2", "SI-201a", shown="SI-201a")
+
+
+def unlicensed(domain):
+    domain.ctl("user", "licence", "take", domain_address(domain, "bob"))
+    told(domain, "bob", "SI-201b")
+    domain.ctl("user", "licence", "give", domain_address(domain, "bob"))
+
+
+def domain_address(domain, name):
+    return f"{name}@{domain.domain}"
+
+
+def disabled_while_signed_in_and_after(domain):
+    with domain.client("bob", profile="disabled") as bob:
+        bob.sign_in(PASSWORD)
+        since = bob.mark()
+        domain.ctl("user", "disable", domain_address(domain, "bob"))
+        event = beckon.wait_for(
+            "the end of the session",
+            lambda: bob.mark() and [e for e in bob.events[since:] if e["event"] in ("ended", "failure")], 10)[0]
+        equal(event["record"], "SI-208")
+    told(domain, "bob", "SI-208", profile="disabled2")
+    domain.ctl("user", "enable", domain_address(domain, "bob"))
+
+
+def expired_subscription(domain):
+    yesterday = (datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(days=1)).strftime("%Y-%m-%d")
+    domain.ctl("tenant", "set", domain.domain, "--ends", yesterday, "--grace-days", "0")
+    try:
+        told(domain, "bob", "SI-402", profile="expired")
+    finally:
+        domain.ctl("tenant", "set", domain.domain, "--ends", "never")
+
+
+def revoked_certificate(domain):
+    with domain.client("ann", profile="revoked") as ann:
+        ann.sign_in(PASSWORD)
+        ann.sign_out()
+    domain.ctl("certificate", "revoke", domain_address(domain, "ann"))
+    with domain.client("ann", profile="revoked") as ann:
+        since = ann.mark()
+        ann.say("sign-in", address=ann.address)
+        failure = beckon.wait_for(
+            "a refusal",
+            lambda: ann.mark() and [e for e in ann.events[since:] if e.get("record")])[0]
+        equal(failure["record"], "SI-219")
+    record_in_history(domain, domain_address(domain, "ann"), "SI-219")
+
+
+def clock_six_minutes_off(domain):
+    told(domain, "ann", "SI-104", options=["--clock-offset=360"], profile="clock")
+    with domain.client("ann", profile="clock2", options=["--clock-offset=-200"]) as ann:
+        ann.sign_in(PASSWORD)  # three minutes and a bit are no trouble
+
+
+def unsupported_character(domain):
+    with domain.client("o'hara") as client:
+        failure = client.refused(PASSWORD)
+        equal(failure["record"], "SI-111")
+        assert "apostrophe" in failure["text"] or "'" in failure["text"], failure["text"]
+
+
+def user_name_other_than_address(domain):
+    domain.ctl("user", "set", domain_address(domain, "cyd"), "--username", "c.vale@corp.test")
+    with domain.client("cyd", profile="name", options=["--user=c.vale@corp.test"]) as cyd:
+        cyd.sign_in(PASSWORD)
+
+
+def delete_my_sign_in_info_leaves_nothing(domain):
+    with domain.client("ann", profile="deleted") as ann:
+        ann.sign_in(PASSWORD)
+        folder = domain.folder / "profiles" / "deleted"
+        assert any("PRIVATE KEY" in p.read_text(errors="replace") for p in folder.rglob("*") if p.is_file())
+        since = ann.mark()
+        ann.say("delete-sign-in-info")
+        event = ann.wait("deleted", since)
+        assert all(row["ok"] for row in event["rows"]), event
+    for path in folder.rglob("*"):
+        if path.is_file():
+            text = path.read_text(errors="replace")
+            assert "PRIVATE KEY" not in text and "CERTIFICATE" not in text, f"{path.name} holds a secret still"
+    rows = domain.ctl("certificate", "list", domain_address(domain, "ann"), as_json=True)
+    newest = max(rows, key=lambda r: r["issued"])
+    assert newest["revoked"], "the certificate was not revoked at the server"
+
+
+def the_history_holds_no_secret(domain):
+    for path in (domain.folder / "beckon.db", domain.folder / "beckon.db-wal", domain.log_path):
+        if path.exists():
+            data = path.read_bytes()
+            for secret in (PASSWORD, "something else"):
+                assert secret.encode() not in data, f"{path.name} holds a password"
+
+
+CASES = [signs_in_by_address_alone_and_again_without_a_password, wrong_password,
+         unknown_address_is_a_wrong_password_to_a_stranger, unknown_address_is_named_within_the_own_networks, unlicensed,
+         disabled_while_signed_in_and_after, expired_subscription, revoked_certificate, clock_six_minutes_off,
+         unsupported_character, user_name_other_than_address, delete_my_sign_in_info_leaves_nothing,
+         the_history_holds_no_secret]
+
+
+def main():
+    build = sys.argv.pop(1)
+    shards = sys.argv.pop(1) if len(sys.argv) > 1 and sys.argv[1].isdigit() else "1"
+    with tempfile.TemporaryDirectory() as tmp:
+        domain = beckon.Domain(tmp, beckon.Programs(build), domain="example.test", settings=[f"server.shards={shards}"])
+        domain.init()
+        for name in ("ann", "bob", "cyd"):
+            domain.add_user(name, PASSWORD)
+        with domain:
+            domain.start()
+            domain.start_dns()
+            return tap.main(CASES, domain)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
