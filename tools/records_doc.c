@@ -53,7 +53,8 @@ int main(void)
          "Strangers, who have not proved who they are, are told SI-202 (or SI-501) instead of any "
          "record that is not told\n"
          "to anybody; the history keeps the true one. SI-504 is always told as SI-501.\n\n"
-         "Numbers that people know from the clients they leave, stand with the "
+         "Numbers that people know from the clients they leave (0x80EF0191 and the like) stand "
+         "with the "
          "record they mean.");
     for (size_t c = 0; c < sizeof chapters / sizeof *chapters; c++) {
         printf("\n## %s\n", chapters[c].title);
