@@ -73,7 +73,7 @@ class Bench:
 
     def make(self, kind, account=None, server=None, **more):
         if what := kind.missing():
-            raise Skip(f"{what} is not installed")
+            raise Skip(f"{what} is missing")
         client = kind(server or self.server, account or self.account(kind), **more)
         self.running.append(client)
         return client
