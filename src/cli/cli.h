@@ -45,6 +45,8 @@ struct cli {
     struct bk_client *client;
     enum bk_client_state state;
     int exit_status;
+    bool edits;            /* talk.c reads whole lines by itself */
+    int signals;           /* signalfd */
     bool finished;         /* leave the loop now */
     bool leaving;          /* signed out on the way to the end */
     int64_t give_up_at_ms; /* mono; 0: never */
@@ -57,8 +59,13 @@ struct cli {
 void cli_leave(struct cli *cli, int status);
 /* What a failure means for the exit status. */
 int cli_status_of(const struct bk_client_failure *failure);
-/* Asks on the terminal without an echo; NULL: there is none. free() after wiping. */
-char *cli_ask_password(const char *prompt);
+/*
+ * Handles events and signals until standard input is readable (true) or the program is at its end (false). For an
+ * errand that reads no input, and on the way out, only the latter.
+ */
+bool cli_wait(struct cli *cli);
+/* Asks on the terminal, for passwords without an echo; NULL: there is none. free() after wiping. */
+char *cli_ask(const char *prompt, bool echo);
 void cli_wipe(char *secret);
 
 /* ---- show.c: events as lines for people ---- */
@@ -70,7 +77,10 @@ void cli_print_failure(struct cli *cli, const struct bk_client_failure *failure,
 /* ---- talk.c: the conversation ---- */
 void cli_talk_begin(struct cli *cli);
 void cli_talk_event(struct cli *cli, const struct bk_client_event *event);
+/* What is readable on standard input, where that is no terminal. */
 void cli_talk_readable(struct cli *cli);
+/* One line from the terminal, edited; waits for it with cli_wait. */
+void cli_talk_edit(struct cli *cli);
 void cli_talk_end(struct cli *cli);
 /* Around everything that is printed while a line is being edited. */
 void cli_talk_pause(struct cli *cli);

@@ -28,7 +28,7 @@ static void answer_credential(struct cli *cli, const struct bk_client_event *eve
 {
     char prompt[400];
     (void)snprintf(prompt, sizeof prompt, "Password of %s: ", event->credential.address);
-    char *password = cli->terminal_in ? cli_ask_password(prompt) : NULL;
+    char *password = cli->terminal_in ? cli_ask(prompt, false) : NULL;
     if (!password) {
         /* A refusal before this one has set the status already. */
         if (!cli->exit_status) {
@@ -234,9 +234,9 @@ static void delete_event(struct cli *cli, const struct bk_client_event *event)
 
 static void password_begin(struct cli *cli)
 {
-    char *old = cli->password ? strdup(cli->password) : cli_ask_password("Present password: ");
-    char *fresh = old ? cli_ask_password("New password: ") : NULL;
-    char *again = fresh ? cli_ask_password("New password again: ") : NULL;
+    char *old = cli->password ? strdup(cli->password) : cli_ask("Present password: ", false);
+    char *fresh = old ? cli_ask("New password: ", false) : NULL;
+    char *again = fresh ? cli_ask("New password again: ", false) : NULL;
     if (!cli->address || !again) {
         (void)fputs("beckon-cli: an address and a terminal are needed\n", stderr);
         cli->exit_status = CLI_USAGE;

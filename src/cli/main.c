@@ -119,7 +119,7 @@ static char *read_line(int fd)
     return line;
 }
 
-char *cli_ask_password(const char *prompt)
+char *cli_ask(const char *prompt, bool echo)
 {
     int fd = open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY);
     struct termios before, quiet;
@@ -130,14 +130,16 @@ char *cli_ask_password(const char *prompt)
         return NULL;
     }
     quiet = before;
-    quiet.c_lflag &= ~(tcflag_t)(ECHO | ECHONL);
-    quiet.c_lflag |= ICANON | ISIG;
+    quiet.c_lflag |= ICANON | ISIG | ECHO | ECHONL;
+    quiet.c_iflag |= ICRNL;
+    if (!echo)
+        quiet.c_lflag &= ~(tcflag_t)(ECHO | ECHONL);
     (void)fflush(stdout);
     (void)tcsetattr(fd, TCSAFLUSH, &quiet);
     if (write(fd, prompt, strlen(prompt)) < 0)
         errno = 0;
     char *password = read_line(fd);
-    if (write(fd, "\n", 1) < 0)
+    if (!echo && write(fd, "\n", 1) < 0)
         errno = 0;
     (void)tcsetattr(fd, TCSAFLUSH, &before);
     (void)close(fd);
@@ -370,32 +372,45 @@ static void give_up(struct cli *cli)
         cli_leave(cli, cli->exit_status ? cli->exit_status : CLI_BROKEN);
 }
 
-static void run(struct cli *cli, int signals)
+bool cli_wait(struct cli *cli)
 {
-    cli->errand->begin(cli);
-    if (cli->wait_s)
-        cli->give_up_at_ms = bk_clock_mono_ms(&bk_clock_system) + (int64_t)cli->wait_s * 1000;
     while (!cli->finished) {
+        bool reads = cli->errand->reads_input && !cli->leaving;
         struct pollfd fds[] = {
             { .fd = bk_client_event_fd(cli->client), .events = POLLIN },
-            { .fd = signals, .events = POLLIN },
-            { .fd = cli->errand->reads_input && !cli->leaving ? STDIN_FILENO : -1,
-              .events = POLLIN },
+            { .fd = cli->signals, .events = POLLIN },
+            { .fd = reads ? STDIN_FILENO : -1, .events = POLLIN },
         };
         if (poll(fds, BK_COUNT_OF(fds), poll_ms(cli)) < 0 && errno != EINTR)
-            return;
+            return false;
         const struct bk_client_event *event;
         while (!cli->finished && (event = bk_client_event_next(cli->client))) {
             take_event(cli, event);
             bk_client_event_done(cli->client, event);
         }
         if (fds[1].revents)
-            take_signal(cli, signals);
-        if (!cli->leaving && fds[2].revents && cli->json)
-            cli_json_readable(cli);
-        else if (!cli->leaving && fds[2].revents)
-            cli_talk_readable(cli);
+            take_signal(cli, cli->signals);
         give_up(cli);
+        if (fds[2].revents && !cli->leaving && !cli->finished)
+            return true;
+    }
+    return false;
+}
+
+static void run(struct cli *cli)
+{
+    cli->errand->begin(cli);
+    if (cli->wait_s)
+        cli->give_up_at_ms = bk_clock_mono_ms(&bk_clock_system) + (int64_t)cli->wait_s * 1000;
+    while (!cli->finished) {
+        if (cli->edits && !cli->leaving)
+            cli_talk_edit(cli);
+        else if (!cli_wait(cli))
+            return;
+        else if (cli->json)
+            cli_json_readable(cli);
+        else
+            cli_talk_readable(cli);
     }
 }
 
@@ -427,14 +442,14 @@ int main(int argc, char **argv)
     }
     if (!cli.address && bk_client_last_address(cli.config.profile_dir, &last) == 0)
         cli.address = bk_buf_cstr(&last);
-    int signals = block_signals();
+    cli.signals = block_signals();
     char *why = NULL;
     r = bk_client_create(&cli.config, &cli.client, &why);
     if (r < 0) {
         (void)fprintf(stderr, "beckon-cli: %s\n", why ? why : strerror(-r));
         cli.exit_status = r == -ENOMEM ? CLI_BROKEN : CLI_USAGE;
     } else {
-        run(&cli, signals);
+        run(&cli);
     }
     cli_talk_end(&cli);
     cli.client = bk_client_destroy(cli.client);

@@ -1,17 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The conversation: what does not begin with a slash goes to the person talked to, commands begin with one. On
- * a terminal the line is edited with libedit and drawn again below what events print.
+ * a terminal the line is edited with libedit, which asks us for each character; while it waits for one, events are
+ * handled, and the line is drawn again below what they print.
  */
 #include "base/cleanup.h"
 #include "base/text.h"
 #include "cli/cli.h"
 
-#include <editline/readline.h>
 #include <errno.h>
+#include <histedit.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include <wchar.h>
 
 enum { KNOWN_MAX = 200, LINE_MAX_BYTES = 32 * 1024 };
 
@@ -24,7 +26,10 @@ static struct talk {
         char note[120];
     } known[KNOWN_MAX]; /* who was watched, or wrote */
     int n_known;
-    bool editing, asking_trust;
+    EditLine *line; /* NULL: no terminal */
+    History *history;
+    bool editing; /* libedit waits in next_char */
+    bool asking_trust;
     char prompt[400];
     struct bk_buf failure; /* the last one, with its steps, for /details */
 } talk;
@@ -33,25 +38,38 @@ static void do_line(const char *line);
 
 /* ---- the line being edited ---- */
 
-static void on_line(char *line)
+static char *prompt_of(EditLine *line)
 {
-    if (!line) { /* end of input */
-        (void)fputc('\n', stdout);
-        cli_leave(talk.cli, talk.cli->exit_status);
-        return;
-    }
-    if (*line)
-        (void)add_history(line);
-    do_line(line);
-    free(line);
-}
-
-static void make_prompt(void)
-{
+    (void)line;
     if (talk.asking_trust)
         (void)snprintf(talk.prompt, sizeof talk.prompt, "always, once or no? ");
     else
         (void)snprintf(talk.prompt, sizeof talk.prompt, "%s> ", talk.to);
+    return talk.prompt;
+}
+
+/* libedit wants a character: the program's waiting is done here. */
+static int next_char(EditLine *line, wchar_t *ret)
+{
+    mbstate_t state = { 0 };
+    (void)line;
+    for (;;) {
+        char byte;
+        if (!cli_wait(talk.cli))
+            return 0;
+        ssize_t n = read(STDIN_FILENO, &byte, 1);
+        if (n < 0 && (errno == EINTR || errno == EAGAIN))
+            continue;
+        if (n <= 0)
+            return 0;
+        size_t used = mbrtowc(ret, &byte, 1, &state);
+        if (used == (size_t)-1) { /* not of this locale's letters: dropped */
+            memset(&state, 0, sizeof state);
+            continue;
+        }
+        if (used != (size_t)-2)
+            return 1;
+    }
 }
 
 void cli_talk_pause(struct cli *cli)
@@ -64,28 +82,49 @@ void cli_talk_pause(struct cli *cli)
 void cli_talk_resume(struct cli *cli)
 {
     (void)cli;
-    if (!talk.editing)
+    (void)fflush(stdout);
+    if (talk.editing)
+        (void)el_set(talk.line, EL_REFRESH);
+}
+
+void cli_talk_edit(struct cli *cli)
+{
+    int n = 0;
+    talk.editing = true;
+    const char *text = el_gets(talk.line, &n);
+    talk.editing = false;
+    if (!text || n <= 0) { /* end of input, or the end of the program */
+        (void)fputc('\n', stdout);
+        cli_leave(cli, cli->exit_status);
         return;
-    make_prompt();
-    rl_set_prompt(talk.prompt);
-    rl_forced_update_display();
+    }
+    BK_AUTO_FREE char *copy = strndup(text, strcspn(text, "\r\n"));
+    HistEvent event;
+    if (copy && *copy && !talk.asking_trust)
+        (void)history(talk.history, &event, H_ENTER, copy);
+    if (copy)
+        do_line(copy);
     (void)fflush(stdout);
 }
 
-static void stop_editing(void)
-{
-    if (talk.editing)
-        rl_callback_handler_remove();
-    talk.editing = false;
-}
+static unsigned char complete(EditLine *line, int key);
 
-static void start_editing(void)
+static void start_editing(struct cli *cli)
 {
-    if (!talk.cli->terminal_in || !talk.cli->terminal_out || talk.cli->json || talk.editing)
+    HistEvent event;
+    talk.line = el_init("beckon-cli", stdin, stdout, stderr);
+    talk.history = history_init();
+    if (!talk.line || !talk.history)
         return;
-    make_prompt();
-    rl_callback_handler_install(talk.prompt, on_line);
-    talk.editing = true;
+    (void)history(talk.history, &event, H_SETSIZE, 500);
+    (void)el_set(talk.line, EL_EDITOR, "emacs");
+    (void)el_set(talk.line, EL_SIGNAL, 0);
+    (void)el_set(talk.line, EL_HIST, history, talk.history);
+    (void)el_set(talk.line, EL_PROMPT, prompt_of);
+    (void)el_set(talk.line, EL_GETCFN, next_char);
+    (void)el_set(talk.line, EL_ADDFN, "beckon-complete", "complete a command or address", complete);
+    (void)el_set(talk.line, EL_BIND, "^I", "beckon-complete", NULL);
+    cli->edits = true;
 }
 
 /* ---- who is known ---- */
@@ -319,31 +358,55 @@ static void do_line(const char *line)
     } else if (trimmed.len) {
         send_text(talk.to, copy);
     }
-    if (talk.editing) {
-        make_prompt();
-        rl_set_prompt(talk.prompt);
-    }
 }
 
 /* ---- completion ---- */
 
-static char *next_match(const char *text, int again)
+/* The next candidate from *at on that begins with text; NULL: no more. Lives until the next call. */
+static const char *next_match(const char *text, size_t len, size_t *at)
 {
-    static size_t at;
-    if (!again)
-        at = 0;
-    size_t len = strlen(text);
-    char *match = NULL;
-    for (; at < BK_COUNT_OF(commands) + (size_t)talk.n_known && !match; at++) {
-        if (at >= BK_COUNT_OF(commands)) {
-            const char *address = talk.known[at - BK_COUNT_OF(commands)].address;
-            match = strncmp(address, text, len) == 0 ? strdup(address) : NULL;
-        } else if (*text == '/' && strncmp(commands[at].name, text + 1, len - 1) == 0) {
-            if (asprintf(&match, "/%s", commands[at].name) < 0)
-                match = NULL;
-        }
+    static char command[32];
+    while (*at < BK_COUNT_OF(commands) + (size_t)talk.n_known) {
+        const char *candidate = command;
+        if (*at < BK_COUNT_OF(commands))
+            (void)snprintf(command, sizeof command, "/%s", commands[*at].name);
+        else
+            candidate = talk.known[*at - BK_COUNT_OF(commands)].address;
+        (*at)++;
+        if (strncmp(candidate, text, len) == 0)
+            return candidate;
     }
-    return match;
+    return NULL;
+}
+
+/* What all candidates have in common is put in; one alone gets a blank behind it. */
+static unsigned char complete(EditLine *line, int key)
+{
+    (void)key;
+    const LineInfo *info = el_line(line);
+    const char *from = info->cursor;
+    while (from > info->buffer && from[-1] != ' ')
+        from--;
+    size_t len = (size_t)(info->cursor - from), at = 0, common = 0;
+    char best[340] = "";
+    int n = 0;
+    const char *candidate;
+    while (len && (candidate = next_match(from, len, &at))) {
+        if (n++ == 0) {
+            (void)snprintf(best, sizeof best - 1, "%s", candidate);
+            common = strlen(best);
+        }
+        size_t same = 0;
+        while (same < common && best[same] == candidate[same])
+            same++;
+        common = same;
+    }
+    if (!n || (n > 1 && common == len))
+        return CC_REFRESH_BEEP;
+    best[common] = 0;
+    if (n == 1)
+        (void)memcpy(best + common, " ", 2);
+    return el_insertstr(line, best + len) < 0 ? CC_ERROR : CC_REFRESH;
 }
 
 /* ---- the errand ---- */
@@ -359,28 +422,21 @@ void cli_talk_begin(struct cli *cli)
         cli->finished = true;
         return;
     }
-    rl_readline_name = "beckon-cli";
-    rl_completion_entry_function = next_match;
     (void)bk_client_sign_in(cli->client, cli->address, cli->password, cli->user);
-    start_editing();
+    if (cli->terminal_in && cli->terminal_out)
+        start_editing(cli);
 }
 
 static void ask_credential(struct cli *cli, const struct bk_client_event *event)
 {
     char prompt[400];
-    char user[256] = "";
-    stop_editing();
-    if (event->credential.need_user && cli->terminal_in) {
-        (void)printf("User name: ");
-        (void)fflush(stdout);
-        if (!fgets(user, sizeof user, stdin))
-            user[0] = 0;
-        user[strcspn(user, "\r\n")] = 0;
-    }
+    char *user = NULL;
+    if (event->credential.need_user && cli->terminal_in)
+        user = cli_ask("User name: ", true);
     (void)snprintf(prompt, sizeof prompt, "Password of %s: ", event->credential.address);
-    char *password = cli->terminal_in ? cli_ask_password(prompt) : NULL;
+    char *password = cli->terminal_in ? cli_ask(prompt, false) : NULL;
     if (password && *password) {
-        (void)bk_client_credential(cli->client, password, *user ? user : NULL);
+        (void)bk_client_credential(cli->client, password, user && *user ? user : NULL);
     } else if (cli->terminal_in) {
         (void)bk_client_sign_out(cli->client);
     } else {
@@ -389,7 +445,7 @@ static void ask_credential(struct cli *cli, const struct bk_client_event *event)
         cli_leave(cli, CLI_CATEGORY + BK_CATEGORY_AUTHENTICATION);
     }
     cli_wipe(password);
-    start_editing();
+    free(user);
 }
 
 /* Kept as text, because the event is gone when somebody asks for it. */
@@ -455,7 +511,7 @@ void cli_talk_event(struct cli *cli, const struct bk_client_event *event)
 }
 
 /* Without a terminal: plain lines. */
-static void read_plain(struct cli *cli)
+void cli_talk_readable(struct cli *cli)
 {
     static char line[LINE_MAX_BYTES];
     static size_t len;
@@ -477,17 +533,12 @@ static void read_plain(struct cli *cli)
     }
 }
 
-void cli_talk_readable(struct cli *cli)
-{
-    if (talk.editing)
-        rl_callback_read_char();
-    else
-        read_plain(cli);
-}
-
 void cli_talk_end(struct cli *cli)
 {
     (void)cli;
-    stop_editing();
+    if (talk.line)
+        el_end(talk.line);
+    if (talk.history)
+        history_end(talk.history);
     bk_buf_finish(&talk.failure);
 }
