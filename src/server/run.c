@@ -125,6 +125,16 @@ static int open_store(struct bk_run *run, char **ret_why)
                  : 0;
 }
 
+/* Sign-ins that a kill or a power cut left open are over: nobody is signed in at a server that starts. */
+static void close_old_signins(struct bk_run *run)
+{
+    struct bk_store_batch *batch = bk_store_batch_create();
+    if (!batch)
+        return;
+    bk_store_end_all_signins(batch, run->started_real_ms, BK_SIGNIN_END_SERVER);
+    bk_store_commit(run->store, batch, NULL, NULL);
+}
+
 /* ---- now and then ---- */
 
 static void sweep(struct bk_timer *timer)
@@ -449,8 +459,10 @@ int bk_run_start(struct bk_loop *loop, const struct bk_settings *settings, const
     bk_timer_init(&run->sweep, sweep);
     bk_timer_init(&run->stopping, stopping);
     int r = open_store(run, ret_why);
-    if (r == 0)
+    if (r == 0) {
+        close_old_signins(run);
         r = load_authority(run, ret_why);
+    }
     if (r == 0)
         r = bk_history_create(run->store, bk_loop_clock(loop), &bk_random_system, log,
                               settings->name, &run->history);
