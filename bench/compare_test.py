@@ -70,6 +70,13 @@ class Compare(unittest.TestCase):
         self.assertEqual((found["must"], found["aim"], compare.verdict(found)), (1.05, 1.03, "must reached"))
         self.assertIsNone(row(rows, "paced", "p99")["must"])
 
+    def test_over_tcp_and_udp_only_messages_have_bars(self):
+        turns = {"kamailio": [turn(phase("message", 100), phase("sign-in", 9))],
+                 "beckon": [turn(phase("message", 50), phase("sign-in", 9))]}
+        rows = compare.compare(turns, transport="udp")
+        self.assertEqual(compare.verdict(row(rows, "message", "cpu")), "must reached")
+        self.assertEqual(compare.verdict(row(rows, "sign-in", "cpu")), "")
+
     def test_every_failure_of_every_turn_counts(self):
         turns = [turn(phase("message", 1, failures=2), phase("call", 1)), turn(phase("call", 1, failures=3))]
         self.assertEqual(compare.failures_of(turns), 5)

@@ -184,6 +184,11 @@ void bk_load_write_start(struct bk_load_engine *engine, uint32_t who, uint32_t s
     bk_buf_add_lit(out, ";branch=z9hG4bK");
     write_token(engine, slot, leg, engine->op[slot].tries);
     bk_buf_add_lit(out, ";rport\r\nMax-Forwards: 70\r\nUser-Agent: beckon-load/" BK_VERSION "\r\n");
+    if (engine->options->credentials && engine->users[who].challenge && leg != 'r' && leg != 'k') {
+        char text[300];
+        snprintf(text, sizeof text, "%.*s", BK_VIEW_ARGS(uri));
+        bk_load_write_credentials(engine, who, method, text);
+    }
 }
 
 void bk_load_write_party(struct bk_load_engine *engine, const char *field, uint32_t who,

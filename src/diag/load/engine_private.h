@@ -87,7 +87,7 @@ struct bk_load_run {
     uint64_t interval_ns;     /* paced: between two starts; 0: as fast as the limit allows */
     uint64_t due_ns;
     uint64_t progress, progress_ns; /* operations done when last looked, and since when */
-    uint32_t next; /* place in `chosen`, or the like */
+    uint32_t next;                  /* place in `chosen`, or the like */
 };
 
 struct bk_load_engine {
@@ -153,6 +153,9 @@ void bk_load_write_body(struct bk_load_engine *engine, const char *type, struct 
 /* "Contact: <...>" of this user on this connection, as registered. */
 void bk_load_write_contact(struct bk_load_engine *engine, uint32_t who);
 void bk_load_contact(struct bk_load_engine *engine, uint32_t who, struct bk_buf *to);
+/* Authorization, answering the last challenge of that user once more. */
+void bk_load_write_credentials(struct bk_load_engine *engine, uint32_t who, const char *method,
+                               const char *uri);
 /* Sends engine->out. */
 void bk_load_send(struct bk_load_engine *engine, uint32_t who);
 /* Answers a request; tag for To where it has none; with_contact and a body for INVITE. */

@@ -20,7 +20,7 @@ struct bk_load_options {
     int64_t timeout_s, time_limit_s, settle_ms, sources, seed;
     int64_t pid;
     const char *json_file, *label;
-    bool step, help, version;
+    bool credentials, step, help, version;
     const char *phases[BK_LOAD_PHASES_MAX];
     unsigned phase_count;
 };

@@ -15,7 +15,8 @@ static void again(struct bk_load_engine *engine, uint32_t slot);
 
 static const struct bk_load_kind kind = { "REGISTER", answer, again };
 
-static void write_authorization(struct bk_load_engine *engine, uint32_t who, const char *uri)
+void bk_load_write_credentials(struct bk_load_engine *engine, uint32_t who, const char *method,
+                               const char *uri)
 {
     struct bk_load_user *user = &engine->users[who];
     const struct bk_load_person *person = &engine->people->at[who];
@@ -25,7 +26,7 @@ static void write_authorization(struct bk_load_engine *engine, uint32_t who, con
         .username =
             engine->options->auth_name == BK_LOAD_AUTH_ADDRESS ? person->address : person->user,
         .password = person->password,
-        .method = "REGISTER",
+        .method = method,
         .uri = uri,
         .cnonce = cnonce,
         .nc = ++user->nc,
@@ -59,7 +60,7 @@ static void send_register(struct bk_load_engine *engine, uint32_t slot)
         bk_buf_addf(out, ", <%s>;expires=0", user->old_contact);
     bk_buf_addf(out, "\r\nExpires: %lld\r\n", expires);
     if (user->challenge)
-        write_authorization(engine, who, uri);
+        bk_load_write_credentials(engine, who, "REGISTER", uri);
     bk_load_write_body(engine, NULL, (struct bk_view){ 0 });
     bk_load_send(engine, who);
 }
