@@ -251,8 +251,8 @@ domain={domain}
         self.process.send(f'friend add "{name}" {self.address(name)}')
 
     def wait_presence(self, name, state, timeout=10):
-        """state: "open" or "closed"; what it makes of a richer document it prints itself."""
-        word = "Offline" if state == "closed" else r"(?!Offline)\w.*"
+        """state: "open", "closed" or "busy"."""
+        word = {"closed": "Offline", "busy": "Busy"}.get(state, r"(?!Offline)\w.*")
         self.process.expect(rf"Friend .*{re.escape(self.address(name))}>? is {word}", timeout)
 
     def call(self, to):
@@ -461,7 +461,7 @@ rtp_ports 30000-39999
 
     def wait_presence(self, name, state, timeout=10):
         """It says nothing of the first state it learns, hence its list is asked."""
-        words = ("Online", "Busy") if state == "open" else ("Offline",)
+        words = {"closed": ("Offline",), "busy": ("Busy",)}.get(state, ("Online", "Busy"))
 
         def shown():
             listed = ESCAPES.sub("", self.control.command("contacts")["data"])

@@ -132,6 +132,9 @@ def presence(bench, watcher, other):
         two.publish_status("open")
         one.wait_presence(name, "open")
     if other is BeckonCli:
+        if watcher is not Sipp:  # which looks at open and closed only
+            two.publish_status("busy")
+            one.wait_presence(name, "busy")
         two.publish_status("offline")
         one.wait_presence(name, "closed")
         two.publish_status("none")
