@@ -45,9 +45,11 @@ struct cli {
     struct bk_client *client;
     enum bk_client_state state;
     int exit_status;
-    bool edits;            /* talk.c reads whole lines by itself */
-    int signals;           /* signalfd */
-    bool finished;         /* leave the loop now */
+    bool edits;    /* talk.c reads whole lines by itself */
+    int signals;   /* signalfd */
+    bool finished; /* leave the loop now */
+    bool input_ended;
+    int pending;           /* messages sent by command whose end is not known yet */
     bool leaving;          /* signed out on the way to the end */
     int64_t give_up_at_ms; /* mono; 0: never */
     uint64_t message;      /* send: the one waited for */
@@ -57,6 +59,8 @@ struct cli {
 /* ---- main.c ---- */
 /* Signs out, then ends with that status. */
 void cli_leave(struct cli *cli, int status);
+/* Standard input ended: leaves as soon as what was sent has arrived somewhere. */
+void cli_input_ended(struct cli *cli);
 /* What a failure means for the exit status. */
 int cli_status_of(const struct bk_client_failure *failure);
 /*

@@ -241,6 +241,7 @@ static int do_send(struct cli *cli, const json_t *k)
     int r = bk_client_send_message(cli->client, field(k, "to"), field(k, "text"), &id);
     if (r < 0)
         return r;
+    cli->pending++;
     json_t *line = json_pack("{s:s,s:I}", "event", "accepted", "id", (json_int_t)id);
     const json_t *tag = json_object_get(k, "tag");
     if (tag)
@@ -330,7 +331,7 @@ void cli_json_readable(struct cli *cli)
     if (n < 0 && (errno == EINTR || errno == EAGAIN))
         return;
     if (n <= 0) {
-        cli_leave(cli, cli->exit_status);
+        cli_input_ended(cli);
         return;
     }
     len += (size_t)n;

@@ -15,7 +15,7 @@
 #include <termios.h>
 #include <unistd.h>
 
-enum { LEAVE_MS = 4000, PASSWORD_MAX = 1024 };
+enum { LEAVE_MS = 4000, LAST_MESSAGES_MS = 40000, PASSWORD_MAX = 1024 };
 
 /* ---- options: one table gives getopt, the help and the man page's list ---- */
 
@@ -324,6 +324,27 @@ void cli_leave(struct cli *cli, int status)
     cli->give_up_at_ms = bk_clock_mono_ms(&bk_clock_system) + LEAVE_MS;
 }
 
+void cli_input_ended(struct cli *cli)
+{
+    cli->input_ended = true;
+    if (!cli->pending)
+        cli_leave(cli, cli->exit_status);
+    else if (!cli->give_up_at_ms)
+        cli->give_up_at_ms = bk_clock_mono_ms(&bk_clock_system) + LAST_MESSAGES_MS;
+}
+
+/* Without further commands there is nothing to stay for once the last message is settled, or signing in was refused. */
+static void look_at_pending(struct cli *cli, const struct bk_client_event *event)
+{
+    if (event->type == BK_CLIENT_EVENT_MESSAGE_STATE && cli->pending &&
+        event->message_state.state != BK_CLIENT_SENDING)
+        cli->pending--;
+    bool refused =
+        event->type == BK_CLIENT_EVENT_FAILURE && event->failure.next != BK_CLIENT_NEXT_RETRY;
+    if (cli->input_ended && !cli->leaving && (!cli->pending || refused))
+        cli_leave(cli, cli->exit_status);
+}
+
 static void take_event(struct cli *cli, const struct bk_client_event *event)
 {
     if (event->type == BK_CLIENT_EVENT_STATE)
@@ -335,6 +356,7 @@ static void take_event(struct cli *cli, const struct bk_client_event *event)
         cli_show(cli, event);
     (void)fflush(stdout);
     cli->errand->event(cli, event);
+    look_at_pending(cli, event);
     (void)fflush(stdout);
     cli_talk_resume(cli);
     if (cli->leaving && cli->state == BK_CLIENT_SIGNED_OUT)
@@ -375,7 +397,7 @@ static void give_up(struct cli *cli)
 bool cli_wait(struct cli *cli)
 {
     while (!cli->finished) {
-        bool reads = cli->errand->reads_input && !cli->leaving;
+        bool reads = cli->errand->reads_input && !cli->leaving && !cli->input_ended;
         struct pollfd fds[] = {
             { .fd = bk_client_event_fd(cli->client), .events = POLLIN },
             { .fd = cli->signals, .events = POLLIN },

@@ -173,6 +173,8 @@ static void send_text(const char *to, const char *text)
         say("  The message is longer than 20,000 bytes.");
     else if (r < 0)
         say("  That is no address, or no text.");
+    else
+        talk.cli->pending++;
 }
 
 /* The first word of *rest, NUL-terminated in place; "" where there is none. */
@@ -519,7 +521,7 @@ void cli_talk_readable(struct cli *cli)
     if (n < 0 && (errno == EINTR || errno == EAGAIN))
         return;
     if (n <= 0) {
-        cli_leave(cli, cli->exit_status);
+        cli_input_ended(cli);
         return;
     }
     len += (size_t)n;
