@@ -112,6 +112,22 @@ static void sentence(const struct page *page, const char *title, const char *tex
     paragraph(page, bk_buf_cstr(&filled) ? bk_buf_cstr(&filled) : text);
 }
 
+/* To somebody who has proved nothing yet the cause is not told; the case code is the same. */
+static void neutral_note(const struct page *page, const char *id, const json_t *attempt)
+{
+    const struct bk_record *record = bk_record_parse(bk_view_of_str(id));
+    const struct bk_record *told = record ? bk_record_told(record, true) : NULL;
+    BK_AUTO_BUF struct bk_buf text = { 0 };
+    char told_id[12];
+    const char *address = text_at(attempt, "address"), *at = strchr(address, '@');
+    if (!told || told == record)
+        return;
+    bk_record_id(told, told_id);
+    bk_buf_addf(&text, "Who has not proved who they are is told %s instead: ", told_id);
+    bk_record_text(&text, told->user_text, "address", address, "domain", at ? at + 1 : "?", NULL);
+    paragraph(page, bk_buf_cstr(&text) ? bk_buf_cstr(&text) : "");
+}
+
 static void times(const struct page *page, const json_t *attempt)
 {
     BK_AUTO_BUF struct bk_buf text = { 0 };
@@ -260,7 +276,12 @@ static void client_half(const struct page *page, const json_t *report, const cha
         field(page, "System", text_at(client, "system"));
         field(page, "State", text_at(client, "state"));
         clock_line(page, report, text_at(client, "time"));
-        static const char *const shown[] = { "program", "device", "system", "state", "time" };
+        field(page, "Kind", text_at(client, "kind"));
+        field(page, "Endpoint", text_at(client, "endpoint"));
+        if (json_is_true(json_object_get(client, "manual")))
+            field(page, "Server", "typed by hand, not looked up");
+        static const char *const shown[] = { "program", "device", "system",   "state",
+                                             "time",    "kind",   "endpoint", "manual" };
         for (size_t i = 0; i < BK_COUNT_OF(shown); i++)
             json_object_del(client, shown[i]);
         everything(page, client, "");
@@ -309,6 +330,7 @@ int ctl_case(struct ctl *ctl)
     fprintf(page.out, page.colour ? "\033[1m%s\033[0m\n" : "%s\n", title);
     sentence(&page, "What the person is told", text_at(record, "user_text"), first);
     paragraph(&page, text_at(record, "user_does"));
+    neutral_note(&page, text_at(first, "record"), first);
     sentence(&page, "What it is", text_at(record, "admin_text"), first);
     sentence(&page, "What to do", text_at(record, "admin_does"), first);
     json_array_foreach(server, i, row)

@@ -521,8 +521,8 @@ static int say(const struct import *im, bool written)
                 written ? (im->added == 1 ? "was imported" : "were imported")
                         : "can be imported; nothing was written");
         if (im->bad)
-            fprintf(ctl->out, ", %zu line%s %s not be", im->bad, im->bad == 1 ? "" : "s",
-                    written ? "could" : "can");
+            fprintf(ctl->out, ", %zu line%s %s be", im->bad, im->bad == 1 ? "" : "s",
+                    written ? "could not" : "cannot");
         fputs(".\n", ctl->out);
     }
     return im->bad ? CTL_FAILED : CTL_OK;
