@@ -404,20 +404,27 @@ void refuse(const struct request *rq, unsigned number, char sub, int status,
 
 /* ---- our own names ---- */
 
+/* These lines stand in every message: written without printf. */
 static void add_host(struct bk_buf *to, const char *ip)
 {
-    if (strchr(ip, ':'))
-        bk_buf_addf(to, "[%s]", ip);
-    else
-        bk_buf_add_str(to, ip);
+    bool v6 = strchr(ip, ':') != NULL;
+    if (v6)
+        bk_buf_add_char(to, '[');
+    bk_buf_add_str(to, ip);
+    if (v6)
+        bk_buf_add_char(to, ']');
 }
 
 void core_via_head(struct bk_core *core, const struct link *link, struct bk_buf *to)
 {
     (void)core;
-    bk_buf_addf(to, "SIP/2.0/%s ", transport_name(link->transport));
+    bk_buf_add_lit(to, "SIP/2.0/");
+    bk_buf_add_str(to, transport_name(link->transport));
+    bk_buf_add_char(to, ' ');
     add_host(to, link->local_ip);
-    bk_buf_addf(to, ":%u;rport", link->local_port);
+    bk_buf_add_char(to, ':');
+    bk_buf_add_u64(to, link->local_port);
+    bk_buf_add_lit(to, ";rport");
 }
 
 void core_own_uri(const struct asker *asker, struct bk_view user, struct bk_buf *to)
@@ -428,7 +435,11 @@ void core_own_uri(const struct asker *asker, struct bk_view user, struct bk_buf 
         bk_buf_add_char(to, '@');
     }
     add_host(to, asker->local_ip);
-    bk_buf_addf(to, ":%u;transport=%s>", asker->local_port, transport_param(asker->transport));
+    bk_buf_add_char(to, ':');
+    bk_buf_add_u64(to, asker->local_port);
+    bk_buf_add_lit(to, ";transport=");
+    bk_buf_add_str(to, transport_param(asker->transport));
+    bk_buf_add_char(to, '>');
 }
 
 /* Does this host name us: our name, or our end of the very connection. */

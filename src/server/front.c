@@ -218,7 +218,6 @@ static size_t sip_bytes(struct bk_conn *conn, void *ctx, struct bk_view bytes)
             used = bytes.len;
             break;
         }
-        peer->frame = (struct bk_sip_frame){ 0 };
         used += len;
         if (step == BK_SIP_FRAME_PING) {
             bk_conn_send(conn, BK_VIEW("\r\n"), false);

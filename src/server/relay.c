@@ -117,16 +117,31 @@ static void stamp_via(const struct request *rq, struct bk_sip_edit *edit, struct
     size_t from = scratch->len;
     bk_buf_add_view(scratch, bk_view_head(f->value, fill ? at + 6 : f->value.len));
     if (fill) {
-        bk_buf_addf(scratch, "=%u", rq->asker.port);
+        bk_buf_add_char(scratch, '=');
+        bk_buf_add_u64(scratch, rq->asker.port);
         struct bk_view tail = bk_view_skip(f->value, at + 6);
         if (tail.len && tail.at[0] == '=') /* "rport=" with nothing behind it */
             tail = bk_view_skip(tail, 1);
         bk_buf_add_view(scratch, tail);
     }
-    if (!via.received.len)
-        bk_buf_addf(scratch, ";received=%s", rq->asker.ip);
+    if (!via.received.len) {
+        bk_buf_add_lit(scratch, ";received=");
+        bk_buf_add_str(scratch, rq->asker.ip);
+    }
     if (!scratch->failed)
         bk_sip_edit_value(edit, f, (struct bk_view){ scratch->at + from, scratch->len - from });
+}
+
+/* At most 255 (RFC 3261 20.22). */
+static size_t hops_text(int hops, char ret[4])
+{
+    size_t n = 0;
+    if (hops >= 100)
+        ret[n++] = (char)('0' + hops / 100 % 10);
+    if (hops >= 10)
+        ret[n++] = (char)('0' + hops / 10 % 10);
+    ret[n++] = (char)('0' + hops % 10);
+    return n;
 }
 
 int relay_add(struct relay *relay, const struct request *rq, uint64_t link_id, bool reliable,
@@ -158,10 +173,13 @@ int relay_add(struct relay *relay, const struct request *rq, uint64_t link_id, b
     bk_buf_add_view(scratch, bk_sip_tx_branch(fork->tx));
     bk_buf_add_lit(scratch, "\r\n");
     const struct bk_sip_field *forwards = bk_sip_msg_field(rq->msg, BK_SIP_HDR_MAX_FORWARDS);
-    char hops[16];
-    int hops_len = snprintf(hops, sizeof hops, "%d", rq->head->max_forwards - 1);
-    if (!forwards)
-        bk_buf_addf(scratch, "Max-Forwards: %s\r\n", hops);
+    char hops[4];
+    size_t hops_len = hops_text(rq->head->max_forwards - 1, hops);
+    if (!forwards) {
+        bk_buf_add_lit(scratch, "Max-Forwards: ");
+        bk_buf_add(scratch, hops, hops_len);
+        bk_buf_add_lit(scratch, "\r\n");
+    }
     bk_buf_add_view(scratch, record_route);
     size_t lines = scratch->len;
 
@@ -173,7 +191,7 @@ int relay_add(struct relay *relay, const struct request *rq, uint64_t link_id, b
         stamp_via(rq, &edit, scratch);
     bk_sip_edit_insert(&edit, NULL, (struct bk_view){ scratch->at, lines });
     if (forwards)
-        bk_sip_edit_value(&edit, forwards, (struct bk_view){ hops, (size_t)hops_len });
+        bk_sip_edit_value(&edit, forwards, (struct bk_view){ hops, hops_len });
     if (pop_route) {
         const struct bk_sip_field *route = bk_sip_msg_field(rq->msg, BK_SIP_HDR_ROUTE);
         if (route)

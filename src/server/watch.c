@@ -103,7 +103,7 @@ static const struct bk_sip_tx_user notify_user = { .response = notify_response,
                                                    .failed = notify_failed };
 
 /* Sends what this watcher may see now. doc: already made for this relation, or empty. */
-static void notify_with(struct bk_subscription *s, struct bk_view doc)
+static void notify_with(struct bk_subscription *s, struct bk_view doc, uint64_t hash)
 {
     struct bk_person *person = s->person;
     struct shard *shard = person_shard(person);
@@ -119,7 +119,6 @@ static void notify_with(struct bk_subscription *s, struct bk_view doc)
             n->dirty = true;
         return;
     }
-    uint64_t hash = bk_hash(&core->config.hash_key, doc);
     if (n->state == BK_SIP_NOTIFIER_ACTIVE && hash == s->told_hash && !n->dirty)
         return;
     struct bk_sip_tx *tx;
@@ -165,7 +164,7 @@ static void notify(struct bk_subscription *s)
     struct bk_buf doc = { 0 };
     document(s->person, presence_relation(core, s->person, s->watcher), &doc);
     if (!doc.failed)
-        notify_with(s, bk_buf_view(&doc));
+        notify_with(s, bk_buf_view(&doc), bk_hash(&core->config.hash_key, bk_buf_view(&doc)));
     bk_buf_finish(&doc);
 }
 
@@ -176,6 +175,7 @@ static void tell_round(struct bk_timer *timer)
     struct bk_core *core = person_shard(person)->core;
     struct {
         int relation;
+        uint64_t hash;
         struct bk_buf doc;
     } made[8] = { 0 };
     int n_made = 0;
@@ -195,9 +195,11 @@ static void tell_round(struct bk_timer *timer)
                 continue;
             }
             made[n_made].relation = relation;
-            document(person, relation, &made[n_made++].doc);
+            document(person, relation, &made[n_made].doc);
+            made[n_made].hash = bk_hash(&core->config.hash_key, bk_buf_view(&made[n_made].doc));
+            n_made++;
         }
-        notify_with(s, bk_buf_view(&made[i].doc));
+        notify_with(s, bk_buf_view(&made[i].doc), made[i].hash);
     }
     for (int i = 0; i < n_made; i++)
         bk_buf_finish(&made[i].doc);
