@@ -341,6 +341,11 @@ static void look_at_pending(struct cli *cli, const struct bk_client_event *event
         cli->pending--;
     bool refused =
         event->type == BK_CLIENT_EVENT_FAILURE && event->failure.next != BK_CLIENT_NEXT_RETRY;
+    if (cli->input_ended && (event->type == BK_CLIENT_EVENT_CREDENTIAL ||
+                             event->type == BK_CLIENT_EVENT_TRUST)) { /* nobody is left to answer */
+        cli->exit_status = CLI_CATEGORY + BK_CATEGORY_AUTHENTICATION;
+        refused = true;
+    }
     if (cli->input_ended && !cli->leaving && (!cli->pending || refused))
         cli_leave(cli, cli->exit_status);
 }
