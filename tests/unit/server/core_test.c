@@ -35,7 +35,10 @@ static void message(struct world_link *from, const char *who, const char *to, in
 /* Answers a request that arrived at link. */
 static void answer(struct world_link *link, const char *request, int status)
 {
-    char *copy = strdup(request), *line = copy;
+    assert_non_null(request);
+    char *copy = strdup(request ? request : ""), *line = copy;
+    if (!copy)
+        abort();
     struct bk_buf out = { 0 };
     bk_buf_addf(&out, "SIP/2.0 %d X\r\n", status);
     for (char *next; (next = strstr(line, "\r\n")) && next != line; line = next + 2) {
