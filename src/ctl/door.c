@@ -12,9 +12,12 @@
 #include <sys/stat.h>
 #include <sys/time.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 enum {
+    BUSY_MS = 5000, /* patience with a store that somebody has */
+    LOOK_AGAIN_MS = 20,
     ANSWER_MOST_S = 120,                       /* a backup of a large store takes that long */
     ANSWER_MAX_BYTES = 64 * BK_ADMIN_LINE_MAX, /* a list of a thousand users is 400 kB */
 };
@@ -170,28 +173,36 @@ static void give_lock_to_owner(const char *store)
         return;
 }
 
-static int open_store(struct ctl *ctl, int server_said)
+/*
+ * -EBUSY is often a passing state: the server has the store before it has its socket, and after, and another
+ * beckonctl has it for a moment. So both ways are tried for a while. 0: door->fd or door->store is there.
+ */
+static int take_either(struct ctl *ctl, int *ret_server_said, const char **ret_why)
 {
     struct ctl_door *door = ctl->door;
-    const char *path = ctl->settings.store, *why = NULL;
-    if (access(path, F_OK) < 0)
-        return ctl_fail(ctl, CTL_NOT_REACHABLE,
-                        "no server answers at %s, and its store %s cannot be opened: %s",
-                        ctl->settings.admin_socket, path, strerror(errno));
     struct bk_store_config config = {
-        .path = path,
+        .path = ctl->settings.store,
         .clock = &bk_clock_system,
         .log = &door->log,
     };
-    int r = bk_store_open(&config, &door->store, &why);
-    if (r == -EBUSY)
-        return ctl_fail(ctl, CTL_NOT_REACHABLE,
-                        "%s is in use, but the server that has it does not answer at %s (%s)", path,
-                        ctl->settings.admin_socket, strerror(-server_said));
-    if (r < 0)
-        return ctl_fail(ctl, CTL_NOT_REACHABLE, "no server answers at %s, and its store %s: %s",
-                        ctl->settings.admin_socket, path, why ? why : strerror(-r));
-    give_lock_to_owner(path);
+    int64_t until = bk_clock_mono_ms(&bk_clock_system) + BUSY_MS;
+    for (;;) {
+        *ret_server_said = reach_server(ctl->settings.admin_socket, &door->fd);
+        if (*ret_server_said != -ENOENT && *ret_server_said != -ECONNREFUSED)
+            return *ret_server_said;
+        if (access(config.path, F_OK) < 0)
+            return -errno;
+        int r = bk_store_open(&config, &door->store, ret_why);
+        if (r != -EBUSY || bk_clock_mono_ms(&bk_clock_system) >= until)
+            return r;
+        nanosleep(&(struct timespec){ .tv_nsec = LOOK_AGAIN_MS * 1000000L }, NULL);
+    }
+}
+
+static int start_admin(struct ctl *ctl)
+{
+    struct ctl_door *door = ctl->door;
+    give_lock_to_owner(ctl->settings.store);
     load_directory(door);
     struct bk_admin_config admin = {
         .store = door->store,
@@ -202,8 +213,27 @@ static int open_store(struct ctl *ctl, int server_said)
         .ctx = door,
     };
     if (!door->directory || bk_admin_create(&admin, &door->admin) < 0)
-        return ctl_fail(ctl, CTL_FAILED, "%s: what it holds cannot be read", path);
+        return ctl_fail(ctl, CTL_FAILED, "%s: what it holds cannot be read", ctl->settings.store);
     return CTL_OK;
+}
+
+static int connect_door(struct ctl *ctl)
+{
+    const char *socket = ctl->settings.admin_socket, *store = ctl->settings.store, *why = NULL;
+    int said, r = take_either(ctl, &said, &why);
+    if (r == 0)
+        return ctl->door->store ? start_admin(ctl) : CTL_OK;
+    if (said != -ENOENT && said != -ECONNREFUSED)
+        return ctl_fail(ctl, CTL_NOT_REACHABLE, "%s: %s%s", socket, strerror(-said),
+                        said == -EACCES ? "; only root and the server's own user may administer"
+                                        : "");
+    if (r == -EBUSY)
+        return ctl_fail(ctl, CTL_NOT_REACHABLE,
+                        "%s is in use, but the server that has it does not answer at %s (%s)",
+                        store, socket, strerror(-said));
+    return ctl_fail(ctl, CTL_NOT_REACHABLE,
+                    "no server answers at %s, and its store %s cannot be opened: %s", socket, store,
+                    why ? why : strerror(-r));
 }
 
 static void keep_answer(void *ctx, json_t *answer)
@@ -237,15 +267,7 @@ static int open_door(struct ctl *ctl)
     ctl->door->fd = -1;
     ctl->door->in.max = ANSWER_MAX_BYTES;
     ctl->door->log = (struct bk_log){ .level = BK_LOG_ERROR, .to = ctl->err };
-    int said = reach_server(ctl->settings.admin_socket, &ctl->door->fd);
-    if (said == 0)
-        return CTL_OK;
-    if (said != -ENOENT && said != -ECONNREFUSED)
-        r = ctl_fail(ctl, CTL_NOT_REACHABLE, "%s: %s%s", ctl->settings.admin_socket,
-                     strerror(-said),
-                     said == -EACCES ? "; only root and the server's own user may administer" : "");
-    else
-        r = open_store(ctl, said);
+    r = connect_door(ctl);
     if (r != CTL_OK)
         ctl_close(ctl);
     return r;

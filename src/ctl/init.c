@@ -73,8 +73,8 @@ static void making_finish(struct making *m)
 static int read_domain(struct making *m)
 {
     BK_AUTO_FREE char *address = NULL;
-    size_t at;
-    const char *why;
+    size_t at = 0;
+    const char *why = "out of memory";
     m->domain = strdup(ctl_word(m->ctl, 0));
     if (!m->domain)
         return ctl_fail(m->ctl, CTL_FAILED, "out of memory");

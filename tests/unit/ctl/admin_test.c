@@ -135,8 +135,7 @@ static void whatever_the_arguments_are_there_is_one_answer(void **state)
         "[]",
         "{}",
         "{\"address\":5,\"domain\":[],\"name\":{},\"users\":5,\"case\":null}",
-        "{\"address\":\"\",\"domain\":\"\",\"name\":\"\",\"value\":\"\",\"case\":\"\",\"file\":"
-        "\"\"}",
+        "{\"address\":\"\",\"domain\":\"\",\"name\":\"\",\"value\":\"\",\"file\":\"\"}",
         "{\"address\":\"x\",\"domain\":\"a b\",\"users\":[5,null,{\"address\":{}}],\"limit\":-1}",
         "{\"address\":\"sip:\",\"limit\":99999999999,\"id\":-1,\"level\":7,\"subject\":\"@\"}",
         "{\"address\":\"nobody@example.org\",\"subject\":\"b@c\",\"level\":100,\"device\":7}",
