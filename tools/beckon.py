@@ -64,7 +64,8 @@ class Domain:
     """A domain of its own under `folder`: store, authority, server, name server."""
 
     def __init__(self, folder, programs, domain="demo.test", host=None, settings=(), prefer_port=0, ctl_prefix=(),
-                 listen="127.0.0.1"):
+                 listen="127.0.0.1", tls_port=None, https_port=None):
+        """tls_port, https_port: exactly these, where nobody else can have them; else a free one, and no port for HTTPS alone."""
         self.folder = pathlib.Path(folder)
         self.programs = programs
         self.domain = domain
@@ -73,7 +74,8 @@ class Domain:
         self.settings = list(settings)
         self.prefer_port = prefer_port
         self.server = self.dns = None
-        self.tls_port = self.dns_port = None
+        self.tls_port, self.https_port = tls_port, https_port
+        self.dns_port = None
         self.config = self.folder / "beckond.conf"
         self.log_path = self.folder / "beckond.log"
         self.prefix = list(ctl_prefix)
@@ -97,9 +99,11 @@ class Domain:
         self.folder.mkdir(parents=True, exist_ok=True)
         if self.config.exists():
             return
-        self.tls_port = free_port(self.prefer_port)
+        self.tls_port = self.tls_port or free_port(self.prefer_port)
         args = [self.programs.beckonctl, "init", self.domain, "--dir", str(self.folder), "--name", self.host, "--tls",
                 f"{self.listen}:{self.tls_port}"]
+        if self.https_port:
+            args += ["--https", f"{self.listen}:{self.https_port}"]
         for setting in self.settings:
             args += ["--set", setting]
         done = subprocess.run(args, capture_output=True, text=True, timeout=60)
@@ -210,7 +214,11 @@ class Domain:
 
 
 class Client:
-    """beckon-cli --json of one person on one computer (profile)."""
+    """beckon-cli --json of one person on one computer (profile).
+
+    by_address: True: the server is found through the domain's own name server, where it has one; False: its name is given;
+    None: neither, so that the program has nothing but the address and what the computer's resolver answers.
+    """
 
     def __init__(self, domain, name, profile=None, options=(), by_address=True, prefix=()):
         self.domain = domain
@@ -222,7 +230,7 @@ class Client:
                                   str(self.profile), "--ca", str(domain.ca)]
         if by_address and domain.dns_port:
             command += ["--dns", domain.dns_address]
-        elif by_address is False or not domain.dns_port:
+        elif by_address is not None:
             command += ["--server", f"{domain.host}:{domain.tls_port}"]
         self.profile.mkdir(parents=True, exist_ok=True)
         self.errors = open(self.profile.parent / f"{self.profile.name}.log", "a")
