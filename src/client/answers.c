@@ -281,7 +281,7 @@ int bk_answer_signin_parse(struct bk_view text, struct bk_arena *arena,
     return 0;
 }
 
-enum { RETRY_AFTER_MAX_S = 24 * 3600 };
+enum { RETRY_AFTER_MAX_S = 24 * 3600, TEXT_MAX = 1024 };
 
 static int clamp_retry(int64_t s)
 {
@@ -311,7 +311,10 @@ static const char *keep_text(struct bk_arena *arena, struct bk_view text)
 {
     if (!bk_utf8_valid(text))
         return "";
-    return keep(arena, bk_view_head(text, 1024));
+    text = bk_view_head(text, TEXT_MAX);
+    while (!bk_utf8_valid(text)) /* the cut went through a letter */
+        text.len--;
+    return keep(arena, text);
 }
 
 int bk_answer_refusal_parse(struct bk_view text, struct bk_view diagnostics, struct bk_arena *arena,

@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What is kept on disk: whole or put aside, private, and gone when it should be. */
+#include "unit/client/client_test.h"
+
+#include "base/cleanup.h"
+#include "base/text.h"
+#include "client/personal.h"
+#include "client/profile.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static char root[64];
+static struct bk_random_seeded seeded;
+static struct bk_random source;
+
+static int make(void **state)
+{
+    (void)state;
+    (void)snprintf(root, sizeof root, "/tmp/bk-profile-XXXXXX");
+    assert_non_null(mkdtemp(root));
+    source = bk_random_from_seed(&seeded, 7);
+    return 0;
+}
+
+static int unmake(void **state)
+{
+    char command[128];
+    (void)state;
+    (void)snprintf(command, sizeof command, "rm -rf %s", root);
+    return system(command);
+}
+
+static const char *path_of(const char *name)
+{
+    static char path[256];
+    (void)snprintf(path, sizeof path, "%s/%s/%s", root, ANN, name);
+    return path;
+}
+
+static void fill(struct bk_profile *p)
+{
+    assert_int_equal(bk_profile_open(p, root, ANN, &source), 0);
+    bk_buf_add_str(&p->identity, "-----BEGIN PRIVATE KEY-----\nsecret\n");
+    (void)snprintf(p->user, sizeof p->user, "CORP\\ann");
+    (void)snprintf(p->server, sizeof p->server, "srv." DOMAIN);
+    p->server_port = 5061;
+    p->renew_after_ms = 1234567890123;
+    bk_profile_trust(p, BK_VIEW("uc.hoster.test"));
+    assert_int_equal(bk_profile_save_identity(p), 0);
+    assert_int_equal(bk_profile_save_state(p), 0);
+    assert_int_equal(bk_profile_save_last_address(p), 0);
+}
+
+static void what_was_saved_is_there_again(void **state)
+{
+    (void)state;
+    struct bk_profile a, b;
+    fill(&a);
+    assert_int_equal(bk_profile_open(&b, root, ANN, &source), 0);
+    assert_int_equal(b.damage, 0);
+    assert_string_equal(a.endpoint, b.endpoint);
+    assert_string_equal(b.user, "CORP\\ann");
+    assert_string_equal(b.server, "srv." DOMAIN);
+    assert_int_equal(b.server_port, 5061);
+    assert_int_equal(b.renew_after_ms, 1234567890123);
+    assert_true(bk_profile_trusts(&b, BK_VIEW("UC.Hoster.test")));
+    assert_false(bk_profile_trusts(&b, BK_VIEW("hoster.test")));
+    assert_true(bk_view_equal(bk_buf_view(&a.identity), bk_buf_view(&b.identity)));
+    bk_profile_close(&a);
+    bk_profile_close(&b);
+}
+
+static void only_the_owner_can_read_the_key(void **state)
+{
+    (void)state;
+    struct bk_profile p;
+    struct stat st;
+    fill(&p);
+    assert_int_equal(stat(path_of("identity.pem"), &st), 0);
+    assert_int_equal(st.st_mode & 0777, 0600);
+    assert_int_equal(stat(path_of("."), &st), 0);
+    assert_int_equal(st.st_mode & 0777, 0700);
+    bk_profile_close(&p);
+}
+
+static void put_back(const char *path, struct bk_view content)
+{
+    FILE *f = fopen(path, "wb");
+    assert_non_null(f);
+    assert_int_equal(fwrite(content.at, 1, content.len, f), content.len);
+    assert_int_equal(fclose(f), 0);
+}
+
+/* Every byte flipped, and every length cut: each is noticed, put aside, and the rest goes on. */
+static void damage_everywhere(const char *name, unsigned flag)
+{
+    struct bk_profile p;
+    BK_AUTO_BUF struct bk_buf good = { 0 };
+    BK_AUTO_FREE char *path = strdup(path_of(name));
+    fill(&p);
+    bk_profile_close(&p);
+    assert_int_equal(bk_file_read(path, 1 << 20, &good), 0);
+    for (size_t i = 0; i < 2 * good.len; i++) {
+        size_t at = i / 2;
+        if (i % 2) {
+            put_back(path, bk_view_head(bk_buf_view(&good), at));
+        } else {
+            good.at[at] ^= 0x20;
+            put_back(path, bk_buf_view(&good));
+            good.at[at] ^= 0x20;
+        }
+        assert_int_equal(bk_profile_open(&p, root, ANN, &source), 0);
+        assert_int_equal(p.damage, flag);
+        assert_int_equal(strlen(p.endpoint), 36);
+        assert_int_not_equal(access(path, F_OK), 0);
+        bk_profile_close(&p);
+    }
+    put_back(path, bk_buf_view(&good));
+    assert_int_equal(bk_profile_open(&p, root, ANN, &source), 0);
+    assert_int_equal(p.damage, 0);
+    bk_profile_close(&p);
+}
+
+static void damage_is_noticed_wherever_it_is(void **state)
+{
+    (void)state;
+    damage_everywhere("state.json", BK_PROFILE_STATE_DAMAGED);
+    damage_everywhere("identity.pem", BK_PROFILE_IDENTITY_DAMAGED);
+}
+
+static void a_folder_that_takes_nothing_is_told_not_fatal(void **state)
+{
+    (void)state;
+    char blocked[128];
+    struct bk_profile p;
+    (void)snprintf(blocked, sizeof blocked, "%s/file", root);
+    put_back(blocked, BK_VIEW("not a folder"));
+    assert_int_equal(bk_profile_open(&p, blocked, ANN, &source), 0);
+    assert_true(bk_profile_save_state(&p) < 0);
+    assert_true(bk_profile_save_identity(&p) < 0);
+    bk_profile_close(&p);
+}
+
+static void nothing_is_kept_without_a_folder(void **state)
+{
+    (void)state;
+    struct bk_profile p;
+    uint8_t key[BK_PROFILE_KEY_SIZE] = { 1 };
+    assert_int_equal(bk_profile_open(&p, NULL, ANN, &source), 0);
+    assert_int_equal(bk_profile_save_state(&p), 0);
+    assert_int_equal(bk_profile_save_identity(&p), 0);
+    assert_int_equal(bk_profile_note_shown(&p, key), 0);
+    assert_true(bk_profile_was_shown(&p, key));
+    bk_profile_close(&p);
+    assert_int_equal(folder_files(root), 0);
+}
+
+static void number_key(uint8_t key[BK_PROFILE_KEY_SIZE], unsigned n)
+{
+    memset(key, 0, BK_PROFILE_KEY_SIZE);
+    memcpy(key, &n, sizeof n);
+}
+
+static void the_last_thousand_shown_are_known_at_every_start(void **state)
+{
+    (void)state;
+    struct bk_profile p;
+    uint8_t key[BK_PROFILE_KEY_SIZE];
+    enum { N = 2300 }; /* over the number of lines after which the file is written anew */
+    assert_int_equal(bk_profile_open(&p, root, ANN, &source), 0);
+    for (unsigned n = 0; n < N; n++) {
+        number_key(key, n);
+        assert_false(bk_profile_was_shown(&p, key));
+        assert_int_equal(bk_profile_note_shown(&p, key), 0);
+    }
+    for (int again = 0; again < 2; again++) {
+        for (unsigned n = 0; n < N; n++) {
+            number_key(key, n);
+            assert_int_equal(bk_profile_was_shown(&p, key), n >= N - BK_PROFILE_SHOWN_MAX);
+        }
+        bk_profile_close(&p);
+        assert_int_equal(bk_profile_open(&p, root, ANN, &source), 0);
+        assert_int_equal(p.damage, 0);
+    }
+    bk_profile_close(&p);
+}
+
+static void a_line_cut_by_a_power_failure_costs_only_itself(void **state)
+{
+    (void)state;
+    struct bk_profile p;
+    uint8_t a[BK_PROFILE_KEY_SIZE], b[BK_PROFILE_KEY_SIZE], c[BK_PROFILE_KEY_SIZE];
+    number_key(a, 1);
+    number_key(b, 2);
+    number_key(c, 3);
+    assert_int_equal(bk_profile_open(&p, root, ANN, &source), 0);
+    assert_int_equal(bk_profile_note_shown(&p, a), 0);
+    assert_int_equal(bk_profile_note_shown(&p, b), 0);
+    bk_profile_close(&p);
+    struct stat st;
+    assert_int_equal(stat(path_of("shown"), &st), 0);
+    for (int cut = 1; cut < 2 * BK_PROFILE_KEY_SIZE; cut++) {
+        assert_int_equal(truncate(path_of("shown"), st.st_size - cut), 0);
+        assert_int_equal(bk_profile_open(&p, root, ANN, &source), 0);
+        assert_int_equal(p.damage, 0);
+        assert_true(bk_profile_was_shown(&p, a));
+        assert_false(bk_profile_was_shown(&p, b));
+        bk_profile_close(&p);
+    }
+    assert_int_equal(bk_profile_open(&p, root, ANN, &source), 0);
+    assert_int_equal(bk_profile_note_shown(&p, c), 0); /* what is noted next is whole again */
+    bk_profile_close(&p);
+    assert_int_equal(bk_profile_open(&p, root, ANN, &source), 0);
+    assert_int_equal(p.damage, 0);
+    assert_true(bk_profile_was_shown(&p, a));
+    assert_true(bk_profile_was_shown(&p, c));
+    bk_profile_close(&p);
+}
+
+static void deletion_takes_copies_and_leavings_too(void **state)
+{
+    (void)state;
+    struct bk_profile p;
+    fill(&p);
+    bk_profile_close(&p);
+    put_back(path_of("identity.pem.damaged"), BK_VIEW("secret"));
+    put_back(path_of("identity.pem.x7Ab2c"),
+             BK_VIEW("secret")); /* a replacement that was cut off */
+    assert_int_equal(bk_profile_delete_identity(root, ANN), 1);
+    assert_false(folder_holds(root, "secret"));
+    assert_int_equal(bk_profile_delete_identity(root, ANN), 0);
+    assert_int_equal(bk_profile_delete_state(root, ANN), 1);
+    assert_int_equal(bk_profile_delete_last_address(root, "bob@" DOMAIN), 0); /* not his */
+    assert_int_equal(bk_profile_delete_last_address(root, ANN), 1);
+    assert_int_equal(bk_profile_delete_shown(root, ANN), 0);
+    assert_int_equal(folder_files(root), 0);
+}
+
+/* ---- the certificate in it ---- */
+
+static void what_is_wrong_with_a_certificate_is_told_apart(void **state)
+{
+    (void)state;
+    struct pki_cert *ca = pki_make(&(struct pki_request){ .name = "Root", .ca = true });
+    struct pki_cert *ann =
+        pki_make(&(struct pki_request){ .name = ANN, .san = "URI:sip:" ANN, .issuer = ca });
+    struct pki_cert *bob =
+        pki_make(&(struct pki_request){ .name = "b", .san = "URI:sip:bob@" DOMAIN, .issuer = ca });
+    struct bk_personal_info info = { 0 };
+    BK_AUTO_BUF struct bk_buf pem = { 0 };
+    struct bk_view address = BK_VIEW(ANN);
+
+    bk_buf_addf(&pem, "%s%s%s", pki_key_pem(ann), pki_cert_pem(ann), pki_cert_pem(ca));
+    assert_int_equal(bk_personal_check(bk_buf_view(&pem), address, &info), 0);
+    assert_true(info.serial[0] && info.not_after_ms > info.not_before_ms);
+    assert_int_equal(bk_personal_check(bk_buf_view(&pem), BK_VIEW("bob@" DOMAIN), &info), 'd');
+    bk_buf_clear(&pem);
+    bk_buf_add_str(&pem, pki_cert_pem(ann));
+    assert_int_equal(bk_personal_check(bk_buf_view(&pem), address, &info), 'e');
+    bk_buf_add_str(&pem, pki_key_pem(bob));
+    assert_int_equal(bk_personal_check(bk_buf_view(&pem), address, &info), 'e');
+    bk_buf_clear(&pem);
+    bk_buf_add_str(&pem, pki_key_pem(ann));
+    assert_int_equal(bk_personal_check(bk_buf_view(&pem), address, &info), 'c');
+    assert_int_equal(bk_personal_check(BK_VIEW(""), address, &info), 'c');
+    pki_free(ca);
+    pki_free(ann);
+    pki_free(bob);
+}
+
+static void a_request_is_made_for_a_new_key_each_time(void **state)
+{
+    (void)state;
+    BK_AUTO_BUF struct bk_buf a = { 0 };
+    BK_AUTO_BUF struct bk_buf b = { 0 };
+    BK_AUTO_BUF struct bk_buf csr = { 0 };
+    assert_int_equal(bk_personal_key_make(&a), 0);
+    assert_int_equal(bk_personal_key_make(&b), 0);
+    assert_false(bk_view_equal(bk_buf_view(&a), bk_buf_view(&b)));
+    assert_int_equal(bk_personal_request_make(bk_buf_view(&a), BK_VIEW(ANN), &csr), 0);
+    assert_true(bk_view_starts_with(bk_buf_view(&csr), BK_VIEW("-----BEGIN CERTIFICATE REQUEST")));
+    assert_int_equal(bk_personal_request_make(BK_VIEW("no key"), BK_VIEW(ANN), &csr), -EIO);
+}
+
+#define IN_FOLDER(test) cmocka_unit_test_setup_teardown(test, make, unmake)
+
+int main(void)
+{
+    static const struct CMUnitTest tests[] = {
+        IN_FOLDER(what_was_saved_is_there_again),
+        IN_FOLDER(only_the_owner_can_read_the_key),
+        IN_FOLDER(damage_is_noticed_wherever_it_is),
+        IN_FOLDER(a_folder_that_takes_nothing_is_told_not_fatal),
+        IN_FOLDER(nothing_is_kept_without_a_folder),
+        IN_FOLDER(the_last_thousand_shown_are_known_at_every_start),
+        IN_FOLDER(a_line_cut_by_a_power_failure_costs_only_itself),
+        IN_FOLDER(deletion_takes_copies_and_leavings_too),
+        cmocka_unit_test(what_is_wrong_with_a_certificate_is_told_apart),
+        cmocka_unit_test(a_request_is_made_for_a_new_key_each_time),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
