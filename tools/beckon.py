@@ -30,8 +30,8 @@ def free_port(preferred=0, kind=socket.SOCK_STREAM, host="127.0.0.1"):
     raise Failed("no free port")
 
 
-def wait_for(what, condition, patience=PATIENCE):
-    """Until condition() is true; its value."""
+def wait_for(what, condition, patience=PATIENCE, every=0.02):
+    """Until condition() is true, asked again after `every` seconds; its value."""
     end = time.monotonic() + patience
     while True:
         value = condition()
@@ -39,7 +39,7 @@ def wait_for(what, condition, patience=PATIENCE):
             return value
         if time.monotonic() > end:
             raise Failed(f"waited {patience:.0f} s for {what}")
-        time.sleep(0.02)
+        time.sleep(every)
 
 
 class Programs:

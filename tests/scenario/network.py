@@ -288,10 +288,135 @@ def a_server_that_does_not_listen_is_SI_302(place):
         assert f"gone.{DOMAIN}" in failure["text"], failure["text"]
 
 
+# ---- wires that are cut
+
+def seconds_until(start, what):
+    took = time.monotonic() - start
+    say(f"{what} after {took:.1f} s")
+    return took
+
+
+def left(start):
+    """What is left of the time within which it must be known."""
+    return max(GONE_S - (time.monotonic() - start), 0.1)
+
+
+def states_of(client, address, since):
+    client.mark()
+    return [e["state"] for e in client.events[since:] if e["event"] == "presence" and e["address"] == address]
+
+
+def messages_of(client, since=0):
+    client.mark()
+    return [e["text"] for e in client.events[since:] if e["event"] == "message"]
+
+
+def two_endpoints_cut_one_after_the_other(place):
+    net = place.network
+    with place.whole_zone(), place.client("ann", "c3") as ann, place.client("bob", "c1") as near, \
+            place.client("bob", "c2") as far:
+        for client in (ann, near, far):
+            client.sign_in(PASSWORD)
+        begin = ann.mark()
+        ann.say("watch", address=near.address)
+        ann.wait("presence", begin, address=near.address, state="available")
+        try:
+            # One of two: he is there all the same, and is reached at once.
+            net.cut("c2")
+            start = time.monotonic()
+            begin, mark = ann.mark(), near.mark()
+            equal(ann.send(near.address, "one is cut")["state"], "sent")
+            near.wait("message", mark, text="one is cut")
+            seconds_until(start, "a message reached the endpoint that is left")
+            beckon.wait_for("the lost endpoint to be gone",
+                            lambda: [s["ip"] for s in sessions_of(place, "bob")] == [net.address_of("c1")], left(start), 0.5)
+            seconds_until(start, "the lost endpoint of two was gone")
+            equal(ann.send(near.address, "one is gone")["state"], "sent")
+            near.wait("message", mark, text="one is gone")
+            assert set(states_of(ann, near.address, begin)) <= {"available"}, states_of(ann, near.address, begin)
+
+            # Both: offline, and what is written meanwhile is kept.
+            net.cut("c1")
+            start = time.monotonic()
+            begin, mark = ann.mark(), near.mark()
+            ann.wait("presence", begin, left(start), address=near.address, state="offline")
+            seconds_until(start, "he was seen offline")
+            equal(sessions_of(place, "bob"), [])
+            equal(ann.send(near.address, "while you were away")["state"], "stored")
+            near.wait("state", mark, left(start), state="reconnecting")
+            seconds_until(start, "the cut endpoint said that it reconnects")
+
+            # One comes back by itself.
+            begin, mark = ann.mark(), near.mark()
+            net.heal("c1")
+            start = time.monotonic()
+            near.wait("state", mark, GONE_S, state="signed-in")
+            seconds_until(start, "signed in again")
+            ann.wait("presence", begin, address=near.address, state="available")
+            seconds_until(start, "he was seen available")
+            near.wait("message", mark, text="while you were away")
+            equal(ann.send(near.address, "welcome back")["state"], "sent")
+            near.wait("message", mark, text="welcome back")
+            equal(messages_of(near), ["one is cut", "one is gone", "while you were away", "welcome back"])
+            equal(len(sessions_of(place, "bob")), 1)
+        finally:
+            net.heal("c1")
+            net.heal("c2")
+
+
+def a_message_into_a_wire_that_is_cut_for_a_moment_arrives_once(place):
+    net = place.network
+    with place.whole_zone(), place.client("ann", "c3") as ann, place.client("bob", "c1") as bob:
+        ann.sign_in(PASSWORD)
+        bob.sign_in(PASSWORD)
+        mark = bob.mark()
+        net.cut("c1")
+        try:
+            start = time.monotonic()
+            equal(ann.send(bob.address, "into the dark")["state"], "stored")
+            seconds_until(start, "kept")
+        finally:
+            net.heal("c1")
+        bob.wait("message", mark, GONE_S, text="into the dark")
+        seconds_until(start, "arrived")
+        beckon.wait_for("him to be reached", lambda: ann.send(bob.address, "light")["state"] == "sent", GONE_S)
+        bob.wait("message", mark, text="light")
+        texts = messages_of(bob, mark)
+        equal(texts.count("into the dark"), 1, f"how often it arrived ({texts})")
+
+
+def whose_own_link_is_down_sees_unknown_and_never_offline(place):
+    net = place.network
+    with place.whole_zone(), place.client("ann", "c3") as ann, place.client("bob", "c1") as bob:
+        ann.sign_in(PASSWORD)
+        bob.sign_in(PASSWORD)
+        begin = bob.mark()
+        bob.say("watch", address=ann.address)
+        bob.wait("presence", begin, address=ann.address, state="available")
+        begin = bob.mark()
+        net.unplug("c1")
+        start = time.monotonic()
+        try:
+            bob.wait("presence", begin, left(start), address=ann.address, state="unknown")
+            seconds_until(start, "contacts were unknown")
+            bob.wait("state", begin, left(start), state="reconnecting")
+            failure = bob.wait("failure", begin)
+            equal((failure["record"], failure["next"]), ("SI-314", "retry"))
+        finally:
+            net.plug("c1")
+        start = time.monotonic()
+        bob.wait("state", begin, GONE_S, state="signed-in")
+        seconds_until(start, "signed in again")
+        bob.wait("presence", begin, address=ann.address, state="available")
+        equal(set(states_of(bob, ann.address, begin)), {"unknown", "available"})
+
+
 CASES = [lyncdiscoverinternal_leads_to_the_server, lyncdiscover_alone_leads_to_the_server,
          an_srv_record_alone_leads_to_the_server, the_name_sip_alone_leads_to_the_server,
          no_record_at_all_is_SI_301_and_names_what_was_asked, a_failing_resolver_is_not_a_domain_without_a_server,
-         no_resolver_at_all_is_no_network, a_server_that_does_not_listen_is_SI_302]
+         no_resolver_at_all_is_no_network, a_server_that_does_not_listen_is_SI_302,
+         two_endpoints_cut_one_after_the_other, a_message_into_a_wire_that_is_cut_for_a_moment_arrives_once,
+         whose_own_link_is_down_sees_unknown_and_never_offline]
 
 
 def why_not():
