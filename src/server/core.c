@@ -1025,6 +1025,11 @@ void bk_core_set_directory(struct bk_core *core, struct bk_directory *dir)
     bk_core_sweep(core);
 }
 
+void bk_core_shed(struct bk_core *core, bool shed)
+{
+    core->shedding = shed;
+}
+
 void bk_core_close_links(struct bk_core *core)
 {
     for (uint32_t i = 0; i < core->n_links; i++)

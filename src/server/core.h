@@ -119,6 +119,8 @@ int bk_core_sign_out(struct bk_core *core, struct bk_view address, struct bk_vie
 
 /* Ends the sessions of everybody whose organisation's subscription ran out; call now and then. */
 void bk_core_sweep(struct bk_core *core);
+/* Memory is short: nobody new signs in (503), who is signed in stays. */
+void bk_core_shed(struct bk_core *core, bool shed);
 /* Ends every connection, after what was sent went out. */
 void bk_core_close_links(struct bk_core *core);
 

@@ -71,6 +71,7 @@ struct bk_core {
     uint64_t metrics[BK_METRIC_COUNT];
     uint64_t epoch;
     bool draining;
+    bool shedding; /* memory is short: nobody new */
 };
 
 /* Who sent a request, as its link knows; goes over the bus by value. */

@@ -69,6 +69,7 @@ struct bk_front {
     struct bk_map udp_peers;
     struct bk_list udp_ages;
     size_t n_udp_peers;
+    bool refusing;
     bool dead; /* being destroyed: the core is gone already */
 };
 
@@ -432,7 +433,7 @@ static void datagram(void *ctx, const struct bk_addr *from, struct bk_view bytes
 static bool admit(void *ctx)
 {
     struct bk_front *front = ctx;
-    return front->core != NULL;
+    return front->core != NULL && !front->refusing;
 }
 
 static int listen_at(struct bk_front *front, const char *kind, bool secure, bool ask,
@@ -588,6 +589,11 @@ int bk_front_reload(struct bk_front *front, char **ret_why)
         if (front->listeners[i].secure && front->listeners[i].stream)
             bk_listener_set_tls(front->listeners[i].stream, front->listeners[i].ask ? ask : tls);
     return 0;
+}
+
+void bk_front_refuse_all(struct bk_front *front, bool refuse)
+{
+    front->refusing = refuse;
 }
 
 void bk_front_stop_accepting(struct bk_front *front)

@@ -20,6 +20,8 @@ int bk_front_start(struct bk_front *front, struct bk_core *core, struct bk_http_
 struct bk_front *bk_front_destroy(struct bk_front *front);
 /* Reads certificate and key again; the old ones stay where that fails. */
 int bk_front_reload(struct bk_front *front, char **ret_why);
+/* Accepts nothing for as long as that is so: memory is nearly used up. */
+void bk_front_refuse_all(struct bk_front *front, bool refuse);
 void bk_front_stop_accepting(struct bk_front *front);
 /* The port really bound of the first address of that kind ("tls", "https", "tcp", "udp"), 0: none. */
 uint16_t bk_front_port(const struct bk_front *front, const char *kind);

@@ -437,6 +437,11 @@ void handle_register(struct request *rq, struct link *link)
         refuse(rq, 408, 0, 503, NULL);
         return;
     }
+    if (core->shedding && bk_list_empty(&link->bindings)) {
+        const char *values[] = { "seconds", "30", "n", "30", NULL };
+        refuse(rq, 404, 0, 503, values);
+        return;
+    }
     if (!address_is_ours(rq, link, address))
         return;
     struct bk_sip_uri from;

@@ -9,11 +9,13 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 enum {
     STOP_MOST_MS = 5000,
     STOP_LOOK_MS = 20,
     SWEEP_MS = 30 * 1000,
+    MEMORY_MS = 1000,
     SECRET_BYTES = 32,
     END_STEPS = 100,
 };
@@ -35,7 +37,8 @@ struct bk_run {
     struct bk_http_server *http;
     struct bk_admin *admin;
     struct bk_admin_socket *admin_socket;
-    struct bk_timer sweep, stopping;
+    struct bk_timer sweep, stopping, memory;
+    bool shedding;
     int64_t stop_at_ms;
     int64_t started_real_ms;
     char services_url[512]; /* filled in once the ports are bound */
@@ -136,6 +139,36 @@ static void close_old_signins(struct bk_run *run)
 }
 
 /* ---- now and then ---- */
+
+/* What this process has in memory now, in bytes; 0 where the system does not tell. */
+static int64_t memory_used(void)
+{
+    struct bk_buf text = { 0 };
+    uint64_t pages = 0;
+    if (bk_file_read("/proc/self/statm", 4096, &text) == 0) {
+        struct bk_view rest = bk_buf_view(&text);
+        bk_view_cut(&rest, ' ');
+        bk_view_to_u64(bk_view_cut(&rest, ' '), INT64_MAX / 65536, &pages);
+    }
+    bk_buf_finish(&text);
+    return (int64_t)pages * sysconf(_SC_PAGESIZE);
+}
+
+/* At 75 % of the limit nobody new signs in, at 90 % nothing new is accepted (reliability.md). */
+static void look_at_memory(struct bk_timer *timer)
+{
+    struct bk_run *run = bk_container_of(timer, struct bk_run, memory);
+    int64_t used = memory_used(), most = run->settings->memory_max;
+    bool shed = used >= most / 4 * 3;
+    if (shed != run->shedding)
+        bk_log(run->log, BK_LOG_WARNING,
+               shed ? "memory is short: nobody new signs in" : "memory suffices again");
+    run->shedding = shed;
+    bk_core_shed(run->core, shed);
+    bk_front_refuse_all(run->front, used >= most / 10 * 9);
+    bk_timer_arm(bk_loop_timers(run->loop), timer,
+                 bk_clock_mono_ms(bk_loop_clock(run->loop)) + MEMORY_MS);
+}
 
 static void sweep(struct bk_timer *timer)
 {
@@ -458,6 +491,7 @@ int bk_run_start(struct bk_loop *loop, const struct bk_settings *settings, const
     run->started_real_ms = bk_clock_real_ms(&bk_clock_system);
     bk_timer_init(&run->sweep, sweep);
     bk_timer_init(&run->stopping, stopping);
+    bk_timer_init(&run->memory, look_at_memory);
     int r = open_store(run, ret_why);
     if (r == 0) {
         close_old_signins(run);
@@ -486,6 +520,8 @@ int bk_run_start(struct bk_loop *loop, const struct bk_settings *settings, const
     }
     bk_timer_arm(bk_loop_timers(loop), &run->sweep,
                  bk_clock_mono_ms(bk_loop_clock(loop)) + SWEEP_MS);
+    if (settings->memory_max)
+        look_at_memory(&run->memory);
     bk_log(log, BK_LOG_NOTICE, "started", "version", BK_VERSION, "name", settings->name, "services",
            run->services_url);
     *ret = run;
@@ -512,6 +548,7 @@ struct bk_run *bk_run_destroy(struct bk_run *run)
         return NULL;
     bk_timer_disarm(bk_loop_timers(run->loop), &run->sweep);
     bk_timer_disarm(bk_loop_timers(run->loop), &run->stopping);
+    bk_timer_disarm(bk_loop_timers(run->loop), &run->memory);
     if (run->core) {
         /* What waits for the disk is committed and answered, and connections end, while the core is still there. */
         bk_front_stop_accepting(run->front);
