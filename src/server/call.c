@@ -108,8 +108,11 @@ static struct bk_person *reachable(struct request *rq)
     }
     presence_load(core, person);
     if (presence_relation(core, person, rq->identity) >= RELATION_BLOCKED) {
-        /* To somebody who is blocked this person is simply not there (SI-504 in the record). */
-        refuse(rq, 504, 0, 480, NULL);
+        /* To somebody who is blocked nobody of that name is there (SI-504 in the history). */
+        char address[BK_SIP_AOR_MAX + 1];
+        snprintf(address, sizeof address, "%.*s", BK_VIEW_ARGS(rq->target));
+        const char *values[] = { "address", address, NULL };
+        refuse(rq, 504, 0, 404, values);
         return NULL;
     }
     person->holds++;

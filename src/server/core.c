@@ -296,7 +296,7 @@ static bool link_may_ask(struct bk_core *core, struct link *link, int64_t now)
 
 /* ---- answers ---- */
 
-static void to_tag_of(const struct bk_core *core, const struct bk_sip_head *head, char ret[17])
+void core_to_tag(const struct bk_core *core, const struct bk_sip_head *head, char ret[17])
 {
     uint64_t h = bk_hash(&core->config.hash_key, head->call_id) ^
                  (bk_hash(&core->config.hash_key, head->from_tag) << 1);
@@ -310,7 +310,7 @@ static void answer_begin(const struct request *rq, int status, struct bk_view re
 {
     struct bk_core *core = rq->core;
     char tag[17];
-    to_tag_of(core, rq->head, tag);
+    core_to_tag(core, rq->head, tag);
     bk_buf_clear(&core->out);
     struct bk_sip_source source = { bk_view_of_str(rq->asker.ip), rq->asker.port };
     bk_sip_response_begin(&core->out, rq->msg, status, reason,
@@ -391,12 +391,17 @@ void refuse_with(const struct request *rq, const struct bk_refusal *refusal, str
 void refuse(const struct request *rq, unsigned number, char sub, int status,
             const char *const *values)
 {
+    static const char *const busy[] = { "seconds", "10", NULL };
     struct bk_refusal refusal;
     struct bk_attempt attempt;
+    int retry_after_s =
+        number == 404 || number == 408 ? 10 : 0; /* SI-404 busy, SI-408 maintenance */
+
     attempt_of(rq, rq->identity.len ? rq->identity : rq->head->from_uri, 0,
                bk_sip_method_name(rq->msg->method), (struct bk_view){ 0 }, &attempt);
     bk_history_refuse(rq->core->config.history, &attempt, bk_record_find(number, sub), false, true,
-                      (struct bk_view){ 0 }, 0, values, &refusal);
+                      (struct bk_view){ 0 }, retry_after_s,
+                      values || !retry_after_s ? values : busy, &refusal);
     if (status)
         refusal.status = status;
     refuse_with(rq, &refusal, (struct bk_view){ 0 });

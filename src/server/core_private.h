@@ -106,6 +106,8 @@ bool core_send(struct bk_core *core, uint64_t link, struct bk_view bytes, bool d
 void core_close_link(struct bk_core *core, uint64_t link);
 int64_t core_now(const struct bk_core *core);  /* mono ms */
 int64_t core_real(const struct bk_core *core); /* real ms */
+/* Our To tag for a request: the same whichever part of the server answers it. */
+void core_to_tag(const struct bk_core *core, const struct bk_sip_head *head, char ret[17]);
 struct bk_sip_flow link_flow(const struct link *link);
 struct bk_sip_flow asker_flow(const struct asker *asker);
 /* Puts a message that belongs to nobody's transaction into scratch buffers: *ret lives until the matching core_msg_pop. NULL: too deep. */

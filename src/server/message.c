@@ -194,12 +194,12 @@ static void message_store(struct relay *relay)
     struct bk_view content_type = bk_sip_msg_value(msg, BK_SIP_HDR_CONTENT_TYPE);
     bool known =
         bk_store_user(core->config.store, bk_person_address(person), &core->arena, &user) == 0;
-    if (!known ||
-        bk_judge_account(&user, bk_directory_tenant(core->directory, user.tenant_id),
-                         core_real(core)) ||
-        !bk_policy_switch(core->directory, &user, BK_POLICY_OFFLINE_MESSAGES) ||
-        is_ephemeral(content_type))
+    if (!known || bk_judge_account(&user, bk_directory_tenant(core->directory, user.tenant_id),
+                                   core_real(core)))
         refusal = 501;
+    else if (!bk_policy_switch(core->directory, &user, BK_POLICY_OFFLINE_MESSAGES) ||
+             is_ephemeral(content_type))
+        refusal = 510;
     else if (bk_store_offline_count(core->config.store, bk_person_address(person), &n, &bytes) < 0)
         refusal = 505;
     else if (n >= bk_policy_number(core->directory, &user, BK_POLICY_OFFLINE_MESSAGES_MAX) ||

@@ -256,8 +256,7 @@ static void build(const struct request *rq, int status, struct bk_view extra, st
 {
     struct bk_sip_source source = { bk_view_of_str(rq->asker.ip), rq->asker.port };
     char tag[17];
-    snprintf(tag, sizeof tag, "%016llx",
-             (unsigned long long)bk_hash(&rq->core->config.hash_key, rq->head->call_id));
+    core_to_tag(rq->core, rq->head, tag);
     bk_sip_response_begin(to, rq->msg, status, (struct bk_view){ 0 }, bk_view_of_str(tag), &source);
     bk_buf_add_view(to, extra);
     bk_sip_end(to, (struct bk_view){ 0 }, (struct bk_view){ 0 });

@@ -308,8 +308,7 @@ static void respond_from_copy(struct relay *relay, int status, struct bk_view re
     if (!msg)
         return;
     char tag[17];
-    snprintf(tag, sizeof tag, "%016llx",
-             (unsigned long long)bk_hash(&core->config.hash_key, head.call_id));
+    core_to_tag(core, &head, tag);
     struct bk_sip_source source = { bk_view_of_str(relay->asker.ip), relay->asker.port };
     bk_buf_clear(&core->out);
     bk_sip_response_begin(&core->out, msg, status, reason,
