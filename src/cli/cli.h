@@ -76,7 +76,8 @@ void cli_wipe(char *secret);
 void cli_show(struct cli *cli, const struct bk_client_event *event);
 /* Text from somebody else: control bytes and what turns the direction of writing around are made visible as '?'. */
 void cli_print_safe(FILE *to, const char *text, const char *line_prefix);
-void cli_print_failure(struct cli *cli, const struct bk_client_failure *failure, bool details);
+void cli_print_failure(struct cli *cli, FILE *to, const struct bk_client_failure *failure,
+                       bool details);
 
 /* ---- talk.c: the conversation ---- */
 void cli_talk_begin(struct cli *cli);

@@ -76,9 +76,8 @@ static void print_time(FILE *to, int64_t at_ms, int64_t now_ms)
     (void)fputs(text, to);
 }
 
-void cli_print_failure(struct cli *cli, const struct bk_client_failure *f, bool details)
+void cli_print_failure(struct cli *cli, FILE *to, const struct bk_client_failure *f, bool details)
 {
-    FILE *to = cli->terminal_out ? stdout : stderr;
     (void)fputs(paint(cli, RED), to);
     cli_print_safe(to, f->user_text, "");
     (void)fputs(paint(cli, PLAIN), to);
@@ -209,7 +208,7 @@ static void show_message_state(struct cli *cli, const struct bk_client_event *e)
     case BK_CLIENT_FAILED:
         (void)fprintf(to, "  not delivered to %s: ", e->message_state.to);
         if (e->message_state.failure)
-            cli_print_failure(cli, e->message_state.failure, false);
+            cli_print_failure(cli, to, e->message_state.failure, false);
         else
             (void)fputs("out of memory\n", to);
         return;
@@ -227,12 +226,12 @@ void cli_show(struct cli *cli, const struct bk_client_event *e)
         return;
     case BK_CLIENT_EVENT_FAILURE:
     case BK_CLIENT_EVENT_NOTICE:
-        cli_print_failure(cli, &e->failure,
+        cli_print_failure(cli, to, &e->failure,
                           e->type == BK_CLIENT_EVENT_FAILURE && !cli->terminal_out);
         return;
     case BK_CLIENT_EVENT_ENDED:
         (void)fputs("The server ended the session. ", to);
-        cli_print_failure(cli, &e->failure, false);
+        cli_print_failure(cli, to, &e->failure, false);
         return;
     case BK_CLIENT_EVENT_PRESENCE:
         show_presence(cli, e);

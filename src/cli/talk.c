@@ -458,10 +458,7 @@ static void keep_failure(struct cli *cli, const struct bk_client_failure *failur
     FILE *memory = open_memstream(&text, &len);
     if (!memory)
         return;
-    FILE *out = stdout;
-    stdout = memory; /* glibc lets it be assigned; what prints failures prints there */
-    cli_print_failure(cli, failure, true);
-    stdout = out;
+    cli_print_failure(cli, memory, failure, true);
     (void)fclose(memory);
     bk_buf_clear(&talk.failure);
     bk_buf_add(&talk.failure, text, len);

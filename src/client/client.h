@@ -107,7 +107,7 @@ enum bk_client_state {                 /* signin-behaviour.md 9, plus the ends *
                        BK_CLIENT_ASKING_CREDENTIAL,
                        BK_CLIENT_AUTHENTICATING,
                        BK_CLIENT_REGISTERING,
-                       BK_CLIENT_SETTINGS, /* the server has none to give yet: passed at once */
+                       BK_CLIENT_SETTINGS, /* not entered yet: the server has none to give */
                        BK_CLIENT_CONTACTS, /* likewise */
                        BK_CLIENT_PRESENCE,
                        BK_CLIENT_SIGNED_IN,

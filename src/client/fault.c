@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+static const char no_answer_at_all[] = "no answer at all, as if filtered";
+
 static void set_text(char *to, size_t size, const char *text)
 {
     (void)snprintf(to, size, "%s", text ? text : "");
@@ -62,7 +64,7 @@ void bk_fault_of_conn(struct bk_fault *fault, enum bk_conn_end end, enum bk_tls_
         bk_fault_set(fault, 302, 0, server, "no route to the host", detail);
         return;
     case BK_CONN_END_TIMEOUT:
-        bk_fault_set(fault, 302, 0, server, "no answer at all, as if filtered", detail);
+        bk_fault_set(fault, 302, 0, server, no_answer_at_all, detail);
         return;
     default:
         bk_fault_set(fault, 302, 0, server, "the connection was closed at once", detail);
@@ -186,6 +188,15 @@ static void judge_names(const struct bk_tried *tried, const char *domain, struct
     }
 }
 
+static bool https_worked(const struct bk_tried *tried)
+{
+    for (int i = 0; i < tried->n; i++)
+        if (!tried->rows[i].fault.record && (strcmp(tried->rows[i].kind, "https") == 0 ||
+                                             strcmp(tried->rows[i].kind, "sign-in") == 0))
+            return true;
+    return false;
+}
+
 void bk_tried_judge(const struct bk_tried *tried, const char *domain, struct bk_fault *ret)
 {
     int best = -1, at = -1;
@@ -198,10 +209,13 @@ void bk_tried_judge(const struct bk_tried *tried, const char *domain, struct bk_
             at = i;
         }
     }
-    if (best > 0)
-        *ret = tried->rows[at].fault;
-    else
+    if (best <= 0) {
         judge_names(tried, domain, ret);
+        return;
+    }
+    *ret = tried->rows[at].fault;
+    if (strcmp(ret->why, no_answer_at_all) == 0 && https_worked(tried))
+        ret->record = bk_record_find(307, 0); /* one port is filtered while another works */
 }
 
 /* ---- telling ---- */

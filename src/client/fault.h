@@ -56,7 +56,8 @@ void bk_tried_add(struct bk_tried *tried, const char *kind, const char *name, co
 /*
  * Everything failed: which fault is the root? What came nearest to the server tells most: TLS before
  * connections, these before wrong answers, these before missing names. Where only names were asked: no
- * resolver at all is SI-312, a resolver that failed SI-303, and nothing but "no such name" SI-301.
+ * resolver at all is SI-312, a resolver that failed SI-303, and nothing but "no such name" SI-301. A port that stays silent
+ * while HTTPS worked is filtered (SI-307).
  */
 void bk_tried_judge(const struct bk_tried *tried, const char *domain, struct bk_fault *ret);
 

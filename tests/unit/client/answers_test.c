@@ -222,6 +222,22 @@ static void what_came_nearest_to_the_server_is_the_root(void **state)
     }
 }
 
+static void a_silent_port_beside_one_that_works_is_filtered(void **state)
+{
+    (void)state;
+    for (int https = 0; https < 2; https++) {
+        struct bk_tried tried = { 0 };
+        struct bk_fault fault;
+        if (https)
+            add(&tried, "https", 0);
+        bk_fault_of_conn(&fault, BK_CONN_END_TIMEOUT, BK_TLS_OK, "srv:5061", "");
+        bk_tried_add(&tried, "connect", "srv:5061", fault.why, &fault);
+        bk_tried_judge(&tried, "example.com", &fault);
+        assert_int_equal(fault.record->number, https ? 307 : 302);
+        bk_tried_finish(&tried);
+    }
+}
+
 static void more_rows_than_there_is_room_for_are_dropped(void **state)
 {
     (void)state;
@@ -244,6 +260,7 @@ int main(void)
         cmocka_unit_test(a_domain_ends_at_a_dot),
         cmocka_unit_test(versions_are_numbers),
         cmocka_unit_test(what_came_nearest_to_the_server_is_the_root),
+        cmocka_unit_test(a_silent_port_beside_one_that_works_is_filtered),
         cmocka_unit_test(more_rows_than_there_is_room_for_are_dropped),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
