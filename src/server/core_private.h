@@ -45,9 +45,11 @@ struct link {
         uint64_t id,
             request; /* request: hash of the branch that used it, so that a repeated datagram is no replay */
         uint32_t nc;
-        bool wrong; /* was answered with a wrong password */
+        bool wrong;        /* was answered with a wrong password */
+        int64_t placed_ms; /* mono ms: not made later than this */
     } nonces[LINK_NONCES];
     uint8_t next_nonce;
+    int64_t nonce_floor_ms; /* one that is not in the table and was made earlier may have been used; 0: none was */
     struct bk_personal *personal; /* of its client certificate; NULL: none */
     struct bk_buf *certificate;   /* DER, until it was judged */
     char ip[46], local_ip[46];

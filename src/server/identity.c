@@ -134,22 +134,37 @@ static void challenge(struct request *rq, struct link *link, struct bk_view addr
     bk_buf_finish(&lines);
 }
 
-/* The place of a nonce in the table of its link; one not seen before takes the oldest place. */
-static unsigned nonce_place(struct link *link, uint64_t id)
+static bool nonce_is_kept(const struct link *link, uint64_t id)
+{
+    for (unsigned i = 0; i < LINK_NONCES; i++)
+        if (link->nonces[i].id == id)
+            return true;
+    return false;
+}
+
+/*
+ * The place of a nonce in the table of its link; one not seen before takes the oldest place. What
+ * leaves the table must not look unused again: the floor rises above it.
+ */
+static unsigned nonce_place(struct link *link, uint64_t id, int64_t now)
 {
     for (unsigned i = 0; i < LINK_NONCES; i++)
         if (link->nonces[i].id == id)
             return i;
     unsigned at = link->next_nonce++ % LINK_NONCES;
+    if (link->nonces[at].id && link->nonces[at].placed_ms >= link->nonce_floor_ms)
+        link->nonce_floor_ms = link->nonces[at].placed_ms + 1;
     memset(&link->nonces[at], 0, sizeof link->nonces[at]);
     link->nonces[at].id = id;
+    link->nonces[at].placed_ms = now;
     return at;
 }
 
 /* A repeated nc on the same nonce is a replay, unless the very same datagram came again. */
-static bool nonce_is_fresh(struct link *link, uint64_t id, uint32_t nc, uint64_t request)
+static bool nonce_is_fresh(struct link *link, uint64_t id, int64_t now, uint32_t nc,
+                           uint64_t request)
 {
-    unsigned at = nonce_place(link, id);
+    unsigned at = nonce_place(link, id, now);
     if (nc > link->nonces[at].nc) {
         link->nonces[at].nc = nc;
         link->nonces[at].request = request;
@@ -160,9 +175,9 @@ static bool nonce_is_fresh(struct link *link, uint64_t id, uint32_t nc, uint64_t
 }
 
 /* Whether this nonce was answered with a wrong password before. */
-static bool nonce_was_wrong(struct link *link, uint64_t id)
+static bool nonce_was_wrong(struct link *link, uint64_t id, int64_t now)
 {
-    unsigned at = nonce_place(link, id);
+    unsigned at = nonce_place(link, id, now);
     bool was = link->nonces[at].wrong;
     link->nonces[at].wrong = true;
     return was;
@@ -201,10 +216,15 @@ static enum digest_result digest_look(struct request *rq, struct link *link, str
     if (!field)
         return DIGEST_NONE;
     uint64_t nonce_id;
-    enum bk_digest_nonce_state state =
-        bk_digest_nonce_check(&core->nonce_key, nonce_bind(core, link, realm, c.algorithm), c.nonce,
-                              core_now(core), core->config.limits.nonce_life_ms, &nonce_id);
-    if (state != BK_DIGEST_NONCE_GOOD)
+    int64_t now = core_now(core);
+    struct bk_view bind = nonce_bind(core, link, realm, c.algorithm);
+    if (bk_digest_nonce_check(&core->nonce_key, bind, c.nonce, now,
+                              core->config.limits.nonce_life_ms, &nonce_id) != BK_DIGEST_NONCE_GOOD)
+        return DIGEST_STALE;
+    /* Out of the table: good only if made after the last one that had to leave it. */
+    if (link->nonce_floor_ms && !nonce_is_kept(link, nonce_id) &&
+        bk_digest_nonce_check(&core->nonce_key, bind, c.nonce, now, now - link->nonce_floor_ms,
+                              &nonce_id) != BK_DIGEST_NONCE_GOOD)
         return DIGEST_STALE;
 
     /* The user name is the part before the @, or the whole address; both lead to one account. */
@@ -232,7 +252,7 @@ static enum digest_result digest_look(struct request *rq, struct link *link, str
                         bk_view_head(bk_view_of_str(nobody), bk_digest_hex_len(c.algorithm)));
     *ret_known = r == 0;
     if (!s.found) {
-        *ret_again = nonce_was_wrong(link, nonce_id) ? (struct bk_view){ 0 } : c.nonce;
+        *ret_again = nonce_was_wrong(link, nonce_id, now) ? (struct bk_view){ 0 } : c.nonce;
         return DIGEST_WRONG;
     }
     uint64_t nc = 0;
@@ -242,7 +262,7 @@ static enum digest_result digest_look(struct request *rq, struct link *link, str
     }
     uint64_t request = bk_hash(&core->config.hash_key, rq->head->via_branch) ^
                        bk_hash(&core->config.hash_key, rq->head->call_id);
-    if (c.qop.len && !nonce_is_fresh(link, nonce_id, (uint32_t)nc, request))
+    if (c.qop.len && !nonce_is_fresh(link, nonce_id, now, (uint32_t)nc, request))
         return DIGEST_STALE;
     return bk_view_equal(owner, address) ? DIGEST_GOOD : DIGEST_OTHER;
 }
