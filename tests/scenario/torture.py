@@ -169,7 +169,7 @@ def main():
         with domain:
             domain.start()
             status = tap.main(cases, domain)
-            domain.stop_server()
+            wire.stop(domain)
             return status
 
 

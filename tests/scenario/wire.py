@@ -197,6 +197,15 @@ def alive(domain, kind):
         assert status in (200, 401, 407), f"OPTIONS over {kind} was answered {status}"
 
 
+def stop(domain):
+    """Stops the server in order; what sanitizers found while it ran is a failure (raised)."""
+    domain.stop_server()
+    log = domain.log_path.read_text(errors="replace")
+    found = [line for line in log.splitlines() if "runtime error:" in line or "Sanitizer" in line]
+    if found:
+        raise AssertionError("\n".join(found[:20]))
+
+
 class Digest:
     """Answers a challenge (RFC 7616); nc counts as long as the nonce is the same."""
 
