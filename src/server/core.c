@@ -34,7 +34,6 @@ const struct bk_core_limits bk_core_limits_default = {
     .idle_ms = 120 * 1000,
     .subscriptions_per_endpoint = 1200,
     .pending_per_link = 1200,
-    .contacts_max = 1000,
     .forks_max = 10,
     .message_wait_ms = 5000,
     .key_life_ms = 600 * 1000,

@@ -56,7 +56,7 @@ struct bk_core_limits {
     int requests_burst, requests_per_s; /* signed in */
     int requests_burst_stranger, requests_per_s_stranger;
     int unauthenticated_life_ms, idle_ms;
-    int subscriptions_per_endpoint, pending_per_link, contacts_max;
+    int subscriptions_per_endpoint, pending_per_link;
     int forks_max;
     int message_wait_ms;     /* 5,000: then stored and 202 */
     int key_life_ms;         /* 600,000 */
@@ -135,7 +135,7 @@ void bk_core_sessions(struct bk_core *core, struct bk_view address /* empty: all
 /* Graceful stop: signed-in clients are told, new requests get 503; returns true once nothing is pending. */
 bool bk_core_drain(struct bk_core *core);
 
-/* Counters for metrics: one table (metrics.c) names them. */
+/* Counters for metrics: one table in run.c names them. */
 enum bk_metric {
     BK_METRIC_LINKS,
     BK_METRIC_ENDPOINTS,
