@@ -221,6 +221,11 @@ const struct ctl_command ctl_commands[] = {
     { "certificate revoke", "WHICH", revoke_options,
       "Revoke one by its serial number, or all of an ADDRESS.", NULL, ctl_certificate_revoke,
       "certificate.revoke" },
+    { "certificate server", "[NAME...]", NULL,
+      "Make a new certificate for the server itself, by the domain's own authority.",
+      "It is good for 825 days and carries the server's name, the names of all domains and those "
+      "given. What was there before is kept beside it as FILE.old.",
+      ctl_certificate_server, NULL },
     { "authority show", "", NULL, "The authority's certificate, for clients to trust.", NULL,
       ctl_authority_show, "authority.show" },
 

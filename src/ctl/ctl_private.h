@@ -183,6 +183,7 @@ int ctl_relation_list(struct ctl *ctl);
 int ctl_relation_set(struct ctl *ctl); /* and block, unblock */
 int ctl_certificate_list(struct ctl *ctl);
 int ctl_certificate_revoke(struct ctl *ctl);
+int ctl_certificate_server(struct ctl *ctl);
 int ctl_authority_show(struct ctl *ctl);
 int ctl_dns(struct ctl *ctl);
 int ctl_dns_check(struct ctl *ctl);

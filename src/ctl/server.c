@@ -49,8 +49,9 @@ static int list(struct ctl *ctl, json_t *args, const struct ctl_column *columns,
 
 int ctl_domain_add(struct ctl *ctl)
 {
-    return change(ctl, args_with(ctl, "domain"),
-                  "is served. The server's certificate must carry its names too.");
+    return change(
+        ctl, args_with(ctl, "domain"),
+        "is served. The server's certificate needs its names too: beckonctl certificate server");
 }
 
 int ctl_domain_remove(struct ctl *ctl)
@@ -230,6 +231,84 @@ int ctl_authority_show(struct ctl *ctl)
         fputs(json_string_value(json_object_get(result, "pem")), ctl->out);
     json_decref(result);
     return CTL_OK;
+}
+
+/* A file replaced, what was there kept beside it; owner and mode stay. */
+static int replace_kept(struct ctl *ctl, const char *path, const char *content, mode_t mode)
+{
+    BK_AUTO_FREE char *old = NULL;
+    struct stat at;
+    bool had = stat(path, &at) == 0;
+    if (asprintf(&old, "%s.old", path) < 0)
+        return ctl_fail(ctl, CTL_FAILED, "out of memory");
+    unlink(old);
+    if (had && link(path, old) < 0)
+        return ctl_fail(ctl, CTL_FAILED, "%s cannot be kept as %s: %s", path, old, strerror(errno));
+    int r = bk_file_replace(path, bk_view_of_str(content), had ? at.st_mode & 07777 : mode);
+    if (r == 0 && had && geteuid() == 0 && lchown(path, at.st_uid, at.st_gid) < 0)
+        r = -errno;
+    return r == 0 ? CTL_OK
+                  : ctl_fail(ctl, CTL_FAILED, "%s cannot be written: %s", path, strerror(-r));
+}
+
+static void add_name(json_t *names, const char *format, const char *domain)
+{
+    char name[300];
+    size_t i;
+    json_t *known;
+    snprintf(name, sizeof name, format, domain);
+    bk_text_lower(name, strlen(name));
+    json_array_foreach(names, i, known) if (!strcmp(json_string_value(known), name)) return;
+    json_array_append_new(names, json_string(name));
+}
+
+int ctl_certificate_server(struct ctl *ctl)
+{
+    static const char *const in_domain[] = {
+        "%s",
+        "sip.%s",
+        "sipinternal.%s",
+        "sipexternal.%s",
+        "lyncdiscover.%s",
+        "lyncdiscoverinternal.%s",
+    };
+    json_t *domains, *row, *result, *names = json_array();
+    size_t i;
+    int r = ctl_call(ctl, "domain.list", NULL, &domains);
+    if (r == CTL_OK) {
+        add_name(names, "%s", ctl->settings.name);
+        json_array_foreach(domains, i, row) for (size_t k = 0; k < BK_COUNT_OF(in_domain); k++)
+            add_name(names, in_domain[k], json_string_value(json_object_get(row, "domain")));
+        for (i = 0; i < ctl->n_words; i++)
+            add_name(names, "%s", ctl->words[i]);
+        json_decref(domains);
+        r = ctl_call(ctl, "authority.certify", json_pack("{s:O}", "names", names), &result);
+    }
+    if (r != CTL_OK) {
+        json_decref(names);
+        return r;
+    }
+    r = replace_kept(ctl, ctl->settings.key, json_string_value(json_object_get(result, "key")),
+                     0600);
+    if (r == CTL_OK)
+        r = replace_kept(ctl, ctl->settings.certificate,
+                         json_string_value(json_object_get(result, "certificate")), 0644);
+    json_decref(result);
+    if (r == CTL_OK && ctl->json) {
+        json_t *j = json_pack("{s:s, s:s, s:O}", "certificate", ctl->settings.certificate, "key",
+                              ctl->settings.key, "names", names);
+        if (j)
+            ctl_print_json(ctl, j);
+        json_decref(j);
+    } else if (r == CTL_OK) {
+        fprintf(ctl->out, "%s is new, for these names:\n", ctl->settings.certificate);
+        json_array_foreach(names, i, row) fprintf(ctl->out, "  %s\n", json_string_value(row));
+        fputs("The old one and its key are beside it. A running server takes it at SIGHUP:\n"
+              "systemctl reload beckond\n",
+              ctl->out);
+    }
+    json_decref(names);
+    return r;
 }
 
 /* ---- the server ---- */

@@ -4,6 +4,7 @@
 #include "base/cleanup.h"
 #include "base/text.h"
 #include "record/record.h"
+#include "server/authority.h"
 #include "server/core.h"
 #include "sip/digest.h"
 #include "sip/uri.h"
@@ -16,6 +17,8 @@
 enum {
     LIST_MAX = 1000,
     USERS_MAX = 500, /* of one import request */
+    NAMES_MAX = 128, /* of one server certificate */
+    CERTIFICATE_DAYS = 825,
     NAME_MAX_BYTES = 256,
 };
 
@@ -899,6 +902,44 @@ static void authority_show(struct call *call)
     call->result = json_pack("{s:o}", "pem", view(pem));
 }
 
+/* A new certificate for the server, by the domain's own authority; its key is made here and kept by the caller. */
+static void authority_certify(struct call *call)
+{
+    const json_t *names = json_object_get(call->args, "names");
+    struct bk_view views[NAMES_MAX], key, certificate;
+    struct bk_authority *authority = NULL;
+    struct bk_buf new_key = { 0 }, new_certificate = { 0 };
+    const char *why = NULL;
+    size_t n = json_array_size(names);
+    if (!n || n > NAMES_MAX)
+        FAIL(call, "usage", "names", "Between 1 and %d host names are needed.", NAMES_MAX);
+    for (size_t i = 0; i < n; i++) {
+        const char *name = json_string_value(json_array_get(names, i));
+        if (!name || !*name || strlen(name) > 253 ||
+            name[strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-.*")])
+            FAIL(call, "invalid", "names", "Number %zu is no host name.", i + 1);
+        views[i] = bk_view_of_str(name);
+    }
+    if (bk_store_secret(store(call), BK_VIEW("authority.key"), &call->arena, &key) < 0 ||
+        bk_store_secret(store(call), BK_VIEW("authority.crt"), &call->arena, &certificate) < 0)
+        FAIL(call, "missing", NULL, "This store has no certificate authority: run beckonctl init.");
+    int r = bk_authority_load(key, certificate, &authority, &why);
+    if (r == 0)
+        r = bk_authority_server_certificate(authority, views, n, now(call), CERTIFICATE_DAYS,
+                                            &new_key, &new_certificate);
+    if (r == 0)
+        call->result = json_pack("{s:o, s:o}", "certificate", view(bk_buf_view(&new_certificate)),
+                                 "key", view(bk_buf_view(&new_key)));
+    bk_authority_destroy(authority);
+    if (new_key.at)
+        bk_wipe(new_key.at, new_key.cap);
+    bk_buf_finish(&new_key);
+    bk_buf_finish(&new_certificate);
+    if (r < 0)
+        FAIL(call, "store", NULL, "The certificate cannot be made: %s.", why ? why : strerror(-r));
+    batch(call); /* nothing but the audit's row goes there */
+}
+
 /* ---- the server ---- */
 
 static bool audit_row(void *ctx, const struct bk_audit *row)
@@ -980,6 +1021,7 @@ static const struct {
     { "certificate.list", certificate_list },
     { "certificate.revoke", certificate_revoke },
     { "authority.show", authority_show },
+    { "authority.certify", authority_certify },
 };
 
 const char *bk_admin_op_name(size_t index)

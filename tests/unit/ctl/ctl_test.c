@@ -367,6 +367,30 @@ static void the_exit_status_says_what_was_wrong(void **state)
     assert_int_equal(RUN("help", "device-password"), CTL_USAGE);
 }
 
+static void a_new_server_certificate_has_the_names_of_every_domain(void **state)
+{
+    char path[128];
+    (void)state;
+    assert_int_equal(RUN("domain", "add", "example.net"), CTL_OK);
+    assert_int_equal(RUN("certificate", "server", "Extra.example.com", "--json"), CTL_OK);
+    json_t *j = printed();
+    assert_int_equal(json_array_size(json_object_get(j, "names")), 1 + 2 * 6 + 1);
+    json_decref(j);
+    assert_int_equal(mode_of("server.key"), 0600);
+    assert_int_equal(mode_of("server.key.old"), 0600);
+    BK_AUTO_BUF struct bk_buf now = { 0 };
+    BK_AUTO_BUF struct bk_buf before = { 0 };
+    snprintf(path, sizeof path, "%s/server.crt", dir);
+    assert_int_equal(bk_file_read(path, 65536, &now), 0);
+    snprintf(path, sizeof path, "%s/server.crt.old", dir);
+    assert_int_equal(bk_file_read(path, 65536, &before), 0);
+    assert_false(bk_view_equal(bk_buf_view(&now), bk_buf_view(&before)));
+    assert_true(bk_view_starts_with(bk_buf_view(&now), BK_VIEW("-----BEGIN CERTIFICATE-----")));
+    assert_int_equal(RUN("certificate", "server", "no host"), CTL_FAILED);
+    assert_int_equal(RUN("audit"), CTL_OK);
+    said(out_text, "authority.certify");
+}
+
 static void a_change_is_kept_with_who_made_it(void **state)
 {
     (void)state;
@@ -406,6 +430,7 @@ int main(void)
         CASE(a_backup_is_restored_and_the_old_store_kept),
         CASE(a_store_that_somebody_holds_is_not_taken),
         CASE(the_exit_status_says_what_was_wrong),
+        CASE(a_new_server_certificate_has_the_names_of_every_domain),
         CASE(a_change_is_kept_with_who_made_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
