@@ -391,10 +391,12 @@ bool identify(struct request *rq, struct link *link)
         bk_buf_add_lit(&core->sender, "anonymous@invalid");
     }
     struct bk_view sender = bk_buf_view(&core->sender);
+    /* A datagram's source address proves nothing: over UDP every request carries its credentials. */
+    bool stream = link->transport != BK_LINK_UDP;
     BK_LIST_EACH(&link->bindings, it)
     {
         struct bk_binding *b = bk_container_of(it, struct bk_binding, in_link);
-        if (bk_view_equal(bk_person_address(b->person), sender)) {
+        if (stream && bk_view_equal(bk_person_address(b->person), sender)) {
             rq->identity = bk_person_address(b->person);
             rq->endpoint = b->endpoint;
             return true;
@@ -513,7 +515,7 @@ bool identify_register(struct request *rq, struct link *link, struct bk_view add
         if (bk_view_equal(bk_person_address(b->person), address))
             here = b;
     }
-    if (here && !link->certificate) {
+    if (here && !link->certificate && link->transport != BK_LINK_UDP) {
         *ret_road = ROAD_LINK;
         return bk_store_user(core->config.store, address, &core->arena, ret_user) == 0 ||
                (refuse(rq, 201, 'a', 0, NULL), false);

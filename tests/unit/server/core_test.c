@@ -276,6 +276,20 @@ static void a_call_passes_through_with_its_dialog(void **state)
     world_destroy(w);
 }
 
+static void over_udp_every_request_proves_who_it_is(void **state)
+{
+    struct world *w = begin(*(unsigned *)*state);
+    struct world_link *ann = world_connect(w, BK_LINK_UDP), *bob = world_connect(w, BK_LINK_TLS);
+    assert_int_equal(world_sign_in(ann, "ann", "urn:a", 600), 200);
+    world_sign_in(bob, "bob", "urn:b", 600);
+    message(ann, "ann", "bob", 1, "forged?"); /* from the very address, but anybody can write that */
+    assert_int_equal(world_status(world_take(ann)), 407);
+    assert_null(world_take(bob));
+    world_disconnect(ann, BK_LINK_END_CLOSED);
+    world_disconnect(bob, BK_LINK_END_CLOSED);
+    world_destroy(w);
+}
+
 static void disabling_somebody_ends_the_session_and_shows_offline(void **state)
 {
     struct world *w = begin(*(unsigned *)*state);
@@ -315,6 +329,7 @@ int main(void)
         BOTH(a_wrong_password_and_an_unknown_person_are_told_the_same),
         BOTH(watchers_see_people_come_and_go),
         BOTH(a_call_passes_through_with_its_dialog),
+        BOTH(over_udp_every_request_proves_who_it_is),
         BOTH(disabling_somebody_ends_the_session_and_shows_offline),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
