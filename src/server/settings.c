@@ -33,7 +33,7 @@ static const struct row {
     { "server", "advertise", TEXT, IN(advertise), "", 0, 0, "host:port of SIP over TLS that discovery names; empty: name and port of listen.tls." },
     { "server", "own-networks", TEXT, IN(own_networks), "", 0, 0, "Networks that count as own, as 10.0.0.0/8,2001:db8::/32; empty: loopback and private ranges." },
     { "server", "admin-socket", TEXT, IN(admin_socket), "/run/beckon/admin", 0, 0, "Socket on which beckonctl speaks to the running server." },
-    { "listen", "tls", TEXT, IN(tls), "0.0.0.0:5061,[::]:5061", 0, 0, "SIP over TLS, and HTTPS on the same port; addresses with ports, separated by commas." },
+    { "listen", "tls", TEXT, IN(tls), "[::]:5061", 0, 0, "SIP over TLS, and HTTPS on the same port; addresses with ports, separated by commas. [::] is IPv4, too." },
     { "listen", "https", TEXT, IN(https), "", 0, 0, "Further addresses for HTTPS (and SIP over TLS, told apart by what comes first)." },
     { "listen", "https-ask", TEXT, IN(https_ask), "", 0, 0, "HTTPS that always asks for a client certificate, for programs that cannot set ALPN." },
     { "listen", "tcp", TEXT, IN(tcp), "", 0, 0, "SIP over plain TCP; off where empty." },
