@@ -255,14 +255,15 @@ static enum digest_result digest_look(struct request *rq, struct link *link, str
         *ret_again = nonce_was_wrong(link, nonce_id, now) ? (struct bk_view){ 0 } : c.nonce;
         return DIGEST_WRONG;
     }
-    uint64_t nc = 0;
-    for (size_t i = 0; i < c.nc.len && i < 8; i++) {
+    /* Without qop nothing is counted (RFC 2069): such a nonce is good for one request. */
+    uint64_t nc = c.qop.len ? 0 : 1;
+    for (size_t i = 0; c.qop.len && i < c.nc.len && i < 8; i++) {
         char d = bk_lower(c.nc.at[i]);
         nc = nc << 4 | (unsigned)(d <= '9' ? d - '0' : d - 'a' + 10);
     }
     uint64_t request = bk_hash(&core->config.hash_key, rq->head->via_branch) ^
                        bk_hash(&core->config.hash_key, rq->head->call_id);
-    if (c.qop.len && !nonce_is_fresh(link, nonce_id, now, (uint32_t)nc, request))
+    if (!nonce_is_fresh(link, nonce_id, now, (uint32_t)nc, request))
         return DIGEST_STALE;
     return bk_view_equal(owner, address) ? DIGEST_GOOD : DIGEST_OTHER;
 }

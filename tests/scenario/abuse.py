@@ -327,6 +327,11 @@ def credentials_are_good_once(domain, _talk):
                 for _ in range(2):
                     again = message(who, "bob", f"again {how}", lines=[line])
                     tap.equal(again.status, 407, f"over {kind}, {how}")
+            # Who knows no qop (RFC 2069) counts nothing: once is once.
+            old = wire.Digest("eve", PASSWORD, message(ann, "bob", "challenge me").get("proxy-authenticate"), proxy=True)
+            plain = old.line("MESSAGE", bob.uri, qop=False)
+            delivered([plain], b"without qop")
+            tap.equal(message(ann, "bob", "again without qop", lines=[plain]).status, 407, f"a replay without qop over {kind}")
             # Many other nonces must not make the server forget this one.
             for i in range(6):
                 fresh = wire.Digest("eve", PASSWORD if i % 2 else "wrong",
