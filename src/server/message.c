@@ -309,10 +309,12 @@ static void message_undelivered(struct relay *relay)
     }
     relay->shard->core->metrics[BK_METRIC_MESSAGES_REFUSED]++;
     key_answered(relay, 0);
+    relay->answered = true;
+    if (!relay->server)
+        return; /* the sender's connection went away meanwhile: nobody waits for it */
     bk_sip_tx_respond(relay->server, relay->best_status, bk_buf_view(&relay->best));
     bk_sip_tx_forget(relay->server);
     relay->server = NULL;
-    relay->answered = true;
 }
 
 void message_response(struct relay *relay, struct relay_fork *fork, const struct bk_sip_msg *msg)

@@ -56,6 +56,21 @@ static void answer(struct world_link *link, const char *request, int status)
     free(copy);
 }
 
+/* A request of that method with whatever lines it needs. */
+__attribute__((unused)) static void ask(struct world_link *from, const char *method,
+                                        const char *uri, const char *who, const char *to,
+                                        const char *to_tag, const char *call_id, int n,
+                                        const char *lines)
+{
+    world_send(from,
+               "%s %s SIP/2.0\r\nVia: SIP/2.0/TLS 127.0.0.1;rport;branch=z9hG4bKq%s%s%d\r\n"
+               "From: <sip:%s@example.org>;tag=q\r\nTo: <sip:%s@example.org>%s%s\r\n"
+               "Call-ID: %s\r\nCSeq: %d %s\r\nContact: <sip:%s@127.0.0.1:7>\r\n"
+               "Max-Forwards: 70\r\n%sContent-Length: 0\r\n\r\n",
+               method, uri, call_id, method, n, who, to, to_tag ? ";tag=" : "",
+               to_tag ? to_tag : "", call_id, n, method, who, lines);
+}
+
 static void a_person_signs_in_and_a_message_arrives(void **state)
 {
     struct world *w = begin(*(unsigned *)*state);
@@ -112,6 +127,26 @@ static void a_message_for_somebody_away_is_kept_and_comes_in_order(void **state)
     assert_null(world_take(bob)); /* nothing twice */
     world_disconnect(bob, BK_LINK_END_CLOSED);
     world_disconnect(ann, BK_LINK_END_CLOSED);
+    world_destroy(w);
+}
+
+static void a_refusal_for_a_sender_who_left_is_dropped(void **state)
+{
+    struct world *w = begin(*(unsigned *)*state);
+    struct world_link *ann = world_connect(w, BK_LINK_TLS), *bob = world_connect(w, BK_LINK_TLS);
+    world_sign_in(ann, "ann", "urn:a", 600);
+    world_sign_in(bob, "bob", "urn:b", 600);
+    message(ann, "ann", "bob", 1, "going");
+    const char *got = world_take(bob);
+    assert_non_null(got);
+    char *kept = strdup(got);
+    world_disconnect(ann, BK_LINK_END_LOST);
+    world_settle(w);
+    answer(bob, kept, 415);
+    world_settle(w);
+    assert_int_equal(bk_core_metric(w->core, BK_METRIC_TRANSACTIONS), 0);
+    free(kept);
+    world_disconnect(bob, BK_LINK_END_CLOSED);
     world_destroy(w);
 }
 
@@ -325,6 +360,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         BOTH(a_person_signs_in_and_a_message_arrives),
         BOTH(a_message_for_somebody_away_is_kept_and_comes_in_order),
+        BOTH(a_refusal_for_a_sender_who_left_is_dropped),
         BOTH(an_endpoint_that_does_not_answer_holds_nobody_up),
         BOTH(a_wrong_password_and_an_unknown_person_are_told_the_same),
         BOTH(watchers_see_people_come_and_go),
