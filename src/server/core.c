@@ -539,6 +539,21 @@ static void handle_options(struct request *rq)
                 "Allow-Events: presence\r\nSupported: outbound\r\n"));
 }
 
+/*
+ * A NOTIFY belongs to a subscription (RFC 6665 4.1.3), and these two packages are the server's own word: from
+ * anybody else they would sign people out or paint their presence.
+ */
+static bool notify_is_forged(const struct request *rq)
+{
+    struct bk_sip_event event;
+    if (rq->msg->method != BK_SIP_NOTIFY && rq->msg->method != BK_SIP_BENOTIFY)
+        return false;
+    return !rq->head->to_tag.len ||
+           bk_sip_event_parse(bk_sip_msg_value(rq->msg, BK_SIP_HDR_EVENT), &event) < 0 ||
+           bk_view_equal_nocase(event.package, BK_VIEW("registration-notify")) ||
+           bk_view_equal_nocase(event.package, BK_VIEW("presence"));
+}
+
 /* At the shard of the target. */
 static void shard_request(struct request *rq)
 {
@@ -564,6 +579,10 @@ static void shard_request(struct request *rq)
         return;
     default:
         break;
+    }
+    if (notify_is_forged(rq)) {
+        answer(rq, 481, (struct bk_view){ 0 }, (struct bk_view){ 0 });
+        return;
     }
     if (bk_sip_txs_flow_count(shard->txs, rq->asker.link) >=
         (size_t)rq->core->config.limits.pending_per_link) {

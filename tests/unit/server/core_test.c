@@ -57,10 +57,8 @@ static void answer(struct world_link *link, const char *request, int status)
 }
 
 /* A request of that method with whatever lines it needs. */
-__attribute__((unused)) static void ask(struct world_link *from, const char *method,
-                                        const char *uri, const char *who, const char *to,
-                                        const char *to_tag, const char *call_id, int n,
-                                        const char *lines)
+static void ask(struct world_link *from, const char *method, const char *uri, const char *who,
+                const char *to, const char *to_tag, const char *call_id, int n, const char *lines)
 {
     world_send(from,
                "%s %s SIP/2.0\r\nVia: SIP/2.0/TLS 127.0.0.1;rport;branch=z9hG4bKq%s%s%d\r\n"
@@ -69,6 +67,21 @@ __attribute__((unused)) static void ask(struct world_link *from, const char *met
                "Max-Forwards: 70\r\n%sContent-Length: 0\r\n\r\n",
                method, uri, call_id, method, n, who, to, to_tag ? ";tag=" : "",
                to_tag ? to_tag : "", call_id, n, method, who, lines);
+}
+
+/* ann calls bob; their dialog stands, ret is its Route. */
+static void call(struct world_link *ann, struct world_link *bob, char ret[1024])
+{
+    ask(ann, "INVITE", "sip:bob@example.org", "ann", "bob", NULL, "c1", 1, "");
+    assert_int_equal(world_status(world_take(ann)), 100);
+    const char *taken = world_take(bob);
+    assert_non_null(taken);
+    char *invite = strdup(taken ? taken : "");
+    answer(bob, invite, 200);
+    free(invite);
+    const char *ok = world_take(ann);
+    assert_int_equal(world_status(ok), 200);
+    snprintf(ret, 1024, "%s", world_field(ok, "Record-Route"));
 }
 
 static void a_person_signs_in_and_a_message_arrives(void **state)
@@ -259,6 +272,20 @@ static void watchers_see_people_come_and_go(void **state)
     world_destroy(w);
 }
 
+static void over_udp_every_request_proves_who_it_is(void **state)
+{
+    struct world *w = begin(*(unsigned *)*state);
+    struct world_link *ann = world_connect(w, BK_LINK_UDP), *bob = world_connect(w, BK_LINK_TLS);
+    assert_int_equal(world_sign_in(ann, "ann", "urn:a", 600), 200);
+    world_sign_in(bob, "bob", "urn:b", 600);
+    message(ann, "ann", "bob", 1, "forged?"); /* from the very address, but anybody can write that */
+    assert_int_equal(world_status(world_take(ann)), 407);
+    assert_null(world_take(bob));
+    world_disconnect(ann, BK_LINK_END_CLOSED);
+    world_disconnect(bob, BK_LINK_END_CLOSED);
+    world_destroy(w);
+}
+
 static void a_call_passes_through_with_its_dialog(void **state)
 {
     struct world *w = begin(*(unsigned *)*state);
@@ -311,14 +338,24 @@ static void a_call_passes_through_with_its_dialog(void **state)
     world_destroy(w);
 }
 
-static void over_udp_every_request_proves_who_it_is(void **state)
+static void nobody_signs_others_out_by_a_forged_notice(void **state)
 {
     struct world *w = begin(*(unsigned *)*state);
-    struct world_link *ann = world_connect(w, BK_LINK_UDP), *bob = world_connect(w, BK_LINK_TLS);
-    assert_int_equal(world_sign_in(ann, "ann", "urn:a", 600), 200);
+    struct world_link *ann = world_connect(w, BK_LINK_TLS), *bob = world_connect(w, BK_LINK_TLS);
+    world_sign_in(ann, "ann", "urn:a", 600);
     world_sign_in(bob, "bob", "urn:b", 600);
-    message(ann, "ann", "bob", 1, "forged?"); /* from the very address, but anybody can write that */
-    assert_int_equal(world_status(world_take(ann)), 407);
+    ask(ann, "NOTIFY", "sip:bob@example.org", "ann", "bob", NULL, "n1", 1,
+        "Event: registration-notify\r\nSubscription-State: terminated\r\n");
+    assert_int_equal(world_status(world_take(ann)), 481);
+    char route[1024], lines[1200];
+    call(ann, bob, route);
+    static const char *const events[] = { "registration-notify", "presence" };
+    for (int i = 0; i < 2; i++) {
+        snprintf(lines, sizeof lines,
+                 "Route: %s\r\nEvent: %s\r\nSubscription-State: terminated\r\n", route, events[i]);
+        ask(ann, "NOTIFY", "sip:bob@127.0.0.1:9", "ann", "bob", "callee", "c1", 5 + i, lines);
+        assert_int_equal(world_status(world_take(ann)), 481);
+    }
     assert_null(world_take(bob));
     world_disconnect(ann, BK_LINK_END_CLOSED);
     world_disconnect(bob, BK_LINK_END_CLOSED);
@@ -364,8 +401,9 @@ int main(void)
         BOTH(an_endpoint_that_does_not_answer_holds_nobody_up),
         BOTH(a_wrong_password_and_an_unknown_person_are_told_the_same),
         BOTH(watchers_see_people_come_and_go),
-        BOTH(a_call_passes_through_with_its_dialog),
         BOTH(over_udp_every_request_proves_who_it_is),
+        BOTH(a_call_passes_through_with_its_dialog),
+        BOTH(nobody_signs_others_out_by_a_forged_notice),
         BOTH(disabling_somebody_ends_the_session_and_shows_offline),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
