@@ -240,6 +240,7 @@ void handle_ack(struct request *rq)
         bk_sip_edit_value(&edit, forwards, (struct bk_view){ hops, (size_t)n });
     if (route)
         bk_sip_edit_pop(&edit, route);
+    relay_hide(rq->msg, &edit); /* an ACK repeats the credentials of its INVITE (RFC 3261 22.1) */
     bk_buf_clear(&core->out);
     bk_sip_edit_write(&edit, &core->out);
     if (!lines.failed && !core->out.failed)

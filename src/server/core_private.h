@@ -198,6 +198,8 @@ struct relay *relay_create(struct request *rq, enum relay_kind kind, struct bk_p
 /* Forwards over that link. uri: the new request URI. 0, or -errno. record_route: whole line or empty. */
 int relay_add(struct relay *relay, const struct request *rq, uint64_t link, bool reliable,
               struct bk_view uri, struct bk_view record_route, bool pop_route);
+/* Takes out what was meant for us alone: credentials; and identities that nobody vouches for. */
+void relay_hide(const struct bk_sip_msg *msg, struct bk_sip_edit *edit);
 /* Passes an answer on: without our Via, else as it came. */
 void relay_pass(struct relay *relay, const struct bk_sip_msg *response);
 void relay_answer(struct relay *relay, int status, struct bk_view extra);

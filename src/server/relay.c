@@ -144,6 +144,21 @@ static size_t hops_text(int hops, char ret[4])
     return n;
 }
 
+void relay_hide(const struct bk_sip_msg *msg, struct bk_sip_edit *edit)
+{
+    static const enum bk_sip_hdr known[] = { BK_SIP_HDR_PROXY_AUTHORIZATION,
+                                             BK_SIP_HDR_AUTHORIZATION,
+                                             BK_SIP_HDR_P_ASSERTED_IDENTITY,
+                                             BK_SIP_HDR_P_PREFERRED_IDENTITY };
+    const struct bk_sip_field *f;
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        for (f = bk_sip_msg_field(msg, known[i]); f; f = bk_sip_msg_field_next(msg, f))
+            bk_sip_edit_remove(edit, f);
+    for (int i = 0; i < msg->n_fields; i++)
+        if (bk_view_equal_nocase(msg->fields[i].name, BK_VIEW("Remote-Party-ID")))
+            bk_sip_edit_remove(edit, &msg->fields[i]);
+}
+
 int relay_add(struct relay *relay, const struct request *rq, uint64_t link_id, bool reliable,
               struct bk_view uri, struct bk_view record_route, bool pop_route)
 {
@@ -197,14 +212,7 @@ int relay_add(struct relay *relay, const struct request *rq, uint64_t link_id, b
         if (route)
             bk_sip_edit_pop(&edit, route);
     }
-    /* What was meant for us is for nobody else: credentials, and an identity nobody vouches for. */
-    static const enum bk_sip_hdr private_fields[] = { BK_SIP_HDR_PROXY_AUTHORIZATION,
-                                                      BK_SIP_HDR_AUTHORIZATION,
-                                                      BK_SIP_HDR_P_ASSERTED_IDENTITY };
-    for (size_t i = 0; i < sizeof private_fields / sizeof *private_fields; i++)
-        for (const struct bk_sip_field *f = bk_sip_msg_field(rq->msg, private_fields[i]); f;
-             f = bk_sip_msg_field_next(rq->msg, f))
-            bk_sip_edit_remove(&edit, f);
+    relay_hide(rq->msg, &edit);
     bk_buf_clear(&core->out);
     bk_sip_edit_write(&edit, &core->out);
     if (core->out.failed) {

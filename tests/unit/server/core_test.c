@@ -362,6 +362,35 @@ static void nobody_signs_others_out_by_a_forged_notice(void **state)
     world_destroy(w);
 }
 
+static void credentials_and_claimed_identities_stay_here(void **state)
+{
+    struct world *w = begin(*(unsigned *)*state);
+    struct world_link *ann = world_connect(w, BK_LINK_TLS), *bob = world_connect(w, BK_LINK_TLS);
+    world_sign_in(ann, "ann", "urn:a", 600);
+    world_sign_in(bob, "bob", "urn:b", 600);
+    char route[1024], lines[1600];
+    call(ann, bob, route);
+    static const char *const methods[] = { "ACK", "INFO" };
+    for (int i = 0; i < 2; i++) {
+        snprintf(lines, sizeof lines,
+                 "Route: %s\r\nProxy-Authorization: Digest username=\"ann\"\r\n"
+                 "Authorization: Digest username=\"ann\"\r\n"
+                 "Remote-Party-ID: <sip:boss@example.org>\r\nX-Own: kept\r\n"
+                 "P-Preferred-Identity: <sip:boss@example.org>\r\n"
+                 "P-Asserted-Identity: <sip:boss@example.org>\r\n",
+                 route);
+        ask(ann, methods[i], "sip:bob@127.0.0.1:9", "ann", "bob", "callee", "c1", 1 + i, lines);
+        const char *got = world_take(bob);
+        assert_non_null(got);
+        assert_string_equal(world_field(got, "X-Own"), "kept");
+        assert_null(strstr(got, "uthorization"));
+        assert_null(strstr(got, "boss"));
+    }
+    world_disconnect(ann, BK_LINK_END_CLOSED);
+    world_disconnect(bob, BK_LINK_END_CLOSED);
+    world_destroy(w);
+}
+
 static void disabling_somebody_ends_the_session_and_shows_offline(void **state)
 {
     struct world *w = begin(*(unsigned *)*state);
@@ -404,6 +433,7 @@ int main(void)
         BOTH(over_udp_every_request_proves_who_it_is),
         BOTH(a_call_passes_through_with_its_dialog),
         BOTH(nobody_signs_others_out_by_a_forged_notice),
+        BOTH(credentials_and_claimed_identities_stay_here),
         BOTH(disabling_somebody_ends_the_session_and_shows_offline),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
