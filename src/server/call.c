@@ -10,17 +10,21 @@ enum { MAC_BYTES = 8 };
  * Our Record-Route holds both ends of the dialog, so that a request inside it finds the other one
  * whatever connection that has by then, and also after a restart:
  * base64url(mac | len a | a | len a' | a' | len b | b | len b' | b'), a' and b' the endpoint keys.
+ * The mac is over the Call-ID too: a token leads nowhere but inside its own dialog.
  */
-static void token_mac(struct bk_core *core, struct bk_view text, unsigned char ret[MAC_BYTES])
+static void token_mac(struct bk_core *core, struct bk_view text, struct bk_view call_id,
+                      unsigned char ret[MAC_BYTES])
 {
     struct bk_hash_key key;
     memcpy(&key, core->config.secret + 16, sizeof key);
-    uint64_t h = bk_hash(&key, text);
+    uint64_t both[2] = { bk_hash(&key, text), bk_hash(&key, call_id) };
+    uint64_t h = bk_hash(&key, (struct bk_view){ (const char *)both, sizeof both });
     memcpy(ret, &h, MAC_BYTES);
 }
 
 void route_token_make(struct bk_core *core, struct bk_view a, struct bk_view a_endpoint,
-                      struct bk_view b, struct bk_view b_endpoint, struct bk_buf *to)
+                      struct bk_view b, struct bk_view b_endpoint, struct bk_view call_id,
+                      struct bk_buf *to)
 {
     struct bk_buf plain = { 0 };
     struct bk_view parts[4] = { a, a_endpoint, b, b_endpoint };
@@ -34,7 +38,7 @@ void route_token_make(struct bk_core *core, struct bk_view a, struct bk_view a_e
         bk_buf_add(&plain, parts[i].at, len);
     }
     if (!plain.failed) {
-        token_mac(core, bk_view_skip(bk_buf_view(&plain), MAC_BYTES), mac);
+        token_mac(core, bk_view_skip(bk_buf_view(&plain), MAC_BYTES), call_id, mac);
         memcpy(plain.at, mac, MAC_BYTES);
         bk_buf_add_lit(to, "bkr-");
         bk_base64url_encode(to, bk_buf_view(&plain));
@@ -42,8 +46,8 @@ void route_token_make(struct bk_core *core, struct bk_view a, struct bk_view a_e
     bk_buf_finish(&plain);
 }
 
-bool route_token_read(struct bk_core *core, struct bk_view token, struct bk_arena *arena,
-                      struct bk_view ret[4])
+bool route_token_read(struct bk_core *core, struct bk_view token, struct bk_view call_id,
+                      struct bk_arena *arena, struct bk_view ret[4])
 {
     struct bk_buf plain = { .max = 4096 };
     unsigned char mac[MAC_BYTES];
@@ -51,7 +55,7 @@ bool route_token_read(struct bk_core *core, struct bk_view token, struct bk_aren
 
     if (bk_base64url_decode(token, &plain) == 0 && plain.len > MAC_BYTES) {
         struct bk_view rest = bk_view_skip(bk_buf_view(&plain), MAC_BYTES);
-        token_mac(core, rest, mac);
+        token_mac(core, rest, call_id, mac);
         good = bk_equal_constant_time(mac, plain.at, MAC_BYTES);
         for (int i = 0; good && i < 4; i++) {
             size_t len = rest.len >= 2
@@ -76,7 +80,7 @@ static void record_route_line(const struct request *rq, const struct bk_binding 
 
     memcpy(ours.local_ip, link->local_ip, sizeof ours.local_ip);
     route_token_make(rq->core, rq->identity, rq->endpoint, bk_person_address(b->person),
-                     b->endpoint, &token);
+                     b->endpoint, rq->head->call_id, &token);
     bk_buf_clear(to);
     bk_buf_add_lit(to, "Record-Route: ");
     core_own_uri(&ours, bk_buf_view(&token), to);
@@ -174,7 +178,7 @@ static struct bk_binding *other_end(struct request *rq)
 
     if (!person)
         return NULL;
-    if (rq->route.len && route_token_read(core, rq->route, &core->arena, ends)) {
+    if (rq->route.len && route_token_read(core, rq->route, rq->head->call_id, &core->arena, ends)) {
         bool to_b = bk_view_equal(rq->target, ends[2]) &&
                     !(bk_view_equal(ends[0], ends[2]) && bk_view_equal(rq->endpoint, ends[3]));
         endpoint = to_b ? ends[3] : ends[1];
@@ -196,6 +200,18 @@ void handle_in_dialog(struct request *rq)
 {
     struct bk_binding *b = other_end(rq);
     if (!b) {
+        answer(rq, 481, (struct bk_view){ 0 }, (struct bk_view){ 0 });
+        return;
+    }
+    if (rq->msg->method == BK_SIP_MESSAGE &&
+        rq->msg->body.len > (size_t)rq->core->config.limits.message_body_max) {
+        refuse(rq, 503, 0, 413, NULL);
+        return;
+    }
+    /* Who was blocked meanwhile may still hang up, and nothing else. */
+    presence_load(rq->core, b->person);
+    if (rq->msg->method != BK_SIP_BYE &&
+        presence_relation(rq->core, b->person, rq->identity) >= RELATION_BLOCKED) {
         answer(rq, 481, (struct bk_view){ 0 }, (struct bk_view){ 0 });
         return;
     }

@@ -735,7 +735,8 @@ static void link_request(struct bk_core *core, struct link *link, const struct b
     }
     if (rq.route.len) {
         struct bk_view ends[4];
-        if (!route_token_read(core, rq.route, &core->arena, ends)) {
+        if (!head->to_tag.len ||
+            !route_token_read(core, rq.route, head->call_id, &core->arena, ends)) {
             answer(&rq, 481, (struct bk_view){ 0 }, (struct bk_view){ 0 });
             return;
         }

@@ -228,9 +228,10 @@ void handle_other(struct request *rq); /* any other method to a person */
 void handle_ack(struct request *rq);
 /* Token text for Record-Route and its check. */
 void route_token_make(struct bk_core *core, struct bk_view a, struct bk_view a_endpoint,
-                      struct bk_view b, struct bk_view b_endpoint, struct bk_buf *to);
-bool route_token_read(struct bk_core *core, struct bk_view token, struct bk_arena *arena,
-                      struct bk_view ret[4]);
+                      struct bk_view b, struct bk_view b_endpoint, struct bk_view call_id,
+                      struct bk_buf *to);
+bool route_token_read(struct bk_core *core, struct bk_view token, struct bk_view call_id,
+                      struct bk_arena *arena, struct bk_view ret[4]);
 
 /* ---- watch.c, publish.c, compose.c ---- */
 void handle_subscribe(struct request *rq);

@@ -387,7 +387,10 @@ void handle_message(struct request *rq)
                                                                : core->config.limits.forks_max;
     if (presence_relation(core, person, rq->identity) >= RELATION_BLOCKED) {
         core->metrics[BK_METRIC_MESSAGES_REFUSED]++;
-        refuse(rq, 504, 0, 0, NULL);
+        char address[BK_SIP_AOR_MAX + 1];
+        snprintf(address, sizeof address, "%s", person->address);
+        const char *values[] = { "address", address, NULL };
+        refuse(rq, 504, 0, 0, values);
         goto out;
     }
     if (key) /* sent again before it was answered: the newer delivery answers, under the same key */

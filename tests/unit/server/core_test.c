@@ -391,6 +391,81 @@ static void credentials_and_claimed_identities_stay_here(void **state)
     world_destroy(w);
 }
 
+static void block(struct world *w, const char *owner, const char *subject)
+{
+    struct bk_relation row = { bk_view_of_str(owner), bk_view_of_str(subject), 32000 };
+    struct bk_store_batch *batch = bk_store_batch_create();
+    bk_store_put_relation(batch, &row);
+    world_commit(w, batch);
+    bk_core_user_changed(w->core, bk_view_of_str(owner));
+    world_settle(w);
+}
+
+static void a_route_leads_only_inside_its_own_dialog_and_not_past_a_block(void **state)
+{
+    struct world *w = begin(*(unsigned *)*state);
+    struct world_link *ann = world_connect(w, BK_LINK_TLS), *bob = world_connect(w, BK_LINK_TLS);
+    world_sign_in(ann, "ann", "urn:a", 600);
+    world_sign_in(bob, "bob", "urn:b", 600);
+    char route[1024], lines[1200];
+    call(ann, bob, route);
+    snprintf(lines, sizeof lines, "Route: %s\r\n", route);
+    ask(ann, "INFO", "sip:bob@127.0.0.1:9", "ann", "bob", "callee", "another", 1, lines);
+    assert_int_equal(world_status(world_take(ann)), 481); /* not this dialog */
+    ask(ann, "MESSAGE", "sip:bob@127.0.0.1:9", "ann", "bob", NULL, "c1", 2, lines);
+    assert_int_equal(world_status(world_take(ann)), 481); /* in no dialog */
+    assert_null(world_take(bob));
+    ask(ann, "INFO", "sip:bob@127.0.0.1:9", "ann", "bob", "callee", "c1", 3, lines);
+    assert_non_null(world_take(bob));
+    block(w, "bob@example.org", "ann@example.org");
+    ask(ann, "MESSAGE", "sip:bob@127.0.0.1:9", "ann", "bob", "callee", "c1", 4, lines);
+    assert_int_equal(world_status(world_take(ann)), 481);
+    assert_null(world_take(bob));
+    ask(ann, "BYE", "sip:bob@127.0.0.1:9", "ann", "bob", "callee", "c1", 5, lines);
+    assert_non_null(world_take(bob));
+    world_disconnect(ann, BK_LINK_END_CLOSED);
+    world_disconnect(bob, BK_LINK_END_CLOSED);
+    world_destroy(w);
+}
+
+static void who_is_blocked_is_told_what_an_unknown_address_is_told(void **state)
+{
+    struct world *w = begin(*(unsigned *)*state);
+    struct world_link *ann = world_connect(w, BK_LINK_TLS), *bob = world_connect(w, BK_LINK_TLS);
+    world_sign_in(ann, "ann", "urn:a", 600);
+    world_sign_in(bob, "bob", "urn:b", 600);
+    block(w, "bob@example.org", "ann@example.org");
+    static const char *const methods[] = { "INVITE", "INFO", "MESSAGE" };
+    static const char *const names[] = { "bob", "nob" };
+    for (int i = 0; i < 3; i++) {
+        char said[2][512];
+        for (int k = 0; k < 2; k++) {
+            char uri[64], id[16];
+            snprintf(uri, sizeof uri, "sip:%s@example.org", names[k]);
+            snprintf(id, sizeof id, "b%d%d", i, k);
+            ask(ann, methods[i], uri, "ann", names[k], NULL, id, 1, "");
+            const char *a = world_take(ann);
+            assert_non_null(a);
+            snprintf(said[k], sizeof said[k], "%.*s|%s|%s", (int)strcspn(a, "\r"), a,
+                     world_field(a, "Warning"), world_field(a, "ms-diagnostics"));
+            for (char *at; (at = strstr(said[k], names[k]));)
+                memcpy(at, "xxx", 3);
+            /* each refusal has its own code */
+            static const char *const before[] = { " (", "case=\"" };
+            for (int b = 0; b < 2; b++) {
+                char *code = strstr(said[k], before[b]);
+                assert_non_null(code);
+                memset(code + strlen(before[b]), 'x', 9);
+            }
+        }
+        assert_string_equal(said[0], said[1]);
+    }
+    assert_null(world_take(bob));
+    world_disconnect(ann, BK_LINK_END_CLOSED);
+    world_disconnect(bob, BK_LINK_END_CLOSED);
+    world_destroy(w);
+}
+
 static void disabling_somebody_ends_the_session_and_shows_offline(void **state)
 {
     struct world *w = begin(*(unsigned *)*state);
@@ -434,6 +509,8 @@ int main(void)
         BOTH(a_call_passes_through_with_its_dialog),
         BOTH(nobody_signs_others_out_by_a_forged_notice),
         BOTH(credentials_and_claimed_identities_stay_here),
+        BOTH(a_route_leads_only_inside_its_own_dialog_and_not_past_a_block),
+        BOTH(who_is_blocked_is_told_what_an_unknown_address_is_told),
         BOTH(disabling_somebody_ends_the_session_and_shows_offline),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
