@@ -497,6 +497,9 @@ void handle_register(struct request *rq, struct link *link)
             presence_load(core, s.person);
             presence_changed(core, s.person);
         }
+        if (s.fresh)
+            s.person->store_checked =
+                false; /* what another endpoint could not show is for this one */
         message_drain(s.person);
     }
     s.person->holds--;

@@ -163,6 +163,32 @@ static void a_refusal_for_a_sender_who_left_is_dropped(void **state)
     world_destroy(w);
 }
 
+static void what_one_endpoint_cannot_show_waits_for_the_next(void **state)
+{
+    struct world *w = begin(*(unsigned *)*state);
+    struct world_link *ann = world_connect(w, BK_LINK_TLS);
+    world_sign_in(ann, "ann", "urn:a", 600);
+    message(ann, "ann", "bob", 1, "kept");
+    world_settle(w);
+    assert_int_equal(world_status(world_take(ann)), 202);
+    struct world_link *phone = world_connect(w, BK_LINK_TLS), *desk = world_connect(w, BK_LINK_TLS);
+    world_sign_in(phone, "bob", "urn:phone", 600);
+    const char *got = world_take(phone);
+    assert_non_null(got);
+    answer(phone, got, 415);
+    world_settle(w);
+    world_sign_in(desk, "bob", "urn:desk", 600);
+    got = world_take(desk);
+    assert_non_null(got);
+    assert_non_null(strstr(got, "\r\n\r\nkept"));
+    answer(desk, got, 200);
+    world_settle(w);
+    world_disconnect(phone, BK_LINK_END_CLOSED);
+    world_disconnect(desk, BK_LINK_END_CLOSED);
+    world_disconnect(ann, BK_LINK_END_CLOSED);
+    world_destroy(w);
+}
+
 static void an_endpoint_that_does_not_answer_holds_nobody_up(void **state)
 {
     struct world *w = begin(*(unsigned *)*state);
@@ -502,6 +528,7 @@ int main(void)
         BOTH(a_person_signs_in_and_a_message_arrives),
         BOTH(a_message_for_somebody_away_is_kept_and_comes_in_order),
         BOTH(a_refusal_for_a_sender_who_left_is_dropped),
+        BOTH(what_one_endpoint_cannot_show_waits_for_the_next),
         BOTH(an_endpoint_that_does_not_answer_holds_nobody_up),
         BOTH(a_wrong_password_and_an_unknown_person_are_told_the_same),
         BOTH(watchers_see_people_come_and_go),
