@@ -266,6 +266,38 @@ static void a_wrong_password_and_an_unknown_person_are_told_the_same(void **stat
     world_destroy(w);
 }
 
+static void credentials_without_a_count_are_good_once(void **state)
+{
+    struct world *w = begin(*(unsigned *)*state);
+    struct world_link *link = world_connect(w, BK_LINK_TLS);
+    struct bk_digest_challenge challenge;
+    struct bk_buf value = { 0 };
+    char lines[600] = "";
+    for (int n = 1; n <= 3; n++) {
+        ask(link, "REGISTER", "sip:example.org", "ann", "ann", NULL, "once", n, lines);
+        const char *a = world_take(link);
+        assert_int_equal(world_status(a), n == 2 ? 200 : 401);
+        if (n == 3)
+            assert_non_null(strstr(a, "stale=true"));
+        if (n > 1)
+            continue;
+        assert_int_equal(bk_digest_challenge_parse(
+                             bk_view_of_str(world_field(a, "WWW-Authenticate")), &challenge),
+                         0);
+        challenge.qop_list = (struct bk_view){ 0 };
+        assert_int_equal(bk_digest_answer(&value, &challenge, BK_VIEW("ann"), BK_VIEW("secret"),
+                                          BK_VIEW("REGISTER"), BK_VIEW("sip:example.org"), 1,
+                                          &w->random),
+                         0);
+        assert_true(bk_view_find_view(bk_buf_view(&value), BK_VIEW("qop")) == value.len);
+        snprintf(lines, sizeof lines, "Expires: 0\r\nAuthorization: %.*s\r\n", (int)value.len,
+                 value.at);
+    }
+    bk_buf_finish(&value);
+    world_disconnect(link, BK_LINK_END_CLOSED);
+    world_destroy(w);
+}
+
 static void watchers_see_people_come_and_go(void **state)
 {
     struct world *w = begin(*(unsigned *)*state);
@@ -531,6 +563,7 @@ int main(void)
         BOTH(what_one_endpoint_cannot_show_waits_for_the_next),
         BOTH(an_endpoint_that_does_not_answer_holds_nobody_up),
         BOTH(a_wrong_password_and_an_unknown_person_are_told_the_same),
+        BOTH(credentials_without_a_count_are_good_once),
         BOTH(watchers_see_people_come_and_go),
         BOTH(over_udp_every_request_proves_who_it_is),
         BOTH(a_call_passes_through_with_its_dialog),
