@@ -17,7 +17,7 @@ enum {
     SWEEP_MS = 30 * 1000,
     MEMORY_MS = 1000,
     SECRET_BYTES = 32,
-    END_STEPS = 100,
+    END_MOST_MS = 3000,
 };
 
 struct bk_run {
@@ -553,9 +553,10 @@ struct bk_run *bk_run_destroy(struct bk_run *run)
         /* What waits for the disk is committed and answered, and connections end, while the core is still there. */
         bk_front_stop_accepting(run->front);
         bk_core_close_links(run->core);
-        for (int i = 0;
-             i < END_STEPS && (bk_core_metric(run->core, BK_METRIC_LINKS) || store_is_busy(run));
-             i++)
+        /* A peer that does not close its end is given up by its connection after a while. */
+        int64_t most = bk_clock_mono_ms(&bk_clock_system) + END_MOST_MS;
+        while ((bk_core_metric(run->core, BK_METRIC_LINKS) || store_is_busy(run)) &&
+               bk_clock_mono_ms(&bk_clock_system) < most)
             bk_loop_step(run->loop, 10);
         bk_loop_step(run->loop, 0);
     }
