@@ -1059,6 +1059,8 @@ static void tell_core(struct call *call)
         config->directory_changed(config->ctx);
     if (!config->core)
         return;
+    if (call->changed[0] && !strcmp(call->op, "device.remove"))
+        bk_core_device_password_changed(config->core, bk_view_of_str(call->changed));
     if (call->changed[0])
         bk_core_user_changed(config->core, bk_view_of_str(call->changed));
     if (!strcmp(call->op, "certificate.revoke")) {

@@ -111,6 +111,10 @@ static struct bk_person *reachable(struct request *rq)
         return NULL;
     }
     presence_load(core, person);
+    if (!person->loaded) {
+        refuse(rq, 404, 0, 503, NULL);
+        return NULL;
+    }
     if (presence_relation(core, person, rq->identity) >= RELATION_BLOCKED) {
         /* To somebody who is blocked nobody of that name is there (SI-504 in the history). */
         char address[BK_SIP_AOR_MAX + 1];

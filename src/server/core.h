@@ -114,6 +114,8 @@ void bk_core_user_changed(
     struct bk_view address); /* account, policy, relation: re-judged, sessions ended where needed */
 void bk_core_certificate_revoked(struct bk_core *core,
                                  struct bk_view serial); /* sessions signed in with it end */
+/* A device password was taken away: who signed in with one proves it anew. */
+void bk_core_device_password_changed(struct bk_core *core, struct bk_view address);
 /* By an administrator: endpoint empty: all of them. Returns how many sessions were ended. */
 int bk_core_sign_out(struct bk_core *core, struct bk_view address, struct bk_view endpoint);
 

@@ -385,6 +385,10 @@ void handle_message(struct request *rq)
     presence_load(core, person);
     int n = person->n_bindings < core->config.limits.forks_max ? person->n_bindings
                                                                : core->config.limits.forks_max;
+    if (!person->loaded) { /* the store cannot say whom this person blocks */
+        refuse(rq, 404, 0, 503, NULL);
+        goto out;
+    }
     if (presence_relation(core, person, rq->identity) >= RELATION_BLOCKED) {
         core->metrics[BK_METRIC_MESSAGES_REFUSED]++;
         char address[BK_SIP_AOR_MAX + 1];

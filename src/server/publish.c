@@ -21,13 +21,14 @@ static enum bk_pidf_shown compose(struct bk_person *person);
 
 struct relation_load {
     struct bk_person *person;
+    bool failed;
 };
 
 static bool load_relation(void *ctx, const struct bk_relation *row)
 {
     struct relation_load *load = ctx;
-    bk_person_add_relation(load->person, row->subject, row->level);
-    return true;
+    load->failed = bk_person_add_relation(load->person, row->subject, row->level) < 0;
+    return !load->failed;
 }
 
 void presence_load(struct bk_core *core, struct bk_person *person)
@@ -36,20 +37,23 @@ void presence_load(struct bk_core *core, struct bk_person *person)
         return;
     struct bk_arena arena = { 0 };
     struct bk_presence_note note;
-    struct relation_load load = { person };
+    struct relation_load load = { .person = person };
 
-    person->loaded = true;
     free(person->note);
     person->note = NULL;
     person->manual = BK_PIDF_MANUAL_NONE;
-    if (bk_store_presence_note(core->config.store, bk_person_address(person), &arena, &note) == 0) {
+    int r = bk_store_presence_note(core->config.store, bk_person_address(person), &arena, &note);
+    if (r == 0) {
         person->manual = bk_pidf_manual_of(note.manual);
         if (person->manual == BK_PIDF_MANUAL_MISSING)
             person->manual = BK_PIDF_MANUAL_NONE;
         person->note = note.note.len ? bk_view_dup(note.note) : NULL;
     }
     bk_person_forget_relations(person);
-    bk_store_relations(core->config.store, bk_person_address(person), &arena, load_relation, &load);
+    int n = bk_store_relations(core->config.store, bk_person_address(person), &arena, load_relation,
+                               &load);
+    /* Who is blocked must stay blocked when the store cannot say so: see presence_relation. */
+    person->loaded = (r == 0 || r == -ENOENT) && n >= 0 && !load.failed;
     bk_arena_finish(&arena);
     if (person->shown == BK_PIDF_SHOWN_MISSING) {
         person->shown = compose(person);
@@ -63,6 +67,8 @@ int presence_relation(struct bk_core *core, struct bk_person *person, struct bk_
     int level = 0;
     if (bk_view_equal(watcher, bk_person_address(person)))
         return 400;
+    if (!person->loaded)
+        return RELATION_BLOCKED;
     struct bk_view domain = bk_view_skip(watcher, bk_view_find(watcher, '@'));
     for (const struct bk_relation_entry *r = person->relations; r; r = r->next) {
         struct bk_view subject = bk_view_of_str(r->subject);

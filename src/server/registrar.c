@@ -277,6 +277,13 @@ static int bind_one(struct signin *s, const struct wanted *w, int64_t expires_s)
             if (moved)
                 bk_history_end(core->config.history, bk_person_address(s->person), old->endpoint,
                                BK_SIGNIN_END_REPLACED);
+            BK_LIST_EACH(&s->person->publications, it)
+            {
+                struct bk_publication *p = bk_container_of(it, struct bk_publication, in_person);
+                if (p->link == old_link && bk_view_equal(p->endpoint, old->endpoint))
+                    p->link =
+                        s->link->id; /* what it published ends with it, not with the old link */
+            }
             bk_state_unbind(old);
             if (moved)
                 close_if_empty(core, old_link);
@@ -592,6 +599,25 @@ void bk_core_certificate_revoked(struct bk_core *core, struct bk_view serial)
                 end_all(core, p, serial, (struct bk_view){ 0 }, bk_record_find(219, 0), "rejected",
                         BK_SIGNIN_END_ATTRIBUTES, BK_VIEW("an administrator"), &n);
     }
+}
+
+void bk_core_device_password_changed(struct bk_core *core, struct bk_view address)
+{
+    struct bk_person *person = find_person(core, address);
+    if (!person)
+        return;
+    person->holds++;
+    BK_LIST_EACH(&person->bindings, it)
+    {
+        struct bk_binding *b = bk_container_of(it, struct bk_binding, in_person);
+        uint64_t link = b->link;
+        if (b->own)
+            continue; /* signed in by its certificate */
+        binding_end(b, BK_SIGNIN_END_ATTRIBUTES);
+        close_if_empty(core, link);
+    }
+    person->holds--;
+    bk_state_settle(person);
 }
 
 int bk_core_sign_out(struct bk_core *core, struct bk_view address, struct bk_view endpoint)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Forwarding with forks (RFC 3261 16): the request goes out as it came but for what a proxy must change. */
 #include "server/core_private.h"
+#include "server/json.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -353,7 +354,9 @@ void relay_refuse(struct relay *relay, unsigned record, char sub)
         snprintf(address, sizeof address, "%s", relay->person->address);
     const char *values[] = { "address", address, NULL };
     struct bk_buf detail = { 0 };
-    bk_buf_addf(&detail, "{\"to\":\"%s\"}", address);
+    bk_buf_add_lit(&detail, "{\"to\":");
+    bk_json_add_string(&detail, bk_view_of_str(address));
+    bk_buf_add_char(&detail, '}');
     bk_history_refuse(core->config.history, &attempt, bk_record_find(record, sub),
                       !relay->sender.len, true, bk_buf_view(&detail), 0, values, &refusal);
     core->metrics[BK_METRIC_REFUSALS]++;

@@ -18,6 +18,7 @@ enum {
     MEMORY_MS = 1000,
     SECRET_BYTES = 32,
     END_MOST_MS = 3000,
+    STORE_TRIES = 30,
 };
 
 struct bk_run {
@@ -120,6 +121,12 @@ static int open_store(struct bk_run *run, char **ret_why)
         .log = run->log,
     };
     int r = bk_store_open(&config, &run->store, &why);
+    /* beckonctl holds the store for a moment where no server runs: it is waited for. */
+    for (int i = 0; r == -EBUSY && i < STORE_TRIES; i++) {
+        bk_loop_step(run->loop, 0);
+        usleep(100 * 1000);
+        r = bk_store_open(&config, &run->store, &why);
+    }
     if (r < 0)
         return explain(ret_why, r, "%s: %s", run->settings->store, why ? why : strerror(-r));
     r = bk_directory_load(run->store, &run->directory);

@@ -336,7 +336,8 @@ static void over_udp_every_request_proves_who_it_is(void **state)
     struct world_link *ann = world_connect(w, BK_LINK_UDP), *bob = world_connect(w, BK_LINK_TLS);
     assert_int_equal(world_sign_in(ann, "ann", "urn:a", 600), 200);
     world_sign_in(bob, "bob", "urn:b", 600);
-    message(ann, "ann", "bob", 1, "forged?"); /* from the very address, but anybody can write that */
+    message(ann, "ann", "bob", 1,
+            "forged?"); /* from the very address, but anybody can write that */
     assert_int_equal(world_status(world_take(ann)), 407);
     assert_null(world_take(bob));
     world_disconnect(ann, BK_LINK_END_CLOSED);
@@ -524,6 +525,19 @@ static void who_is_blocked_is_told_what_an_unknown_address_is_told(void **state)
     world_destroy(w);
 }
 
+static void a_device_password_taken_away_ends_what_it_opened(void **state)
+{
+    struct world *w = begin(*(unsigned *)*state);
+    struct world_link *bob = world_connect(w, BK_LINK_TLS);
+    assert_int_equal(world_sign_in(bob, "bob", "urn:b", 600), 200);
+    bk_core_device_password_changed(w->core, BK_VIEW("bob@example.org"));
+    world_settle(w);
+    assert_false(bob->open);
+    assert_int_equal(bk_core_metric(w->core, BK_METRIC_ENDPOINTS), 0);
+    world_disconnect(bob, BK_LINK_END_CLOSED);
+    world_destroy(w);
+}
+
 static void disabling_somebody_ends_the_session_and_shows_offline(void **state)
 {
     struct world *w = begin(*(unsigned *)*state);
@@ -571,6 +585,7 @@ int main(void)
         BOTH(credentials_and_claimed_identities_stay_here),
         BOTH(a_route_leads_only_inside_its_own_dialog_and_not_past_a_block),
         BOTH(who_is_blocked_is_told_what_an_unknown_address_is_told),
+        BOTH(a_device_password_taken_away_ends_what_it_opened),
         BOTH(disabling_somebody_ends_the_session_and_shows_offline),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
