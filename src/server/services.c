@@ -43,6 +43,8 @@ struct op {
     struct bk_view password, new_password, csr;
     struct bk_view device_id, device_name, device_kind;
     bool has_time;
+    bool waited,
+        reporting; /* a report: what was on its way to the disk was waited for; it is being written */
     int64_t theirs_ms;
 
     bool found; /* user is filled */
@@ -759,6 +761,8 @@ static void finish_signin(struct op *op)
     op_answer(op, 200, bk_buf_view(&json));
 }
 
+static void report(struct op *op);
+
 static void finish(void *arg)
 {
     struct committed *c = arg;
@@ -784,6 +788,11 @@ static void finish(void *arg)
             config->user_changed(config->ctx, op->user.address);
         break;
     case VERB_REPORT:
+        if (!op->reporting) {
+            report(op);
+            return;
+        }
+        break;
     case VERB_COUNT:
         break;
     }
@@ -1059,6 +1068,12 @@ static void report(struct op *op)
     }
     bk_store_signins(s->config.store, (struct bk_view){ 0 }, bk_view_of_str(code), 10, &op->arena,
                      case_row, &known);
+    if (!known.n && !op->waited) {
+        /* The refusal was told before its row reached the disk: batches are written in their order, so an empty one behind it tells when. */
+        op->waited = true;
+        op_commit(op, bk_store_batch_create());
+        return;
+    }
     if (!known.n || now - known.newest > REPORT_LIFE_MS) {
         op_say(op, 404, "No case of the last 24 hours has this code.", -1);
         return;
@@ -1083,6 +1098,7 @@ static void report(struct op *op)
     if (text)
         json_release(text);
     op->attempt.address = (struct bk_view){ 0 };
+    op->reporting = true;
     op_commit(op, batch);
 }
 
