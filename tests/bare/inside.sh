@@ -1,9 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# Runs as root in the bare system that tools/bare-check made, with the tree in /root/beckon. One line a check; the exit status
+# Runs as root in the bare system that tools/bare-check made, with the tree in /srv/beckon. One line a check; the exit status
 # is 1 when one of them failed. Not for a machine that somebody uses: it installs packages and makes a server.
 set -u
-cd /root/beckon || exit 2
+cd /srv/beckon || exit 2
 failed=0
 
 check() { # NAME COMMAND...
