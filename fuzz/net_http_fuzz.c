@@ -101,7 +101,7 @@ static void play(struct run *run, const uint8_t *data, size_t size, size_t piece
     struct bk_http_server_config config = { handle, run, 10000, 10000, 4096, &frozen };
     run->server = bk_http_server_create(run->loop, &config);
     struct bk_addr nobody = { 0 };
-    struct bk_conn *conn;
+    struct bk_conn *conn = NULL;
     must(run->server && bk_conn_accept(run->loop, fds[0], &nobody, NULL, &bk_conn_limits_default,
                                        &ops, run, &conn) == 0);
     must(bk_http_server_adopt(run->server, conn) == 0);

@@ -458,14 +458,13 @@ static bool names_us(const struct bk_core *core, const struct link *link,
 
 /* ---- requests ---- */
 
-static const char token_prefix[] = "bkr-";
-
 /*
  * What is the request for? Fills target, and route where our own token leads. 0; 404: no domain of
  * ours; 416: no scheme of ours; 400: unreadable.
  */
 static int find_target(struct request *rq, const struct link *link)
 {
+    const struct bk_view route_prefix = BK_VIEW("bkr-");
     struct bk_core *core = rq->core;
     struct bk_sip_uri uri;
 
@@ -481,8 +480,8 @@ static int find_target(struct request *rq, const struct link *link)
     struct bk_sip_addr route;
     if (routes.len && bk_sip_addr_next(&routes, &route) == 1 &&
         bk_sip_uri_parse(route.uri_text, &uri) == 0 &&
-        bk_view_starts_with(uri.user, BK_VIEW("bkr-"))) {
-        rq->route = bk_view_skip(uri.user, sizeof token_prefix - 1);
+        bk_view_starts_with(uri.user, route_prefix)) {
+        rq->route = bk_view_skip(uri.user, route_prefix.len);
         return 0;
     }
     if (bk_sip_uri_parse(rq->msg->uri, &uri) < 0)

@@ -11,7 +11,7 @@
 
 #include <signal.h>
 
-enum { BK_LOAD_NOBODY = UINT32_MAX };
+#define BK_LOAD_NOBODY UINT32_MAX
 
 enum bk_load_user_state { BK_LOAD_OUT, BK_LOAD_COMING, BK_LOAD_IN };
 

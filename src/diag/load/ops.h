@@ -11,7 +11,8 @@
 
 #include "base/view.h"
 
-enum { BK_LOAD_OP_NONE = UINT32_MAX, BK_LOAD_TOKEN_SIZE = 23 };
+enum { BK_LOAD_TOKEN_SIZE = 23 };
+#define BK_LOAD_OP_NONE UINT32_MAX /* C17 enumerators are ints */
 
 /* Which request of an operation a branch belongs to. A second try has a branch of its own. */
 struct bk_load_token {
