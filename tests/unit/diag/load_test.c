@@ -224,7 +224,11 @@ static void a_token_survives_its_text(void **state)
         bk_load_token_write(&tokens[i], text);
         assert_int_equal(strlen(text), BK_LOAD_TOKEN_SIZE - 1);
         assert_int_equal(bk_load_token_read(bk_view_of_str(text), &back), 0);
-        assert_memory_equal(&back, &tokens[i], sizeof back);
+        /* Member by member: what lies between them is nobody's. */
+        assert_int_equal(back.slot, tokens[i].slot);
+        assert_int_equal(back.generation, tokens[i].generation);
+        assert_int_equal(back.leg, tokens[i].leg);
+        assert_int_equal(back.tries, tokens[i].tries);
         for (size_t cut = 0; cut < sizeof text - 1; cut++)
             assert_int_equal(bk_load_token_read((struct bk_view){ text, cut }, &back), -EINVAL);
     }
