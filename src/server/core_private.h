@@ -49,7 +49,8 @@ struct link {
         int64_t placed_ms; /* mono ms: not made later than this */
     } nonces[LINK_NONCES];
     uint8_t next_nonce;
-    int64_t nonce_floor_ms; /* one that is not in the table and was made earlier may have been used; 0: none was */
+    int64_t
+        nonce_floor_ms; /* one that is not in the table and was made earlier may have been used; 0: none was */
     struct bk_personal *personal; /* of its client certificate; NULL: none */
     struct bk_buf *certificate;   /* DER, until it was judged */
     char ip[46], local_ip[46];
@@ -100,28 +101,51 @@ struct request {
     struct bk_view route;    /* payload of our own Route token, empty: none */
 };
 
+/* Kinds of frames on the bus. */
+enum {
+    FRAME_REQUEST = 1,
+    FRAME_RESPONSE,
+    FRAME_SEND,
+    FRAME_CLOSE,
+    FRAME_LINK_GONE,
+};
+
 /* ---- core.c ---- */
-struct link *core_link(struct bk_core *core, uint64_t id); /* NULL: gone */
 struct shard *core_shard_of(struct bk_core *core, struct bk_view address);
-/* Sends over a link, whichever shard it belongs to. false: gone, or a droppable one was refused. */
-bool core_send(struct bk_core *core, uint64_t link, struct bk_view bytes, bool droppable);
-void core_close_link(struct bk_core *core, uint64_t link);
 int64_t core_now(const struct bk_core *core);  /* mono ms */
 int64_t core_real(const struct bk_core *core); /* real ms */
-/* Our To tag for a request: the same whichever part of the server answers it. */
-void core_to_tag(const struct bk_core *core, const struct bk_sip_head *head, char ret[17]);
-struct bk_sip_flow link_flow(const struct link *link);
-struct bk_sip_flow asker_flow(const struct asker *asker);
 /* Puts a message that belongs to nobody's transaction into scratch buffers: *ret lives until the matching core_msg_pop. NULL: too deep. */
 struct bk_sip_msg *core_msg_push(struct bk_core *core);
 void core_msg_pop(struct bk_core *core);
-/* "SIP/2.0/TLS host:port;rport" for Via, "<sip:user@ip:port;transport=tls>" parts, of our end of a link. */
-void core_via_head(struct bk_core *core, const struct link *link, struct bk_buf *to);
-void core_own_uri(const struct asker *asker, struct bk_view user, struct bk_buf *to);
+/* An answer that arrived, at the shard its branch names. */
+void shard_response(struct shard *shard, uint64_t link, bool reliable, const struct bk_sip_msg *msg,
+                    const struct bk_sip_head *head);
+
+/* ---- core_link.c ---- */
+struct link *core_link(struct bk_core *core, uint64_t id); /* NULL: gone */
+/* Sends over a link, whichever shard it belongs to. false: gone, or a droppable one was refused. */
+bool core_send(struct bk_core *core, uint64_t link, struct bk_view bytes, bool droppable);
+bool link_send(struct bk_core *core, struct link *link, struct bk_view bytes, bool droppable);
+void core_close_link(struct bk_core *core, uint64_t link);
+/* Takes one request out of the link's bucket. false: UDP, and it is empty. */
+bool link_may_ask(struct bk_core *core, struct link *link, int64_t now);
+/* One shard's part in the end of a link. */
+void shard_link_gone(struct shard *shard, uint64_t link);
+struct bk_sip_flow link_flow(const struct link *link);
+struct bk_sip_flow asker_flow(const struct asker *asker);
 const char *transport_name(enum bk_link_transport transport);  /* "TLS" */
 const char *transport_param(enum bk_link_transport transport); /* "tls" */
 
-/* ---- answers ---- */
+/* ---- core_request.c ---- */
+/* A request that came over the bus. */
+void deliver_request(struct bk_core *core, struct shard *shard, const struct bk_bus_frame *frame);
+
+/* ---- core_answer.c ---- */
+/* Our To tag for a request: the same whichever part of the server answers it. */
+void core_to_tag(const struct bk_core *core, const struct bk_sip_head *head, char ret[17]);
+/* "SIP/2.0/TLS host:port;rport" for Via, "<sip:user@ip:port;transport=tls>" parts, of our end of a link. */
+void core_via_head(struct bk_core *core, const struct link *link, struct bk_buf *to);
+void core_own_uri(const struct asker *asker, struct bk_view user, struct bk_buf *to);
 /* Stateless. extra: whole header lines with CRLF, or empty. */
 void answer(const struct request *rq, int status, struct bk_view reason, struct bk_view extra);
 void answer_body(const struct request *rq, int status, struct bk_view reason, struct bk_view extra,
