@@ -104,6 +104,12 @@ static void run_retry(struct bk_client *c, const struct command *k)
     bk_client_feed(c, IN_RETRY_DUE);
 }
 
+static void run_network_changed(struct bk_client *c, const struct command *k)
+{
+    (void)k;
+    bk_client_do_network_changed(c);
+}
+
 static void run_status(struct bk_client *c, const struct command *k)
 {
     c->manual_status = (enum bk_pidf_manual)k->n;
@@ -220,6 +226,11 @@ int bk_client_delete_sign_in_info(struct bk_client *client, const char *address)
 int bk_client_retry_now(struct bk_client *client)
 {
     return submit(client, (struct command){ .run = run_retry });
+}
+
+int bk_client_network_changed(struct bk_client *client)
+{
+    return submit(client, (struct command){ .run = run_network_changed });
 }
 
 int bk_client_set_status(struct bk_client *client, enum bk_pidf_manual manual)
@@ -388,6 +399,30 @@ static int make_tls(struct bk_client *c, char **ret_why)
     return bk_tls_client_create(&config, &c->tls_probe, ret_why);
 }
 
+static bool ask_kernel(void *ctx, const struct bk_addr *from, const struct bk_addr *to)
+{
+    (void)ctx;
+    return bk_net_has_way(from, to);
+}
+
+static void on_network(void *ctx)
+{
+    bk_client_do_network_changed(ctx);
+}
+
+/* Where the kernel tells nothing, losses are known by their life signs, later. */
+static void watch_network(struct bk_client *c, const struct bk_client_network *network)
+{
+    if (network) {
+        c->network = *network;
+        return;
+    }
+    c->network = (struct bk_client_network){ .has_way = ask_kernel };
+    int r = bk_netwatch_create(c->loop, on_network, c, &c->netwatch);
+    if (r < 0)
+        bk_log(c->log, BK_LOG_NOTICE, "the network is not watched", "error", strerror(-r));
+}
+
 static void *run_engine(void *arg)
 {
     struct bk_client *c = arg;
@@ -412,6 +447,7 @@ static int start(struct bk_client *c, const struct bk_client_config *config, cha
     bk_client_begin(c);
     if (!c->link)
         return -ENOMEM;
+    watch_network(c, config->network);
     r = pthread_create(&c->thread, NULL, run_engine, c);
     c->thread_runs = r == 0;
     return -r;
@@ -451,6 +487,7 @@ struct bk_client *bk_client_destroy(struct bk_client *c)
             (void)usleep(10000); /* out of memory: others may free some */
         (void)pthread_join(c->thread, NULL);
     }
+    c->netwatch = bk_netwatch_destroy(c->netwatch);
     bk_client_end(c);
     (void)bk_dns_destroy(c->dns);
     /* Connections left behind write their last words and free themselves. */

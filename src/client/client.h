@@ -31,6 +31,16 @@ struct bk_client_timing {
     int expires_s; /* 600: registration and publication asked for */
 };
 
+/*
+ * What the engine asks about this computer's network, on its own thread: could bytes leave for `to` from the address
+ * `from`? For tests; whoever gives one also calls bk_client_network_changed.
+ */
+struct bk_addr;
+struct bk_client_network {
+    bool (*has_way)(void *ctx, const struct bk_addr *from, const struct bk_addr *to);
+    void *ctx;
+};
+
 struct bk_client_config {
     /* Folder for what is kept, made when it is missing. NULL: $XDG_DATA_HOME/beckon or ~/.local/share/beckon. */
     const char *profile_dir;
@@ -45,8 +55,9 @@ struct bk_client_config {
     bool keep_nothing;       /* policy: no key, no certificate on disk; signed in until exit */
     const struct bk_clock
         *clock; /* NULL: the system's; only real_ms is asked (deadlines are the loop's) */
-    const struct bk_random *random; /* NULL: the system's */
-    const struct bk_log *log;       /* NULL: none. No passwords, no texts of messages */
+    const struct bk_random *random;          /* NULL: the system's */
+    const struct bk_log *log;                /* NULL: none. No passwords, no texts of messages */
+    const struct bk_client_network *network; /* NULL: the kernel (net/watch.h), watched too */
     struct bk_client_timing timing;
 };
 
@@ -81,6 +92,11 @@ int bk_client_sign_out(struct bk_client *client);
 int bk_client_delete_sign_in_info(struct bk_client *client, const char *address);
 /* While RECONNECTING: try now. */
 int bk_client_retry_now(struct bk_client *client);
+/*
+ * This computer's network changed. The engine watches it by itself; this is for who knows more (waking from suspend).
+ * A connection without a way is given up now, and who waits for the next try has it now.
+ */
+int bk_client_network_changed(struct bk_client *client);
 /* NONE resets to the automatic state. Kept and published once signed in. */
 int bk_client_set_status(struct bk_client *client, enum bk_pidf_manual manual);
 /* What this computer sees of its person: ACTIVE, INACTIVE or AWAY. */

@@ -10,6 +10,7 @@
 #include "client/personal.h"
 #include "client/profile.h"
 #include "net/http.h"
+#include "net/watch.h"
 #include "sip/sub.h"
 #include "sip/uri.h"
 
@@ -74,6 +75,8 @@ struct bk_client {
 
     /* ---- the engine's thread ---- */
     struct bk_dns *dns;
+    struct bk_netwatch *netwatch; /* NULL: the kernel tells nothing, or a test does */
+    struct bk_client_network network;
     struct bk_link *link;
     struct bk_tls_client *tls_web;   /* HTTPS without a certificate */
     struct bk_tls_client *tls_probe; /* SIP without a certificate */
@@ -102,6 +105,10 @@ struct bk_client {
     int redirects;
     struct bk_tried tried;
     int retries; /* failed attempts in a row */
+    bool
+        network_changed; /* since the attempt began: if it fails, the next one need not wait long */
+    bool dns_stale;      /* the system may have other name servers by now */
+    int64_t hurried_ms;  /* when the network last brought a try forward; 0: never */
     int64_t skews_ms[3];
     int n_skews;
     struct bk_timer retry, waiting;
@@ -189,6 +196,7 @@ void bk_client_do_sign_in(struct bk_client *c, enum purpose purpose, const char 
                           const char *password, const char *user, const char *new_password);
 void bk_client_do_credential(struct bk_client *c, const char *password, const char *user);
 void bk_client_do_trust(struct bk_client *c, enum bk_client_trust_answer answer);
+void bk_client_do_network_changed(struct bk_client *c);
 /* A Date field arrived: our clock is compared. */
 void bk_client_note_date(struct bk_client *c, struct bk_view date);
 /* ms-diagnostics of a refusal, and Retry-After. */

@@ -327,6 +327,41 @@ static void on_link_closed(struct bk_conn *conn, void *ctx, enum bk_conn_end why
     link->config.ops->lost(link->config.ctx, &fault);
 }
 
+static void on_left_closed(struct bk_conn *conn, void *ctx, enum bk_conn_end why)
+{
+    struct bk_link *link = ctx;
+    (void)conn;
+    (void)why;
+    link->n_left--;
+}
+
+/* Of a connection that we left: it writes its last words and frees itself. */
+static const struct bk_conn_ops left_ops = {
+    .bytes = on_try_bytes,
+    .closed = on_left_closed,
+};
+
+static void leave_conn(struct bk_link *link, int linger_ms)
+{
+    struct bk_conn *conn = link->conn;
+    bk_conn_set_ops(conn, &left_ops, link);
+    link->n_left++;
+    bk_conn_close(conn, linger_ms);
+    end_flow(link);
+}
+
+void bk_link_give_up(struct bk_link *link, const char *why)
+{
+    char where[288];
+    struct bk_fault fault;
+    if (!link->conn)
+        return;
+    server_text(bk_link_server(link), where, sizeof where);
+    bk_fault_set(&fault, 314, 0, where, why, why);
+    leave_conn(link, 0);
+    link->config.ops->lost(link->config.ctx, &fault);
+}
+
 static void arm_ping(struct bk_link *link)
 {
     bk_timer_arm(timers(link), &link->ping, link->last_out_ms + link->ping_ms);
@@ -409,20 +444,6 @@ static const struct bk_conn_ops link_ops = {
     .closed = on_link_closed,
 };
 
-static void on_left_closed(struct bk_conn *conn, void *ctx, enum bk_conn_end why)
-{
-    struct bk_link *link = ctx;
-    (void)conn;
-    (void)why;
-    link->n_left--;
-}
-
-/* Of a connection that we left: it writes its last words and frees itself. */
-static const struct bk_conn_ops left_ops = {
-    .bytes = on_try_bytes,
-    .closed = on_left_closed,
-};
-
 static void take_conn(struct bk_link *link, struct bk_conn *conn)
 {
     char host[64];
@@ -453,18 +474,22 @@ void bk_link_set_ping(struct bk_link *link, int ping_ms)
 void bk_link_close(struct bk_link *link, int linger_ms)
 {
     stop_dialling(link);
-    struct bk_conn *conn = link->conn;
-    if (!conn)
-        return;
-    bk_conn_set_ops(conn, &left_ops, link);
-    link->n_left++;
-    bk_conn_close(conn, linger_ms);
-    end_flow(link);
+    if (link->conn)
+        leave_conn(link, linger_ms);
 }
 
 bool bk_link_is_up(const struct bk_link *link)
 {
     return link->conn != NULL;
+}
+
+bool bk_link_ends(const struct bk_link *link, struct bk_addr *ret_local, struct bk_addr *ret_peer)
+{
+    if (!link->conn)
+        return false;
+    *ret_local = *bk_conn_local(link->conn);
+    *ret_peer = *bk_conn_peer(link->conn);
+    return true;
 }
 
 const struct bk_answer_server *bk_link_server(const struct bk_link *link)

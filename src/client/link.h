@@ -46,6 +46,10 @@ void bk_link_dial(struct bk_link *link, const struct bk_answer_server *servers, 
 /* Closes or stops dialling; no callback comes of it. linger_ms: for what was sent last. */
 void bk_link_close(struct bk_link *link, int linger_ms);
 bool bk_link_is_up(const struct bk_link *link);
+/* Both ends of the connection; false: there is none. */
+bool bk_link_ends(const struct bk_link *link, struct bk_addr *ret_local, struct bk_addr *ret_peer);
+/* There is no way for it any more, although nothing failed yet: lost() comes now. */
+void bk_link_give_up(struct bk_link *link, const char *why);
 /* The server that answered: "srv.example.org", 5061. */
 const struct bk_answer_server *bk_link_server(const struct bk_link *link);
 /* "10.0.0.7:43210", for Contact and Via. */

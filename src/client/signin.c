@@ -19,7 +19,7 @@ static void arrive(struct bk_client *c);
 static void settle_down(struct bk_client *c);
 static void drop_all(struct bk_client *c);
 
-enum { REPORT_LINGER_MS = 1500 };
+enum { REPORT_LINGER_MS = 1500, HURRY_MS = 1000 };
 enum { ANY = BK_CLIENT_STATE_COUNT }; /* every state that no row above names for that input */
 
 static const struct rule {
@@ -177,6 +177,9 @@ static bool offer_cached(struct bk_client *c)
 static void look_for_server(struct bk_client *c)
 {
     stop_looking(c);
+    c->network_changed = false;
+    if (c->dns_stale && bk_dns_reread(c->dns) == 0)
+        c->dns_stale = false;
     bk_tried_clear(&c->tried);
     c->cached_failed = c->manual_shadow = c->shown_105 = false;
     c->redirects = c->n_skews = 0;
@@ -663,6 +666,8 @@ static void conclude(struct bk_client *c, const struct bk_fault *fault)
         bk_client_feed(c, IN_STOP);
         return;
     }
+    if (c->network_changed) /* what failed was tried on another network than there is now */
+        c->retries = 0;
     int delay = retry_delay_ms(c, fault->retry_after_s);
     bk_timer_arm(bk_client_timers(c), &c->retry, bk_client_now(c) + delay);
     bk_tell_fault(c, BK_CLIENT_EVENT_FAILURE, fault, BK_CLIENT_NEXT_RETRY, (delay + 999) / 1000);
@@ -709,6 +714,31 @@ void bk_client_fail(struct bk_client *c, const struct bk_fault *fault)
     }
     if (!look_at_clock(c, &copy))
         conclude(c, &copy);
+}
+
+/* ---- the network of this computer ---- */
+
+/* signin-behaviour.md 10: at once on network-up. A network that flaps gets one try a second. */
+static void hurry(struct bk_client *c)
+{
+    int64_t now = bk_client_now(c);
+    int64_t at = c->hurried_ms && now - c->hurried_ms < HURRY_MS ? c->hurried_ms + HURRY_MS : now;
+    c->retries = 0;
+    c->hurried_ms = at;
+    if (!bk_timer_armed(&c->retry) || c->retry.at_tick * BK_TIMERS_TICK_MS > at)
+        bk_timer_arm(bk_client_timers(c), &c->retry, at);
+}
+
+void bk_client_do_network_changed(struct bk_client *c)
+{
+    struct bk_addr local, peer;
+    bk_log(c->log, BK_LOG_DEBUG, "the network changed", "state", bk_client_state_name(c->state));
+    c->network_changed = c->dns_stale = true;
+    if (c->state == BK_CLIENT_RECONNECTING)
+        hurry(c);
+    else if (bk_link_ends(c->link, &local, &peer) &&
+             !c->network.has_way(c->network.ctx, &local, &peer))
+        bk_link_give_up(c->link, "this computer's network is gone or another one now");
 }
 
 static void on_retry(struct bk_timer *timer)

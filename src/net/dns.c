@@ -42,6 +42,7 @@ struct bk_dns {
      */
     ares_channel channel, plain;
     bool system_servers;
+    int timeout_ms;
     struct bk_list sockets;
     struct bk_list queries;
     struct bk_list finished;
@@ -230,6 +231,22 @@ static int open_channel(struct bk_dns *dns, const char *servers, int timeout_ms,
     }
     *ret = channel;
     return 0;
+}
+
+static int open_both(struct bk_dns *dns, const char *servers, ares_channel *ret_channel,
+                     ares_channel *ret_plain)
+{
+    ares_channel channel;
+    int r = open_channel(dns, servers, dns->timeout_ms, ARES_FLAG_NOSEARCH, &channel);
+    if (r < 0)
+        return r;
+    r = open_channel(dns, servers, dns->timeout_ms, ARES_FLAG_NOSEARCH | ARES_FLAG_NOCHECKRESP,
+                     ret_plain);
+    if (r < 0)
+        ares_destroy(channel);
+    else
+        *ret_channel = channel;
+    return r;
 }
 
 /* ---- queries ---- */
@@ -714,18 +731,33 @@ int bk_dns_create(struct bk_loop *loop, const char *servers, int timeout_ms, str
     bk_timer_init(&dns->timer, on_timer);
     bk_list_init(&dns->hook.in);
     dns->hook.run = say_finished;
-    if (timeout_ms <= 0)
-        timeout_ms = TIMEOUT_MS;
-    int r = open_channel(dns, servers, timeout_ms, ARES_FLAG_NOSEARCH, &dns->channel);
-    if (r == 0)
-        r = open_channel(dns, servers, timeout_ms, ARES_FLAG_NOSEARCH | ARES_FLAG_NOCHECKRESP,
-                         &dns->plain);
+    dns->timeout_ms = timeout_ms > 0 ? timeout_ms : TIMEOUT_MS;
+    int r = open_both(dns, servers, &dns->channel, &dns->plain);
     if (r < 0) {
         bk_dns_destroy(dns);
         return r;
     }
     bk_loop_hook_add(loop, &dns->hook);
     *ret = dns;
+    return 0;
+}
+
+int bk_dns_reread(struct bk_dns *dns)
+{
+    ares_channel before = dns->channel, plain_before = dns->plain, channel, plain;
+    if (!dns->system_servers)
+        return 0;
+    if (!bk_list_empty(&dns->queries))
+        return -EBUSY;
+    int r = open_both(dns, NULL, &channel, &plain);
+    if (r < 0)
+        return r;
+    dns->channel = channel;
+    dns->plain = plain;
+    /* Questions that nobody waits for any more end here. */
+    ares_destroy(before);
+    ares_destroy(plain_before);
+    arm(dns);
     return 0;
 }
 

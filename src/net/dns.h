@@ -14,6 +14,11 @@ struct bk_dns_query;
 
 /* servers: "127.0.0.1:5353,::1" or NULL for the system's. timeout_ms per try, 2 tries. */
 int bk_dns_create(struct bk_loop *loop, const char *servers, int timeout_ms, struct bk_dns **ret);
+/*
+ * The system's name servers may be others now (the network changed): they are read again. Nothing to do where they were
+ * named at the start. -EBUSY: somebody waits for an answer, ask again later; -ENOMEM, -EIO.
+ */
+int bk_dns_reread(struct bk_dns *dns);
 struct bk_dns *bk_dns_destroy(struct bk_dns *dns); /* cancels all; not from within a callback */
 
 /* What an answer was: "no such name" and "the resolver failed" are different causes (SI-301, SI-303, SI-312). */

@@ -27,6 +27,7 @@ PASSWORD = "correct horse battery"
 DOMAIN = "example.test"
 SERVER = "10.80.0.1"
 EMPTY = "10.80.0.9"  # the server's computer has it too, and nothing listens there
+AT_ONCE_S = 5  # what the kernel tells by itself
 GONE_S = 60  # reliability.md: by then it is known that a machine, a program or a network is gone
 NAMES = [f"{prefix}.{DOMAIN}" for prefix in ("lyncdiscoverinternal", "lyncdiscover", "_sipinternaltls._tcp", "_sip._tls",
                                              "sipinternal", "sip", "sipexternal")]
@@ -120,6 +121,20 @@ class Network:
     def heal(self, name):
         for where, device, end in (("srv", name, 2), (name, "wire", 1)):
             self.ip(where, "neigh", "del", f"10.80.{self.clients[name]}.{end}", "dev", device, check=False)
+
+    def set_resolver(self, name, address):
+        """In place: who runs there already sees the same file."""
+        with open(f"/etc/netns/{self.mark}-{name}/resolv.conf", "r+") as to:
+            to.truncate()
+            to.write(f"nameserver {address}\n")
+
+    @contextlib.contextmanager
+    def resolver_is(self, name, address):
+        self.set_resolver(name, address)
+        try:
+            yield
+        finally:
+            self.set_resolver(name, SERVER)
 
     def unplug(self, name):
         self.ip(name, "link", "set", "wire", "down")
@@ -397,18 +412,34 @@ def whose_own_link_is_down_sees_unknown_and_never_offline(place):
         net.unplug("c1")
         start = time.monotonic()
         try:
-            bob.wait("presence", begin, left(start), address=ann.address, state="unknown")
+            bob.wait("presence", begin, AT_ONCE_S, address=ann.address, state="unknown")
             seconds_until(start, "contacts were unknown")
-            bob.wait("state", begin, left(start), state="reconnecting")
+            bob.wait("state", begin, AT_ONCE_S, state="reconnecting")
             failure = bob.wait("failure", begin)
             equal((failure["record"], failure["next"]), ("SI-314", "retry"))
+            # The tries meanwhile say what is true: this computer is offline, nothing is wrong with the server.
+            bob.wait("failure", begin, GONE_S, record="SI-312")
+            # By now the next try is far off.
+            bob.wait("failure", begin, 2 * GONE_S, retry_in=lambda s: s and s > 2 * AT_ONCE_S)
         finally:
             net.plug("c1")
         start = time.monotonic()
-        bob.wait("state", begin, GONE_S, state="signed-in")
+        bob.wait("state", begin, AT_ONCE_S, state="signed-in")
         seconds_until(start, "signed in again")
         bob.wait("presence", begin, address=ann.address, state="available")
         equal(set(states_of(bob, ann.address, begin)), {"unknown", "available"})
+
+
+def other_name_servers_behind_another_cable_are_asked(place):
+    net = place.network
+    with place.whole_zone(), net.resolver_is("c1", EMPTY), place.client("ann", "c1") as ann:
+        failure = ann.refused(PASSWORD)
+        equal(failure["record"], "SI-312")
+        net.set_resolver("c1", SERVER)  # as the other network's router says
+        begin = ann.mark()
+        net.unplug("c1")
+        net.plug("c1")
+        ann.wait("state", begin, GONE_S, state="signed-in")
 
 
 CASES = [lyncdiscoverinternal_leads_to_the_server, lyncdiscover_alone_leads_to_the_server,
@@ -416,7 +447,7 @@ CASES = [lyncdiscoverinternal_leads_to_the_server, lyncdiscover_alone_leads_to_t
          no_record_at_all_is_SI_301_and_names_what_was_asked, a_failing_resolver_is_not_a_domain_without_a_server,
          no_resolver_at_all_is_no_network, a_server_that_does_not_listen_is_SI_302,
          two_endpoints_cut_one_after_the_other, a_message_into_a_wire_that_is_cut_for_a_moment_arrives_once,
-         whose_own_link_is_down_sees_unknown_and_never_offline]
+         whose_own_link_is_down_sees_unknown_and_never_offline, other_name_servers_behind_another_cable_are_asked]
 
 
 def why_not():

@@ -4,6 +4,8 @@
 #include "base/cleanup.h"
 #include "base/text.h"
 
+#include "net/conn.h"
+
 #include <dirent.h>
 #include <ftw.h>
 #include <poll.h>
@@ -29,6 +31,15 @@ static int64_t true_mono(void *ctx)
 {
     (void)ctx;
     return bk_clock_mono_ms(&bk_clock_system);
+}
+
+static bool has_way(void *ctx, const struct bk_addr *from, const struct bk_addr *to)
+{
+    struct place *place = ctx;
+    char local[64], peer[64];
+    bk_addr_host_text(from, local);
+    bk_addr_text(to, peer);
+    return !place->no_way && strcmp(local, "127.0.0.1") == 0 && strncmp(peer, "127.", 4) == 0;
 }
 
 struct uc_server *place_server(struct place *place, const struct pki_cert *certificate,
@@ -57,6 +68,7 @@ void place_make(struct place *place, const struct pki_request *certificate)
     (void)snprintf(place->profile, sizeof place->profile, "%s/profile", place->dir);
     (void)snprintf(place->ca, sizeof place->ca, "%s/root.pem", place->dir);
     place->clock = (struct bk_clock){ true_mono, shifted_real, place };
+    place->network = (struct bk_client_network){ has_way, place };
     place->root =
         pki_make(&(struct pki_request){ .name = "Root", .subject_o = "Test", .ca = true });
     struct pki_request good = {
@@ -114,6 +126,7 @@ void place_client(struct place *place)
         .manual_server = place->manual,
         .discovery_port = uc_server_port(place->server),
         .clock = &place->clock,
+        .network = &place->network,
         .timing = place->timing,
     };
     char *why = NULL;

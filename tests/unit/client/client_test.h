@@ -26,8 +26,11 @@ struct place {
     struct bk_client *client;
     int64_t clock_off_ms; /* the client's clock minus the true one */
     struct bk_clock clock;
+    struct bk_client_network network;
     struct bk_client_timing timing; /* small numbers; a test may change them before place_client */
     const char *manual;
+    _Atomic bool
+        no_way; /* as if this computer's network were gone: say bk_client_network_changed */
     struct bk_client_event last; /* its pointers are dead: states and numbers only */
     char text[2048];             /* what the last event said, in short */
 };

@@ -384,6 +384,30 @@ static void a_silent_connection_is_noticed(void **state)
     done(&p, await_state(&p, BK_CLIENT_SIGNED_IN));
 }
 
+static void a_network_that_goes_is_known_at_once_and_one_that_comes_is_used_at_once(void **state)
+{
+    (void)state;
+    p.timing.retry_first_ms = p.timing.retry_max_ms = 3600 * 1000; /* no try by patience alone */
+    place_client(&p);
+    assert_int_equal(bk_client_watch(p.client, BOB), 0);
+    signed_in(&p);
+    int n = uc_server_count(p.server, "REGISTER");
+    assert_int_equal(bk_client_network_changed(p.client), 0); /* there is a way still: nothing */
+    assert_int_equal(send_and_await("still here", (char[12]){ 0 }), BK_CLIENT_SENT);
+    assert_int_equal(uc_server_count(p.server, "REGISTER"), n);
+
+    notify(PIDF("<tuple id='a'><status><basic>open</basic></status></tuple>"));
+    expect_bob(BK_PIDF_SHOWN_AVAILABLE, "");
+    p.no_way = true;
+    assert_int_equal(bk_client_network_changed(p.client), 0);
+    expect_bob(BK_PIDF_SHOWN_UNKNOWN, "");
+    assert_int_equal(await_failure(&p, "SI-314"), BK_CLIENT_NEXT_RETRY);
+    done(&p, await_state(&p, BK_CLIENT_RECONNECTING));
+    p.no_way = false;
+    assert_int_equal(bk_client_network_changed(p.client), 0);
+    done(&p, await_state(&p, BK_CLIENT_SIGNED_IN));
+}
+
 static void own_state_and_note_are_published_as_chosen(void **state)
 {
     (void)state;
@@ -490,6 +514,8 @@ int main(void)
         IN_PLACE(somebodys_presence_is_shown_exactly),
         IN_PLACE(a_lost_connection_makes_everybody_unknown_and_comes_back),
         cmocka_unit_test_setup_teardown(a_silent_connection_is_noticed, make, unmake),
+        cmocka_unit_test_setup_teardown(
+            a_network_that_goes_is_known_at_once_and_one_that_comes_is_used_at_once, make, unmake),
         IN_PLACE(own_state_and_note_are_published_as_chosen),
         IN_PLACE(a_publication_the_server_forgot_is_made_anew),
         IN_PLACE(signing_out_tells_the_server),
