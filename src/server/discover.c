@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Discovery, help, health and metrics: what is read with GET. */
+/* From an address alone to its servers: the documents that clients read first. */
 #include "server/discover.h"
 
 #include "base/cleanup.h"
@@ -93,7 +93,7 @@ int bk_discover_target(struct bk_view query, struct bk_view host, struct bk_buf 
     return target_of_host(host, ret_domain);
 }
 
-bool discover_wants_json(const struct bk_http_request *request)
+bool services_wants_json(const struct bk_http_request *request)
 {
     struct bk_view rest = bk_http_field(request, BK_VIEW("Accept"));
     while (rest.at) {
@@ -211,8 +211,8 @@ static void refuse_domain(struct bk_services *s, struct bk_http_exchange *x,
     services_answer_refusal(s, x, &refusal, bk_buf_view(&members));
 }
 
-static void discover(struct bk_services *s, struct bk_http_exchange *x,
-                     const struct bk_http_request *request)
+void services_discover(struct bk_services *s, struct bk_http_exchange *x,
+                       const struct bk_http_request *request, const struct services_route *route)
 {
     BK_AUTO_BUF struct bk_buf domain = { 0 }, address = { 0 };
     char ip[64];
@@ -227,134 +227,14 @@ static void discover(struct bk_services *s, struct bk_http_exchange *x,
     }
     struct bk_directory *dir = s->config.directory(s->config.ctx);
     if (bk_directory_tenant_of(dir, bk_buf_view(&domain))) {
-        if (discover_wants_json(request))
+        if (services_wants_json(request))
             answer_json(s, x, bk_buf_view(&domain));
         else
             answer_xml(s, x, attempt.own_network);
     } else if (address.len || bk_view_starts_with_nocase(request->host, BK_VIEW("lyncdiscover"))) {
         refuse_domain(s, x, &attempt, dir, bk_buf_view(&domain), bk_buf_view(&address));
     } else {
-        discover_help(s, x, request); /* somebody who looks what this machine is */
+        services_help(s, x, request, route); /* somebody who looks what this machine is */
     }
     bk_directory_unref(dir);
-}
-
-/* ---- help, health, metrics ---- */
-
-void discover_help(const struct bk_services *s, struct bk_http_exchange *x,
-                   const struct bk_http_request *request)
-{
-    BK_AUTO_BUF struct bk_buf to = { 0 };
-    if (discover_wants_json(request)) {
-        bk_buf_add_lit(&to, "{\"v\":1,\"service\":\"beckon\",\"services\":");
-        bk_json_add_string(&to, bk_view_of_str(s->config.services_url));
-        bk_buf_add_lit(&to,
-                       ",\"requests\":[\"sign-in\",\"renew\",\"revoke\",\"password\",\"report\"]}");
-        services_answer(x, 200, bk_buf_view(&to));
-        return;
-    }
-    bk_buf_addf(
-        &to,
-        "This is a Beckon server. Programs sign in here; there is nothing to see for a browser.\r\n"
-        "\r\n"
-        "Sign in with a Beckon client and your address (name@your-domain). If that does not work, "
-        "give\r\n"
-        "the case code that the client shows to your administrator: `beckonctl case CODE` tells "
-        "the rest.\r\n"
-        "\r\n"
-        "For programs: POST JSON to %s followed by\r\n"
-        "  sign-in    address, password, csr -> a certificate for this device\r\n"
-        "  renew      csr, with the present certificate -> a new one\r\n"
-        "  revoke     with the present certificate -> it is worth nothing any more\r\n"
-        "  password   address, old, new\r\n"
-        "  report     case and what the client saw\r\n",
-        s->config.services_url);
-    bk_http_answer(x, 200, "text/plain; charset=utf-8", bk_buf_view(&to));
-}
-
-static void health(const struct bk_services *s, struct bk_http_exchange *x)
-{
-    BK_AUTO_BUF struct bk_buf members = { 0 }, to = { 0 };
-    int store = bk_store_health(s->config.store);
-    bool well = store == 0;
-    if (s->config.health && !s->config.health(s->config.ctx, &members))
-        well = false;
-    bk_buf_addf(&to, "{\"status\":\"%s\",\"version\":\"%s\",\"store\":", well ? "ok" : "degraded",
-                BK_VERSION);
-    bk_json_add_string(&to, bk_view_of_str(store == 0 ? "ok" : strerror(-store)));
-    bk_buf_addf(&to, ",\"workers_waiting\":%zu", bk_work_waiting(s->config.work));
-    bk_buf_add_view(&to, bk_buf_view(&members));
-    bk_buf_add_char(&to, '}');
-    services_answer(x, 200, bk_buf_view(&to));
-}
-
-static void metrics(const struct bk_services *s, struct bk_http_exchange *x)
-{
-    static const char *const requests[VERB_COUNT] = { "sign-in", "renew", "revoke", "password",
-                                                      "report" };
-    static const char *const outcomes[OUTCOME_COUNT] = { "ok", "refused", "bad" };
-    BK_AUTO_BUF struct bk_buf to = { 0 };
-    struct bk_store_stats stats;
-
-    if (s->config.metrics)
-        s->config.metrics(s->config.ctx, &to);
-    bk_buf_add_lit(&to, "# TYPE beckon_https_requests counter\n"
-                        "# HELP beckon_https_requests Requests under the services' address, by "
-                        "what became of them.\n");
-    for (int v = 0; v < VERB_COUNT; v++)
-        for (int o = 0; o < OUTCOME_COUNT; o++)
-            bk_buf_addf(&to, "beckon_https_requests_total{request=\"%s\",outcome=\"%s\"} %llu\n",
-                        requests[v], outcomes[o], (unsigned long long)s->counts[v][o]);
-    bk_buf_addf(
-        &to,
-        "# TYPE beckon_discoveries counter\n"
-        "# HELP beckon_discoveries Discovery requests.\n"
-        "beckon_discoveries_total %llu\n"
-        "# TYPE beckon_workers_waiting gauge\n"
-        "# HELP beckon_workers_waiting Password hashes and signatures that wait for a worker.\n"
-        "beckon_workers_waiting %zu\n",
-        (unsigned long long)s->discoveries, bk_work_waiting(s->config.work));
-    bk_store_stats(s->config.store, &stats);
-    bk_buf_addf(&to,
-                "# TYPE beckon_store_batches counter\n"
-                "# HELP beckon_store_batches Changes handed to the store.\n"
-                "beckon_store_batches_total %llu\n"
-                "# TYPE beckon_store_commits counter\n"
-                "# HELP beckon_store_commits Commits that reached the disk.\n"
-                "beckon_store_commits_total %llu\n"
-                "# TYPE beckon_store_failures counter\n"
-                "# HELP beckon_store_failures Changes that could not be written.\n"
-                "beckon_store_failures_total %llu\n"
-                "# TYPE beckon_store_healthy gauge\n"
-                "# HELP beckon_store_healthy 1 while the store takes writes.\n"
-                "beckon_store_healthy %d\n"
-                "# EOF\n",
-                (unsigned long long)stats.batches, (unsigned long long)stats.commits,
-                (unsigned long long)stats.failures, bk_store_health(s->config.store) == 0);
-    bk_http_answer(x, 200, "application/openmetrics-text; version=1.0.0; charset=utf-8",
-                   bk_buf_view(&to));
-}
-
-bool discover_handle(struct bk_services *s, struct bk_http_exchange *x,
-                     const struct bk_http_request *request)
-{
-    bool for_all = bk_view_equal(request->path, BK_VIEW("/"));
-    bool is_health = bk_view_equal(request->path, BK_VIEW("/health"));
-    if (!for_all && !is_health && !bk_view_equal(request->path, BK_VIEW("/metrics")))
-        return false;
-    char ip[64];
-    struct bk_attempt who;
-    services_attempt(s, x, (struct bk_view){ 0 }, ip, &who);
-    if (!for_all && !who.own_network)
-        return false; /* as if it were not there */
-    if (!bk_view_equal(request->method, BK_VIEW("GET")) &&
-        !bk_view_equal(request->method, BK_VIEW("HEAD")))
-        services_say_allowed(x, "GET, HEAD");
-    else if (for_all)
-        discover(s, x, request);
-    else if (is_health)
-        health(s, x);
-    else
-        metrics(s, x);
-    return true;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* server/services_private.h - what services.c and discover.c share: who asks, and how it is answered. */
+/* server/services_private.h - what the files of the service share: the table of requests, who asks, how it is answered. */
 #ifndef BK_SERVER_SERVICES_PRIVATE_H
 #define BK_SERVER_SERVICES_PRIVATE_H
 
@@ -7,15 +7,42 @@
 
 #include <jansson.h>
 
-enum verb { VERB_SIGN_IN, VERB_RENEW, VERB_REVOKE, VERB_PASSWORD, VERB_REPORT, VERB_COUNT };
 enum outcome { OUTCOME_OK, OUTCOME_REFUSED, OUTCOME_BAD, OUTCOME_COUNT };
+enum { SERVICES_ROUTES_MAX = 32 };
+
+struct op_kind;
+
+enum {
+    ROUTE_TLS_ONLY = 1 << 0,     /* 403 in clear */
+    ROUTE_OWN_NETWORKS = 1 << 1, /* for all others there is nothing here: 404 */
+};
+
+/* What a body is: for people, and as Content-Type without parameters. */
+struct services_body {
+    const char *name, *type;
+};
+
+/* One row of the table in services.c. What a row demands is checked before its handler is called, in the order of the members. */
+struct services_route {
+    /* "sign-in": below the path of services_url, "": that path itself; "/health": as it stands. */
+    const char *path;
+    unsigned flags;
+    const char *methods;              /* 405 for others; as Allow lists them: "GET, HEAD" */
+    size_t body_max;                  /* bytes, 413 above; 0: no body is read, whatever came */
+    const struct services_body *body; /* 415 for others; NULL where body_max is 0 */
+    void (*handle)(struct bk_services *services, struct bk_http_exchange *x,
+                   const struct bk_http_request *request, const struct services_route *route);
+    const struct op_kind
+        *op;          /* what handle begins, services_op_private.h; NULL: answered at once */
+    const char *help; /* what goes in, what comes out, for people; NULL: not listed */
+};
 
 struct bk_services {
     struct bk_services_config config;
     char *path;   /* of services_url */
     int refs;     /* one of the owner, one of each request under way; the loop's thread only */
     char *nobody; /* the hash that an unknown user's password is compared with */
-    uint64_t counts[VERB_COUNT][OUTCOME_COUNT];
+    uint64_t counts[SERVICES_ROUTES_MAX][OUTCOME_COUNT]; /* in the order of the table */
     uint64_t discoveries;
     struct {
         char case_code[BK_CASE_CODE_SIZE];
@@ -23,6 +50,12 @@ struct bk_services {
     } reports[64]; /* the newest, so that two of the same moment are not both taken */
     unsigned next_report;
 };
+
+/* The table, row by row; NULL behind the last one. */
+const struct services_route *services_route_at(size_t index);
+uint64_t *services_counts(struct bk_services *services, const struct services_route *route);
+void services_release(struct bk_services *services);
+int64_t services_now(const struct bk_services *services); /* real time, ms */
 
 /* The asker of an exchange; ip is kept in ip_text, which the attempt points to. */
 void services_attempt(const struct bk_services *services, struct bk_http_exchange *x,
@@ -42,18 +75,29 @@ void services_answer_refusal(const struct bk_services *services, struct bk_http_
 /* `"sip":[...]` */
 void services_add_sip(const struct bk_services *services, struct bk_buf *to);
 
+/* Whatever JSON is given up is wiped from then on; for the whole process. */
+void services_json_wipes(void);
 /*
  * The object in a body; the caller gives it up with json_decref. NULL: ret_why says what is wrong, without showing what stands
  * there, and *ret_at where.
  */
 json_t *services_json_read(struct bk_view body, char ret_why[160], int64_t *ret_at);
+/* Text as json_dumps made it. */
+void services_json_free(char *text);
+/* A text member; empty where it is missing. false: it is there and is no text of that length: *ret_bad names it. */
+bool services_json_text(const json_t *object, const char *name, size_t max, struct bk_view *ret,
+                        const char **ret_bad);
 
-/* discover.c: answers "/", "/health" and "/metrics". false: not its path. */
-bool discover_handle(struct bk_services *services, struct bk_http_exchange *x,
-                     const struct bk_http_request *request);
-void discover_help(const struct bk_services *services, struct bk_http_exchange *x,
-                   const struct bk_http_request *request);
+/* Handlers that answer at once: discover.c and services_status.c. */
+void services_discover(struct bk_services *services, struct bk_http_exchange *x,
+                       const struct bk_http_request *request, const struct services_route *route);
+void services_help(struct bk_services *services, struct bk_http_exchange *x,
+                   const struct bk_http_request *request, const struct services_route *route);
+void services_health(struct bk_services *services, struct bk_http_exchange *x,
+                     const struct bk_http_request *request, const struct services_route *route);
+void services_metrics(struct bk_services *services, struct bk_http_exchange *x,
+                      const struct bk_http_request *request, const struct services_route *route);
 /* Does Accept name JSON? */
-bool discover_wants_json(const struct bk_http_request *request);
+bool services_wants_json(const struct bk_http_request *request);
 
 #endif
