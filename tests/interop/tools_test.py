@@ -18,6 +18,7 @@ import unittest
 import pki
 from program import Program, Timeout, wait_until
 from relay import Tunnel
+from sipe_client import NotSeen, Sipe
 import tone
 
 
@@ -157,6 +158,46 @@ class Tunnels(unittest.TestCase):
         tunnel = Tunnel(("127.0.0.1", self.port), "example.org", self.ca)
         self.assertEqual(self.ask(tunnel), b"")
         wait_until(lambda: tunnel.relay.faults, 5, "a fault")
+
+
+class Traces(unittest.TestCase):
+    STAND_IN = """#!/bin/sh
+echo '{"t":0.1,"ev":"start"}'
+cat >"${10}" <<X
+sipe: noise
+MESSAGE START >>>>>>>>>> SIP(0x1) - 2026-11-22T18:19:52.626314Z
+MESSAGE sip:bob@example.com SIP/2.0
+CSeq: 2 MESSAGE
+
+MESSAGE START of a book
+MESSAGE END >>>>>>>>>> SIP(0x1) - 2026-11-22T18:19:52.626314Z
+MESSAGE START <<<<<<<<<< SIP(0x1) - 2026-11-22T18:19:52.627045Z
+SIP/2.0 200 OK
+CSeq: 2 MESSAGE
+
+
+MESSAGE END <<<<<<<<<< SIP(0x1) - 2026-11-22T18:19:52.627045Z
+X
+read line; echo "{\"t\":1,\"ev\":\"im-out\",\"text\":\"$line\"}"
+"""
+
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.program = pathlib.Path(self.folder.name) / "driver"
+        self.program.write_text(self.STAND_IN)
+        self.program.chmod(0o755)
+
+    def test_events_and_messages_come_in_order_and_what_does_not_come_is_told(self):
+        with Sipe(self.program, "ann@example.com", "x", patience=5) as ann:
+            ann.wait("start")
+            ann.say("hello")
+            self.assertEqual(ann.wait("im-out", text="hello")["t"], 1)
+            sent, got = ann.trace()
+            self.assertEqual((sent.came, sent.method, sent.status), (False, "MESSAGE", 0))
+            self.assertEqual(sent.body, "MESSAGE START of a book")
+            self.assertEqual((got.came, got.method, got.status), (True, "MESSAGE", 200))
+            with self.assertRaisesRegex(NotSeen, "no event im-in"):
+                ann.wait("im-in", patience=0.2)
 
 
 if __name__ == "__main__":
