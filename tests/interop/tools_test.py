@@ -178,7 +178,7 @@ CSeq: 2 MESSAGE
 
 MESSAGE END <<<<<<<<<< SIP(0x1) - 2026-11-22T18:19:52.627045Z
 X
-read line; echo "{\"t\":1,\"ev\":\"im-out\",\"text\":\"$line\"}"
+read line; printf '{"t":1,"ev":"im-out","text":"%s"}' "$line"
 """
 
     def setUp(self):
