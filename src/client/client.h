@@ -23,9 +23,10 @@ struct bk_client_timing {
     int http_ms;       /* 10,000: one HTTPS request */
     int answer_ms;     /* 10,000: REGISTER without an answer */
     int ping_ms; /* 120,000: silence before a keep-alive (RFC 5626 3.5.1), less where the server says so */
-    int pong_ms;         /* 10,000: keep-alive without an answer: the connection is lost */
-    int retry_first_ms;  /* 1,000: doubled up to retry_max_ms, of which a random part is waited */
-    int retry_max_ms;    /* 60,000 */
+    int pong_ms;        /* 10,000: keep-alive without an answer: the connection is lost */
+    int retry_first_ms; /* 1,000: doubled up to retry_max_ms, of which a random part is waited */
+    int retry_max_ms;   /* 60,000 */
+    int silence_ms; /* 10,000: when nobody at all has answered by then, there is no network (SI-312) */
     int waiting_text_ms; /* 10,000: from then on the state says what it waits for */
     int message_life_ms; /* 480,000: a message without an answer is sent again so long; servers keep keys 10 minutes */
     int expires_s; /* 600: registration and publication asked for */

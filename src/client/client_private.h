@@ -103,6 +103,7 @@ struct bk_client {
     bool trusted_once;  /* the person trusts this offer's hosts until the next offer */
     bool shown_105;     /* a certificate was discarded in this attempt already */
     int redirects;
+    int64_t begun_ms; /* the present attempt */
     struct bk_tried tried;
     int retries; /* failed attempts in a row */
     bool

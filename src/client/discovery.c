@@ -31,6 +31,8 @@ struct bk_discovery {
     struct bk_http_call *call; /* at most one of these two is under way */
     struct bk_dns_query *query;
     struct bk_timer later; /* brings "nothing more" from the loop */
+    struct bk_timer silence;
+    bool heard; /* somebody answered something */
 };
 
 static const struct step *step_of(const struct bk_discovery *d)
@@ -41,6 +43,8 @@ static const struct step *step_of(const struct bk_discovery *d)
 static void add_row(struct bk_discovery *d, const char *kind, const char *result,
                     const struct bk_fault *fault)
 {
+    if (!fault || !fault->silent)
+        d->heard = true;
     bk_tried_add(d->config.tried, kind, d->name, result, fault);
 }
 
@@ -230,9 +234,48 @@ static void say_exhausted(struct bk_timer *timer)
     d->config.exhausted(d->config.ctx);
 }
 
+static void stop_asking(struct bk_discovery *d)
+{
+    if (d->call)
+        bk_http_call_cancel(d->call);
+    if (d->query)
+        bk_dns_cancel(d->query);
+    d->call = NULL;
+    d->query = NULL;
+}
+
 static void end_walk(struct bk_discovery *d)
 {
     bk_timer_arm(bk_loop_timers(d->config.loop), &d->later, 0);
+}
+
+static void begin_step(struct bk_discovery *d)
+{
+    (void)snprintf(d->name, sizeof d->name, "%s%s", steps[d->next].prefix, d->domain);
+    d->next++;
+}
+
+static const char *kind_of(const struct step *step)
+{
+    return step->how == STEP_HTTPS ? "https" : step->how == STEP_SRV ? "SRV" : "A";
+}
+
+/* The name server is as good as not there: what it was not asked it would not answer either. */
+static void on_silence(struct bk_timer *timer)
+{
+    struct bk_discovery *d = bk_container_of(timer, struct bk_discovery, silence);
+    struct bk_fault fault;
+    if (d->heard || (!d->call && !d->query))
+        return;
+    stop_asking(d);
+    bk_fault_of_dns(&fault, BK_DNS_TIMEOUT, d->name);
+    add_row(d, kind_of(step_of(d)), bk_dns_result_text(BK_DNS_TIMEOUT), &fault);
+    while (d->next < BK_COUNT_OF(steps)) {
+        begin_step(d);
+        bk_fault_of_dns(&fault, BK_DNS_TIMEOUT, d->name);
+        add_row(d, kind_of(step_of(d)), "not asked any more: nobody answers", &fault);
+    }
+    end_walk(d);
 }
 
 void bk_discovery_next(struct bk_discovery *d)
@@ -241,8 +284,8 @@ void bk_discovery_next(struct bk_discovery *d)
         end_walk(d);
         return;
     }
-    const struct step *step = &steps[d->next++];
-    (void)snprintf(d->name, sizeof d->name, "%s%s", step->prefix, d->domain);
+    begin_step(d);
+    const struct step *step = step_of(d);
     switch (step->how) {
     case STEP_HTTPS:
         begin_https(d);
@@ -267,6 +310,10 @@ int bk_discovery_create(const struct bk_discovery_config *config, struct bk_disc
     (void)snprintf(d->domain, sizeof d->domain, "%s", config->domain);
     d->config.domain = d->domain;
     bk_timer_init(&d->later, say_exhausted);
+    bk_timer_init(&d->silence, on_silence);
+    if (d->config.silence_ms > 0)
+        bk_timer_arm(bk_loop_timers(d->config.loop), &d->silence,
+                     bk_clock_mono_ms(bk_loop_clock(d->config.loop)) + d->config.silence_ms);
     *ret = d;
     return 0;
 }
@@ -275,11 +322,9 @@ struct bk_discovery *bk_discovery_destroy(struct bk_discovery *d)
 {
     if (!d)
         return NULL;
-    if (d->call)
-        bk_http_call_cancel(d->call);
-    if (d->query)
-        bk_dns_cancel(d->query);
+    stop_asking(d);
     bk_timer_disarm(bk_loop_timers(d->config.loop), &d->later);
+    bk_timer_disarm(bk_loop_timers(d->config.loop), &d->silence);
     free(d);
     return NULL;
 }

@@ -25,6 +25,7 @@ struct bk_discovery_config {
     const char *domain;  /* lower case; copied */
     uint16_t https_port; /* 0: 443 */
     int http_ms;
+    int silence_ms; /* the walk ends when nobody, neither name server nor host, has said a word by then; 0: never */
     struct bk_tried *tried; /* each step adds its row */
     void (*offer)(void *ctx, const struct bk_offer *offer);
     void (*exhausted)(void *ctx);

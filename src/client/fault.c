@@ -62,9 +62,11 @@ void bk_fault_of_conn(struct bk_fault *fault, enum bk_conn_end end, enum bk_tls_
         return;
     case BK_CONN_END_UNREACHABLE:
         bk_fault_set(fault, 302, 0, server, "no route to the host", detail);
+        fault->silent = true;
         return;
     case BK_CONN_END_TIMEOUT:
         bk_fault_set(fault, 302, 0, server, no_answer_at_all, detail);
+        fault->silent = true;
         return;
     default:
         bk_fault_set(fault, 302, 0, server, "the connection was closed at once", detail);
@@ -82,10 +84,11 @@ void bk_fault_of_dns(struct bk_fault *fault, enum bk_dns_result result, const ch
         bk_fault_set(fault, 301, 0, name, why, "");
         return;
     case BK_DNS_SERVER_FAILED:
-        bk_fault_set(fault, 303, 0, name, why, "");
+        bk_fault_set(fault, 303, 'a', name, why, "");
         return;
     default:
         bk_fault_set(fault, 312, 0, name, why, "");
+        fault->silent = true;
     }
 }
 
@@ -184,8 +187,24 @@ static void judge_names(const struct bk_tried *tried, const char *domain, struct
         *ret = silent->fault;
     } else {
         /* Some names were answered, so there is a network; that one answer is missing is the resolver's fault. */
-        bk_fault_set(ret, 303, 0, domain, silent->fault.why, silent->fault.detail);
+        bk_fault_set(ret, 303, 'a', domain, silent->fault.why, silent->fault.detail);
     }
+}
+
+/* No name server and no server: then it is not theirs. */
+static bool nobody_spoke(const struct bk_tried *tried, struct bk_fault *ret)
+{
+    const struct bk_fault *offline = NULL;
+    for (int i = 0; i < tried->n; i++) {
+        const struct bk_fault *fault = &tried->rows[i].fault;
+        if (!fault->silent)
+            return false;
+        if (fault->record->number == 312)
+            offline = fault;
+    }
+    if (offline)
+        *ret = *offline;
+    return offline != NULL;
 }
 
 static bool https_worked(const struct bk_tried *tried)
@@ -200,6 +219,8 @@ static bool https_worked(const struct bk_tried *tried)
 void bk_tried_judge(const struct bk_tried *tried, const char *domain, struct bk_fault *ret)
 {
     int best = -1, at = -1;
+    if (nobody_spoke(tried, ret))
+        return;
     for (int i = 0; i < tried->n; i++) {
         int near = nearness(tried->rows[i].fault.record);
         /* The remembered server counts only when discovery says nothing better: it is first in the list. */

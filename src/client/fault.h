@@ -18,6 +18,7 @@ struct bk_fault {
     int minutes;                       /* of clock skew */
     int retry_after_s;                 /* 0: not told */
     bool fatal;                        /* even where the record alone is not */
+    bool silent; /* nothing came back at all: no proof that there is a network */
 };
 
 void bk_fault_set(struct bk_fault *fault, unsigned number, char sub, const char *server,
@@ -56,8 +57,8 @@ void bk_tried_add(struct bk_tried *tried, const char *kind, const char *name, co
 /*
  * Everything failed: which fault is the root? What came nearest to the server tells most: TLS before
  * connections, these before wrong answers, these before missing names. Where only names were asked: no
- * resolver at all is SI-312, a resolver that failed SI-303, and nothing but "no such name" SI-301. A port that stays silent
- * while HTTPS worked is filtered (SI-307).
+ * resolver at all is SI-312, a resolver that failed SI-303a, and nothing but "no such name" SI-301. Where nobody said
+ * anything, to names or to connections, it is SI-312 too. A port that stays silent while HTTPS worked is filtered (SI-307).
  */
 void bk_tried_judge(const struct bk_tried *tried, const char *domain, struct bk_fault *ret);
 

@@ -212,15 +212,24 @@ static void try_addr(struct bk_link *link)
     }
 }
 
+static void on_addrs(void *ctx, enum bk_dns_result result, const struct bk_addr *addrs, int n);
+
 static void on_head_start(struct bk_timer *timer)
 {
-    try_addr(bk_container_of(timer, struct bk_link, head_start));
+    struct bk_link *link = bk_container_of(timer, struct bk_link, head_start);
+    if (link->query) { /* looking up the name has its time too */
+        bk_dns_cancel(link->query);
+        on_addrs(link, BK_DNS_TIMEOUT, NULL, 0);
+    } else {
+        try_addr(link);
+    }
 }
 
 static void on_addrs(void *ctx, enum bk_dns_result result, const struct bk_addr *addrs, int n)
 {
     struct bk_link *link = ctx;
     link->query = NULL;
+    bk_timer_disarm(timers(link), &link->head_start);
     if (result != BK_DNS_FOUND || n < 1) {
         const char *host = link->servers[link->server].host;
         struct bk_fault fault;
@@ -244,8 +253,10 @@ static void try_server(struct bk_link *link)
     while (link->server < link->n_servers) {
         const struct bk_answer_server *server = &link->servers[link->server];
         link->query = bk_dns_host(link->config.dns, server->host, server->port, on_addrs, link);
-        if (link->query)
+        if (link->query) {
+            bk_timer_arm(timers(link), &link->head_start, now(link) + link->connect_ms);
             return;
+        }
         link->server++;
     }
     link->dialling = false;

@@ -19,7 +19,7 @@ static void arrive(struct bk_client *c);
 static void settle_down(struct bk_client *c);
 static void drop_all(struct bk_client *c);
 
-enum { REPORT_LINGER_MS = 1500, HURRY_MS = 1000 };
+enum { REPORT_LINGER_MS = 1500, HURRY_MS = 1000, SILENCE_LEAST_MS = 100 };
 enum { ANY = BK_CLIENT_STATE_COUNT }; /* every state that no row above names for that input */
 
 static const struct rule {
@@ -183,6 +183,7 @@ static void look_for_server(struct bk_client *c)
     bk_tried_clear(&c->tried);
     c->cached_failed = c->manual_shadow = c->shown_105 = false;
     c->redirects = c->n_skews = 0;
+    c->begun_ms = bk_client_now(c);
     if (c->is_manual) {
         offer_manual(c);
         weigh_offer(c);
@@ -235,6 +236,7 @@ static void next_offer(struct bk_client *c)
     c->offer_open = c->trusted_once = false;
     bk_link_close(c->link, 0);
     if (!c->discovery) {
+        int64_t left = c->begun_ms + c->timing.silence_ms - bk_client_now(c);
         struct bk_discovery_config config = {
             .loop = c->loop,
             .dns = c->dns,
@@ -243,6 +245,8 @@ static void next_offer(struct bk_client *c)
             .https_port = c->discovery_port,
             .http_ms =
                 c->timing.http_ms < c->timing.connect_ms ? c->timing.http_ms : c->timing.connect_ms,
+            /* What the remembered server took is part of it. */
+            .silence_ms = left > SILENCE_LEAST_MS ? (int)left : SILENCE_LEAST_MS,
             .tried = &c->tried,
             .offer = on_offer,
             .exhausted = on_exhausted,

@@ -238,6 +238,36 @@ static void a_silent_port_beside_one_that_works_is_filtered(void **state)
     }
 }
 
+static void where_nobody_speaks_it_is_the_network_and_where_somebody_does_it_is_not(void **state)
+{
+    (void)state;
+    static const struct {
+        enum bk_conn_end cached;
+        enum bk_dns_result names[2];
+        unsigned root;
+    } cases[] = {
+        { BK_CONN_END_UNREACHABLE, { BK_DNS_UNREACHABLE, BK_DNS_UNREACHABLE }, 312 },
+        { BK_CONN_END_TIMEOUT, { BK_DNS_TIMEOUT, BK_DNS_UNREACHABLE }, 312 },
+        { BK_CONN_END_REFUSED, { BK_DNS_TIMEOUT, BK_DNS_TIMEOUT }, 302 },
+        { BK_CONN_END_TIMEOUT, { BK_DNS_TIMEOUT, BK_DNS_NO_NAME }, 302 },
+        { BK_CONN_END_TIMEOUT, { BK_DNS_NO_NAME, BK_DNS_NO_NAME }, 302 },
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct bk_tried tried = { 0 };
+        struct bk_fault fault;
+        bk_fault_of_conn(&fault, cases[i].cached, BK_TLS_OK, "srv:5061", "");
+        bk_tried_add(&tried, "cached", "srv:5061", fault.why, &fault);
+        for (int k = 0; k < 2; k++) {
+            bk_fault_of_dns(&fault, cases[i].names[k], "sip.example.com");
+            bk_tried_add(&tried, "A", "sip.example.com", "", &fault);
+        }
+        bk_tried_judge(&tried, "example.com", &fault);
+        if (fault.record->number != cases[i].root)
+            fail_msg("case %zu: SI-%u instead of SI-%u", i, fault.record->number, cases[i].root);
+        bk_tried_finish(&tried);
+    }
+}
+
 static void more_rows_than_there_is_room_for_are_dropped(void **state)
 {
     (void)state;
@@ -261,6 +291,7 @@ int main(void)
         cmocka_unit_test(versions_are_numbers),
         cmocka_unit_test(what_came_nearest_to_the_server_is_the_root),
         cmocka_unit_test(a_silent_port_beside_one_that_works_is_filtered),
+        cmocka_unit_test(where_nobody_speaks_it_is_the_network_and_where_somebody_does_it_is_not),
         cmocka_unit_test(more_rows_than_there_is_room_for_are_dropped),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

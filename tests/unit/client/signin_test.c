@@ -203,7 +203,46 @@ static void a_failing_resolver_is_not_a_missing_name(void **state)
     dns_server_fault(p.names, "_sip._tls.nowhere.test", "SRV", DNS_SERVFAIL);
     place_client(&p);
     assert_int_equal(bk_client_sign_in(p.client, "ann@nowhere.test", "secret", NULL), 0);
-    (void)await_failure(&p, "SI-303");
+    const struct bk_client_event *e = await_event(&p, BK_CLIENT_EVENT_FAILURE);
+    assert_string_equal(e->failure.id, "SI-303a");
+    /* Whose fault it is stands there, and nobody else is blamed. */
+    assert_non_null(strstr(e->failure.user_text, "name server"));
+    assert_null(strstr(e->failure.user_text, "published"));
+    assert_non_null(strstr(e->failure.admin_text, "_sip._tls.nowhere.test"));
+    done(&p, e);
+}
+
+static void a_name_server_that_says_nothing_is_not_waited_for_at_every_step(void **state)
+{
+    (void)state;
+    p.timing.silence_ms = 700;
+    dns_server_fault(p.names, "lyncdiscoverinternal." DOMAIN, "*", DNS_SILENT);
+    place_client(&p);
+    int64_t begun = bk_clock_mono_ms(&bk_clock_system);
+    assert_int_equal(bk_client_sign_in(p.client, ANN, "secret", NULL), 0);
+    const struct bk_client_event *e = await_event(&p, BK_CLIENT_EVENT_FAILURE);
+    assert_string_equal(e->failure.id, "SI-312");
+    assert_int_equal(e->failure.next, BK_CLIENT_NEXT_RETRY);
+    assert_int_equal(e->failure.n_steps, 7); /* those not asked are listed and say so */
+    assert_non_null(strstr(e->failure.steps[6].result, "not asked"));
+    assert_true(bk_clock_mono_ms(&bk_clock_system) - begun >= 690);
+    assert_int_equal(dns_server_asked(p.names, "sip." DOMAIN, "A"), 0);
+    done(&p, e);
+}
+
+static void a_name_server_that_answers_something_is_asked_everything(void **state)
+{
+    (void)state;
+    p.timing.silence_ms = 300;
+    /* Two of seven questions stay without an answer: longer than the bound, but it is no silence. */
+    dns_server_fault(p.names, "lyncdiscoverinternal.nowhere.test", "*", DNS_SERVFAIL);
+    dns_server_fault(p.names, "lyncdiscover.nowhere.test", "*", DNS_SILENT);
+    place_client(&p);
+    assert_int_equal(bk_client_sign_in(p.client, "ann@nowhere.test", "secret", NULL), 0);
+    const struct bk_client_event *e = await_event(&p, BK_CLIENT_EVENT_FAILURE);
+    assert_string_equal(e->failure.id, "SI-303a");
+    done(&p, e);
+    assert_true(dns_server_asked(p.names, "sipexternal.nowhere.test", "A") >= 1);
 }
 
 static void no_resolver_at_all_is_no_network(void **state)
@@ -526,6 +565,8 @@ int main(void)
         IN_PLACE(a_redirect_is_followed_five_times_and_no_more),
         IN_PLACE(a_domain_without_any_name_lists_every_step),
         IN_PLACE(a_failing_resolver_is_not_a_missing_name),
+        IN_PLACE(a_name_server_that_says_nothing_is_not_waited_for_at_every_step),
+        IN_PLACE(a_name_server_that_answers_something_is_asked_everything),
         IN_PLACE(no_resolver_at_all_is_no_network),
         IN_PLACE(a_service_record_alone_is_enough),
         IN_PLACE(another_page_at_the_discovery_host_is_named),
