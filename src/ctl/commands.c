@@ -17,6 +17,7 @@ static const struct ctl_option init_options[] = {
     { "tls", "HOST:PORT,...", "Where SIP over TLS, and HTTPS, are listened for.", NULL },
     { "https", "HOST:PORT,...", "Further addresses for HTTPS.", NULL },
     { "https-ask", "HOST:PORT,...", "HTTPS that always asks for a client certificate.", NULL },
+    { "http", "HOST:PORT,...", "Discovery over plain HTTP, for Lync-compatible clients.", NULL },
     { "tcp", "HOST:PORT,...", "SIP over plain TCP.", NULL },
     { "udp", "HOST:PORT,...", "SIP over UDP.", NULL },
     { "set", "SECTION.KEY=VALUE",

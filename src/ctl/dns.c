@@ -112,8 +112,9 @@ static int find_records(struct zones *z)
         { "_sip._tls", true, "the same, outside" },
         { "_sips._tcp", true, "standard SIP clients (RFC 3263)" },
         { "sip", false, "where the names above point" },
-        { "lyncdiscover", false, "discovery over HTTPS, outside" },
-        { "lyncdiscoverinternal", false, "discovery over HTTPS, inside" },
+        { "lyncdiscover", false,
+          "discovery, outside: HTTPS on 443, HTTP on 80 where listen.http has it" },
+        { "lyncdiscoverinternal", false, "discovery, inside: the same" },
     };
     json_t *domains, *row;
     size_t i;
@@ -184,6 +185,29 @@ static int prepare(struct ctl *ctl, struct zones **ret)
     return r == CTL_OK ? find_place(z) : r;
 }
 
+static bool has_port(const char *listen, uint16_t wanted)
+{
+    struct bk_view rest = bk_view_of_str(listen);
+    while (rest.at && rest.len) {
+        uint16_t port;
+        host_of(bk_view_trim(bk_view_cut(&rest, ',')), &port);
+        if (port == wanted)
+            return true;
+    }
+    return false;
+}
+
+/* The names of discovery lead to usual ports only, which nothing else says. */
+static void note_closed_ports(const struct zones *z)
+{
+    const struct bk_settings *s = &z->ctl->settings;
+    if (!has_port(s->tls, 443) && !has_port(s->https, 443))
+        fputs("\n; Clients ask the lyncdiscover names at port 443, where this server does not "
+              "listen (listen.https);\n; unless something passes it on, they go on to the SRV "
+              "records.\n",
+              z->ctl->out);
+}
+
 static void print_zones(const struct zones *z)
 {
     FILE *out = z->ctl->out;
@@ -212,6 +236,7 @@ static void print_zones(const struct zones *z)
     if (!z->n_addresses)
         fputs("\n; The server listens everywhere: --address puts its address into these lines.\n",
               out);
+    note_closed_ports(z);
 }
 
 int ctl_dns(struct ctl *ctl)

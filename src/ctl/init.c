@@ -220,6 +220,7 @@ static int collect_values(struct making *m)
     } listens[] = { { "tls", "listen.tls" },
                     { "https", "listen.https" },
                     { "https-ask", "listen.https-ask" },
+                    { "http", "listen.http" },
                     { "tcp", "listen.tcp" },
                     { "udp", "listen.udp" } };
     struct ctl *ctl = m->ctl;

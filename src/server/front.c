@@ -311,6 +311,19 @@ static size_t first_bytes(struct bk_conn *conn, void *ctx, struct bk_view bytes)
     return bytes.len;
 }
 
+/* On a port for plain HTTP, which speaks nothing else. */
+static size_t first_bytes_clear(struct bk_conn *conn, void *ctx, struct bk_view bytes)
+{
+    struct bk_front *front = ctx;
+    enum bk_conn_protocol protocol = bk_conn_sniff((struct bk_view){ 0 }, bytes);
+    if (protocol == BK_PROTOCOL_MORE)
+        return 0;
+    if (protocol == BK_PROTOCOL_HTTP && front->http && bk_http_server_adopt(front->http, conn) == 0)
+        return 0;
+    bk_conn_close(conn, 0);
+    return bytes.len;
+}
+
 static void first_closed(struct bk_conn *conn, void *ctx, enum bk_conn_end why)
 {
     (void)conn;
@@ -319,6 +332,7 @@ static void first_closed(struct bk_conn *conn, void *ctx, enum bk_conn_end why)
 }
 
 static const struct bk_conn_ops first_ops = { .bytes = first_bytes, .closed = first_closed };
+static const struct bk_conn_ops clear_ops = { .bytes = first_bytes_clear, .closed = first_closed };
 
 static void *accepted(void *ctx, struct bk_conn *conn)
 {
@@ -470,7 +484,7 @@ static int listen_at(struct bk_front *front, const char *kind, bool secure, bool
             .own_new_per_s = (int)s->own_new_per_ip_s,
             .own_network = bk_front_own_network,
             .admit = admit,
-            .ops = &first_ops,
+            .ops = strcmp(kind, "http") ? &first_ops : &clear_ops,
             .accepted = accepted,
             .ctx = front,
         };
@@ -568,6 +582,8 @@ int bk_front_start(struct bk_front *front, struct bk_core *core, struct bk_http_
         r = listen_all(front, "https", s->https, true, false, ret_why);
     if (r == 0)
         r = listen_all(front, "https-ask", s->https_ask, true, true, ret_why);
+    if (r == 0)
+        r = listen_all(front, "http", s->http, false, false, ret_why);
     if (r == 0)
         r = listen_all(front, "tcp", s->tcp, false, false, ret_why);
     if (r == 0)

@@ -23,7 +23,7 @@ int bk_front_reload(struct bk_front *front, char **ret_why);
 /* Accepts nothing for as long as that is so: memory is nearly used up. */
 void bk_front_refuse_all(struct bk_front *front, bool refuse);
 void bk_front_stop_accepting(struct bk_front *front);
-/* The port really bound of the first address of that kind ("tls", "https", "tcp", "udp"), 0: none. */
+/* The port really bound of the first address of that kind ("tls", "https", "https-ask", "http", "tcp", "udp"), 0: none. */
 uint16_t bk_front_port(const struct bk_front *front, const char *kind);
 /* For metrics and status. */
 struct bk_front_stats {

@@ -537,7 +537,7 @@ int bk_run_start(struct bk_loop *loop, const struct bk_settings *settings, const
 
 int bk_run_write_ports(const struct bk_run *run, const char *path)
 {
-    static const char *const kinds[] = { "tls", "https", "https-ask", "tcp", "udp" };
+    static const char *const kinds[] = { "tls", "https", "https-ask", "http", "tcp", "udp" };
     struct bk_buf text = { 0 };
     for (size_t i = 0; i < BK_COUNT_OF(kinds); i++) {
         uint16_t port = bk_front_port(run->front, kinds[i]);

@@ -77,18 +77,17 @@ static const struct services_body json = { "JSON", "application/json" };
 
 /* In the order in which help and metrics list them. */
 static const struct services_route routes[] = {
-    { "sign-in", ROUTE_TLS_ONLY, "POST", BODY_MAX, &json, op_handle, &op_sign_in,
+    { "sign-in", 0, "POST", BODY_MAX, &json, op_handle, &op_sign_in,
       "address, password, csr -> a certificate for this device" },
-    { "renew", ROUTE_TLS_ONLY, "POST", BODY_MAX, &json, op_handle, &op_renew,
+    { "renew", 0, "POST", BODY_MAX, &json, op_handle, &op_renew,
       "csr, with the present certificate -> a new one" },
-    { "revoke", ROUTE_TLS_ONLY, "POST", 0, NULL, op_handle, &op_revoke,
+    { "revoke", 0, "POST", 0, NULL, op_handle, &op_revoke,
       "with the present certificate -> it is worth nothing any more" },
-    { "password", ROUTE_TLS_ONLY, "POST", BODY_MAX, &json, op_handle, &op_password,
-      "address, old, new" },
-    { "report", ROUTE_TLS_ONLY, "POST", REPORT_MAX, &json, op_handle, &op_report,
+    { "password", 0, "POST", BODY_MAX, &json, op_handle, &op_password, "address, old, new" },
+    { "report", 0, "POST", REPORT_MAX, &json, op_handle, &op_report,
       "case and what the client saw" },
     { "", 0, "GET, HEAD", 0, NULL, services_help, NULL, NULL },
-    { "/", 0, "GET, HEAD", 0, NULL, services_discover, NULL, NULL },
+    { "/", ROUTE_IN_CLEAR, "GET, HEAD", 0, NULL, services_discover, NULL, NULL },
     { "/health", ROUTE_OWN_NETWORKS, "GET, HEAD", 0, NULL, services_health, NULL, NULL },
     { "/metrics", ROUTE_OWN_NETWORKS, "GET, HEAD", 0, NULL, services_metrics, NULL, NULL },
 };
@@ -168,10 +167,13 @@ void bk_services_handle(void *services, struct bk_http_exchange *x,
 {
     struct bk_services *s = services;
     const struct services_route *route = find_route(s, request->path);
+    bool clear = !bk_conn_is_tls(bk_http_conn(x));
 
+    if (clear)
+        bk_http_answer_last(x); /* one question is all there is to ask */
     if (!route || ((route->flags & ROUTE_OWN_NETWORKS) && !is_of_own_network(s, x)))
         services_say(x, 404, "There is nothing at this address.", -1);
-    else if ((route->flags & ROUTE_TLS_ONLY) && !bk_conn_is_tls(bk_http_conn(x)))
+    else if (clear && !(route->flags & ROUTE_IN_CLEAR))
         services_say(x, 403, "This is answered over HTTPS only.", -1);
     else if (!is_listed(route->methods, request->method))
         services_say_allowed(x, route->methods);

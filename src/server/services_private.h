@@ -13,7 +13,7 @@ enum { SERVICES_ROUTES_MAX = 32 };
 struct op_kind;
 
 enum {
-    ROUTE_TLS_ONLY = 1 << 0,     /* 403 in clear */
+    ROUTE_IN_CLEAR = 1 << 0,     /* also over plain HTTP; 403 for all others there */
     ROUTE_OWN_NETWORKS = 1 << 1, /* for all others there is nothing here: 404 */
 };
 

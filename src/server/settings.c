@@ -36,6 +36,7 @@ static const struct row {
     { "listen", "tls", TEXT, IN(tls), "[::]:5061", 0, 0, "SIP over TLS, and HTTPS on the same port; addresses with ports, separated by commas. [::] is IPv4, too." },
     { "listen", "https", TEXT, IN(https), "", 0, 0, "Further addresses for HTTPS (and SIP over TLS, told apart by what comes first)." },
     { "listen", "https-ask", TEXT, IN(https_ask), "", 0, 0, "HTTPS that always asks for a client certificate, for programs that cannot set ALPN." },
+    { "listen", "http", TEXT, IN(http), "", 0, 0, "Discovery documents over plain HTTP, as [::]:80, for Lync-compatible clients, which ask there as well; nothing else is answered. Off where empty." },
     { "listen", "tcp", TEXT, IN(tcp), "", 0, 0, "SIP over plain TCP; off where empty." },
     { "listen", "udp", TEXT, IN(udp), "", 0, 0, "SIP over UDP; off where empty." },
     { "tls", "certificate", TEXT, IN(certificate), "/etc/beckon/server.crt", 0, 0, "Certificate chain, PEM, own certificate first. Read again on SIGHUP." },

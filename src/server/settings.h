@@ -17,8 +17,8 @@ struct bk_settings {
         name; /* our host name: in Via where there is no address, source= of diagnostics, certificates */
     char *store;        /* database file */
     char *admin_socket; /* where beckonctl finds us */
-    char *tls, *tcp, *udp, *https,
-        *https_ask;          /* listen addresses "127.0.0.1:5061,[::1]:5061"; empty: off */
+    char *tls, *tcp, *udp, *https, *https_ask,
+        *http;               /* listen addresses "127.0.0.1:5061,[::1]:5061"; empty: off */
     char *certificate, *key; /* PEM files */
     char *
         public_url; /* "https://host:port" under which clients reach us; empty: made from name and https or tls */

@@ -5,7 +5,10 @@
 usage: signin.py BUILD_FOLDER [CASE ...]
 """
 import datetime
+import http.client
+import json
 import pathlib
+import socket
 import sys
 import tempfile
 
@@ -150,6 +153,53 @@ def delete_my_sign_in_info_leaves_nothing(domain):
     assert newest["revoked"], "the certificate was not revoked at the server"
 
 
+def asked_in_clear(domain, method, path, headers=None, body=None):
+    connection = http.client.HTTPConnection("127.0.0.1", domain.ports["http"], timeout=10)
+    connection.request(method, path, body=body, headers=headers or {})
+    answer = connection.getresponse()
+    answer.text = answer.read().decode()
+    connection.close()
+    return answer
+
+
+def plain_http_tells_where_the_server_is(domain):
+    host = {"Host": "lyncdiscoverinternal.example.test"}
+    answer = asked_in_clear(domain, "GET", "/?sipuri=ann@example.test", host)
+    equal(answer.status, 200)
+    equal(answer.getheader("Content-Type").split(";")[0], "application/vnd.microsoft.rtc.autodiscover+xml")
+    equal(answer.getheader("Connection"), "close", "a port that is asked once")
+    assert f'<SipClientInternalAccess fqdn="{domain.host}" port="{domain.tls_port}"/>' in answer.text, answer.text
+    document = json.loads(asked_in_clear(domain, "GET", "/", {**host, "Accept": "application/json"}).text)
+    equal(document["sip"][0], {"host": domain.host, "port": domain.tls_port, "transport": "tls", "where": "internal"})
+    equal(document["services"].split(":")[0], "https")
+    refused = asked_in_clear(domain, "GET", "/?sipuri=ann@elsewhere.test", host)
+    equal(json.loads(refused.text)["record"], "SI-220")
+
+
+def plain_http_answers_nothing_else(domain):
+    body = {"Content-Type": "application/json"}
+    for method, path in (("POST", "sign-in"), ("POST", "password"), ("POST", "renew"), ("POST", "revoke"), ("POST", "report"),
+                         ("GET", "")):
+        answer = asked_in_clear(domain, method, f"/beckon/v1/{path}", body, "{}" if method == "POST" else None)
+        equal(answer.status, 403, path)
+    for path in ("/health", "/metrics"):
+        equal(asked_in_clear(domain, "GET", path).status, 403, path)
+    equal(asked_in_clear(domain, "GET", "/elsewhere").status, 404)
+    equal(asked_in_clear(domain, "POST", "/").status, 405)
+    visitor = asked_in_clear(domain, "GET", "/", {"Host": "www.example.com"})
+    equal(visitor.status, 307)
+    equal(visitor.getheader("Location")[:8], "https://")
+    with socket.create_connection(("127.0.0.1", domain.ports["http"]), 10) as sip:
+        sip.sendall(b"OPTIONS sip:example.test SIP/2.0\r\nVia: SIP/2.0/TCP 127.0.0.1;branch=z9hG4bK1\r\n"
+                    b"From: <sip:a@example.test>;tag=1\r\nTo: <sip:example.test>\r\nCall-ID: 1\r\n"
+                    b"CSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n")
+        sip.settimeout(10)
+        try:
+            equal(sip.recv(100), b"", "SIP on the port for plain HTTP")
+        except ConnectionResetError:
+            pass  # closed with the request unread
+
+
 def the_history_holds_no_secret(domain):
     for path in (domain.folder / "beckon.db", domain.folder / "beckon.db-wal", domain.log_path):
         if path.exists():
@@ -162,6 +212,7 @@ CASES = [signs_in_by_address_alone_and_again_without_a_password, wrong_password,
          unknown_address_is_a_wrong_password_to_a_stranger, unknown_address_is_named_within_the_own_networks, unlicensed,
          disabled_while_signed_in_and_after, expired_subscription, revoked_certificate, clock_six_minutes_off,
          unsupported_character, user_name_other_than_address, delete_my_sign_in_info_leaves_nothing,
+         plain_http_tells_where_the_server_is, plain_http_answers_nothing_else,
          the_history_holds_no_secret]
 
 
@@ -169,7 +220,7 @@ def main():
     build = sys.argv.pop(1)
     shards = sys.argv.pop(1) if len(sys.argv) > 1 and sys.argv[1].isdigit() else "1"
     with tempfile.TemporaryDirectory() as tmp:
-        domain = beckon.Domain(tmp, beckon.Programs(build), domain="example.test", settings=[f"server.shards={shards}"])
+        domain = beckon.Domain(tmp, beckon.Programs(build), domain="example.test", settings=[f"server.shards={shards}", "listen.http=127.0.0.1:0"])
         domain.init()
         for name in ("ann", "bob", "cyd"):
             domain.add_user(name, PASSWORD)

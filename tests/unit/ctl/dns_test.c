@@ -108,6 +108,7 @@ static void every_domain_has_its_lines_and_addresses_go_into_them(void **state)
     said(out_text, "SRV   0 0 5061 sip.example.net.");
     said(out_text, "A     203.0.113.5");
     said(out_text, "AAAA  2001:db8::5");
+    said(out_text, "port 443, where this server does not listen");
     assert_int_equal(RUN("dns", "--domain", "example.net", "--json"), CTL_OK);
     json_t *rows = printed();
     assert_int_equal(json_array_size(rows), 6);
