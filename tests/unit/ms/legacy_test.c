@@ -1,20 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "base/text.h"
 #include "ms/legacy.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdlib.h>
-/* cmocka wants the four above first. */
-#include <cmocka.h>
-
-static void expect_hex(const void *at, size_t len, const char *hex)
-{
-    uint8_t want[64];
-    assert_int_equal(bk_hex_decode(bk_view_of_str(hex), want, len), 0);
-    assert_memory_equal(at, want, len);
-}
+#include "ms_test.h"
 
 /* RFC 1320, A.5. */
 static void md4_gives_the_digests_of_its_rfc(void **state)
