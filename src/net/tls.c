@@ -712,6 +712,16 @@ struct bk_tls_client *bk_tls_client_unref(struct bk_tls_client *tls)
 
 /* ---- one connection ---- */
 
+/*
+ * SSL_get_error() takes whatever is in the thread's queue for the fault of the call before it, so the queue must be empty
+ * before each. It nearly always is, and emptying it costs as much as a tenth of a record.
+ */
+static void forget_errors(void)
+{
+    if (ERR_peek_error() != 0)
+        ERR_clear_error();
+}
+
 static int tls_new(SSL_CTX *ctx, int fd, bool client, struct bk_tls **ret)
 {
     struct bk_tls *t = calloc(1, sizeof *t);
@@ -841,7 +851,7 @@ enum bk_tls_step bk_tls_read(struct bk_tls *t, void *to, size_t size, size_t *re
 {
     if (!take_bio(t))
         return out_of_memory(t);
-    ERR_clear_error();
+    forget_errors();
     size_t n = 0;
     int r = SSL_read_ex(t->ssl, to, size, &n);
     if (r == 1) {
@@ -855,7 +865,7 @@ enum bk_tls_step bk_tls_write(struct bk_tls *t, const void *at, size_t size, siz
 {
     if (!take_bio(t))
         return out_of_memory(t);
-    ERR_clear_error();
+    forget_errors();
     size_t n = 0;
     int r = SSL_write_ex(t->ssl, at, size, &n);
     if (r == 1) {
