@@ -46,7 +46,7 @@ void bk_buf_clear(struct bk_buf *buf)
     buf->failed = false;
 }
 
-void bk_buf_add(struct bk_buf *buf, const void *at, size_t len)
+void bk_buf_add_growing(struct bk_buf *buf, const void *at, size_t len)
 {
     if (len == 0 || !make_room(buf, len))
         return;
@@ -54,20 +54,9 @@ void bk_buf_add(struct bk_buf *buf, const void *at, size_t len)
     buf->len += len;
 }
 
-void bk_buf_add_view(struct bk_buf *buf, struct bk_view v)
-{
-    bk_buf_add(buf, v.at, v.len);
-}
-
 void bk_buf_add_str(struct bk_buf *buf, const char *text)
 {
     bk_buf_add(buf, text, strlen(text));
-}
-
-void bk_buf_add_char(struct bk_buf *buf, char c)
-{
-    if (make_room(buf, 1))
-        buf->at[buf->len++] = c;
 }
 
 void bk_buf_add_u64(struct bk_buf *buf, uint64_t n)

@@ -22,10 +22,33 @@ void bk_buf_finish(struct bk_buf *buf);
 /* Empties, keeps the memory, clears `failed`. */
 void bk_buf_clear(struct bk_buf *buf);
 
-void bk_buf_add(struct bk_buf *buf, const void *at, size_t len);
-void bk_buf_add_view(struct bk_buf *buf, struct bk_view v);
+void bk_buf_add_growing(struct bk_buf *buf, const void *at,
+                        size_t len); /* bk_buf_add, where it has to grow */
+
+static inline void bk_buf_add(struct bk_buf *buf, const void *at, size_t len)
+{
+    /* at may be NULL with len 0; room may be more than max allows. */
+    if (len == 0)
+        return;
+    if (buf->failed || buf->max || len >= buf->cap - buf->len) {
+        bk_buf_add_growing(buf, at, len);
+        return;
+    }
+    memcpy(buf->at + buf->len, at, len);
+    buf->len += len;
+}
+
+static inline void bk_buf_add_view(struct bk_buf *buf, struct bk_view v)
+{
+    bk_buf_add(buf, v.at, v.len);
+}
+
+static inline void bk_buf_add_char(struct bk_buf *buf, char c)
+{
+    bk_buf_add(buf, &c, 1);
+}
+
 void bk_buf_add_str(struct bk_buf *buf, const char *text);
-void bk_buf_add_char(struct bk_buf *buf, char c);
 void bk_buf_add_u64(struct bk_buf *buf, uint64_t n);
 void bk_buf_add_hex(struct bk_buf *buf, const void *at, size_t len); /* lower case */
 void bk_buf_addf(struct bk_buf *buf, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -20,11 +20,15 @@ void bk_text_lower(char *at, size_t len)
         *at = bk_lower(*at);
 }
 
-/* The value of a digit and 1 more; 0: none. A branch of ours is read with every answer, so this is a table. */
+/* What the hexadecimal digits stand for, NO for all else: a branch of ours is read with every answer. */
+#define NO 0x80
+#define NO_8 NO, NO, NO, NO, NO, NO, NO, NO
+#define NO_16 NO_8, NO_8
+#define LETTERS NO, 10, 11, 12, 13, 14, 15, NO, NO_8
 static const unsigned char hex_digits[256] = {
-    ['0'] = 1,  ['1'] = 2,  ['2'] = 3,  ['3'] = 4,  ['4'] = 5,  ['5'] = 6,  ['6'] = 7,  ['7'] = 8,
-    ['8'] = 9,  ['9'] = 10, ['a'] = 11, ['b'] = 12, ['c'] = 13, ['d'] = 14, ['e'] = 15, ['f'] = 16,
-    ['A'] = 11, ['B'] = 12, ['C'] = 13, ['D'] = 14, ['E'] = 15, ['F'] = 16,
+    NO_16, NO_16, NO_16, 0,     1,     2,     3,     4,     5,       6,     7,
+    8,     9,     NO,    NO,    NO,    NO,    NO,    NO,    LETTERS, NO_16, LETTERS,
+    NO_16, NO_16, NO_16, NO_16, NO_16, NO_16, NO_16, NO_16, NO_16,
 };
 
 int bk_hex_decode(struct bk_view hex, void *ret, size_t len)
@@ -32,13 +36,14 @@ int bk_hex_decode(struct bk_view hex, void *ret, size_t len)
     if (hex.len % 2 || hex.len / 2 != len)
         return -EINVAL;
     const unsigned char *from = (const unsigned char *)hex.at;
-    for (size_t i = 0; i < hex.len; i++)
-        if (!hex_digits[from[i]])
-            return -EINVAL;
+    unsigned char all = 0;
+    for (size_t i = 0; i < len; i++)
+        all |= hex_digits[from[2 * i]] | hex_digits[from[2 * i + 1]];
+    if (all & NO)
+        return -EINVAL;
     unsigned char *to = ret;
     for (size_t i = 0; i < len; i++)
-        to[i] =
-            (unsigned char)((hex_digits[from[2 * i]] - 1) << 4 | (hex_digits[from[2 * i + 1]] - 1));
+        to[i] = (unsigned char)(hex_digits[from[2 * i]] << 4 | hex_digits[from[2 * i + 1]]);
     return 0;
 }
 

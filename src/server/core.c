@@ -114,7 +114,10 @@ static void deliver(void *ctx, const struct bk_bus_frame *frame)
 
 void bk_core_pump(struct bk_core *core)
 {
-    bk_bus_pump(core->bus, 0);
+    /* News may go out as frames, and frames may bring news. */
+    do
+        bk_bus_pump(core->bus, 0);
+    while (presence_tell_news(core));
 }
 
 /* ---- life ---- */
@@ -154,6 +157,7 @@ int bk_core_create(const struct bk_core_config *config, struct bk_core **ret)
     if (!core)
         return -ENOMEM;
     core->config = *config;
+    bk_list_init(&core->news);
     core->directory = bk_directory_ref(config->directory);
     memcpy(core->nonce_key.key, config->secret, sizeof core->nonce_key.key);
     core->msg = calloc(MESSAGES_DEEP, sizeof *core->msg);

@@ -104,7 +104,7 @@ size_t bk_core_message_max(const struct bk_core *core, uint64_t link);
 enum bk_link_end { BK_LINK_END_CLOSED, BK_LINK_END_LOST }; /* in order, or reset and life signs */
 void bk_core_link_gone(struct bk_core *core, uint64_t link, enum bk_link_end why);
 
-/* Handles what waits on the bus; call after each burst of receives and timers. */
+/* Handles what waits on the bus and sends the presence news of this burst; call after each burst of receives and timers. */
 void bk_core_pump(struct bk_core *core);
 
 /* A change was committed (by beckonctl, the panel, the HTTPS services); takes effect before this returns. */

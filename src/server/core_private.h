@@ -71,6 +71,7 @@ struct bk_core {
     int msg_depth;
     struct bk_buf out, out2; /* scratch for what is built: `out` is what goes to a link next */
     struct bk_buf target, sender, token; /* scratch for addresses of the request at hand */
+    struct bk_list news; /* people who published: bk_core_pump tells their watchers */
     uint64_t metrics[BK_METRIC_COUNT];
     uint64_t epoch;
     bool draining;
@@ -262,7 +263,10 @@ void handle_subscribe(struct request *rq);
 void handle_publish(struct request *rq);
 void subscription_end(struct bk_subscription *s, const char *reason, bool tell);
 void presence_load(struct bk_core *core, struct bk_person *person);
+/* The watchers hear of it with the next step of the timers, 300 ms after the last round at the earliest. */
 void presence_changed(struct bk_core *core, struct bk_person *person);
+/* What somebody published goes out now, where his last round is long enough ago. false: nothing was due. */
+bool presence_tell_news(struct bk_core *core);
 void presence_forget_link(struct bk_core *core, struct bk_person *person, uint64_t link,
                           struct bk_view endpoint);
 /* May this watcher see; what relation has he. Decided before anything is told. */

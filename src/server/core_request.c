@@ -395,12 +395,30 @@ static void answer_fault(struct bk_core *core, struct link *link, const struct b
     link_send(core, link, bk_buf_view(&core->out), false);
 }
 
+/*
+ * An answer of which nobody asks more than its status (that to a NOTIFY) is read no further than to who waits for it.
+ * *ret_shard is whom it is for, -1: nobody here.
+ */
+static int answer_check(const struct bk_core *core, const struct bk_sip_msg *msg,
+                        struct bk_sip_head *ret, int *ret_shard, struct bk_sip_fault *ret_fault)
+{
+    int r = bk_sip_msg_check_found(msg, ret, ret_fault);
+    if (r < 0)
+        return r;
+    int shard = bk_sip_branch_shard(ret->via_branch);
+    *ret_shard = shard >= 0 && (unsigned)shard < core->config.n_shards ? shard : -1;
+    /* Where shards are reached by the bus alone, nobody looks into them from here. */
+    if (*ret_shard >= 0 && !core->config.bus_always_queues &&
+        bk_sip_txs_asks_status(core->shards[shard].txs, ret->via_branch))
+        return 0;
+    return bk_sip_msg_check_rest(msg, ret, ret_fault);
+}
+
 static void link_response(struct bk_core *core, struct link *link, const struct bk_sip_msg *msg,
-                          const struct bk_sip_head *head)
+                          const struct bk_sip_head *head, int shard)
 {
     link->heard_at = core_now(core);
-    int shard = bk_sip_branch_shard(head->via_branch);
-    if (shard < 0 || (unsigned)shard >= core->config.n_shards) {
+    if (shard < 0) {
         core->metrics[BK_METRIC_DROPPED]++;
         return;
     }
@@ -426,15 +444,17 @@ bool bk_core_receive(struct bk_core *core, uint64_t id, struct bk_view bytes)
         return true;
     struct bk_sip_head head;
     struct bk_sip_fault fault;
-    bool good =
-        bk_sip_msg_parse(msg, bytes, &fault) == 0 && bk_sip_msg_check(msg, &head, &fault) == 0;
+    int shard = -1;
+    bool good = bk_sip_msg_parse(msg, bytes, &fault) == 0 &&
+                (msg->status ? answer_check(core, msg, &head, &shard, &fault)
+                             : bk_sip_msg_check(msg, &head, &fault)) == 0;
     if (!good) {
         answer_fault(core, link, msg, &fault);
         link->faults++;
         if (link->transport != BK_LINK_UDP && link->faults >= FAULTS_MAX)
             core_close_link(core, id);
     } else if (msg->status) {
-        link_response(core, link, msg, &head);
+        link_response(core, link, msg, &head, shard);
     } else {
         link_request(core, link, msg, &head);
     }

@@ -128,7 +128,7 @@ static enum bk_pidf_shown compose(struct bk_person *person)
     return bk_presence_compose(&in);
 }
 
-void presence_changed(struct bk_core *core, struct bk_person *person)
+static void changed(struct bk_core *core, struct bk_person *person, bool at_once)
 {
     enum bk_pidf_shown shown = compose(person);
     if (shown != person->shown) {
@@ -138,9 +138,15 @@ void presence_changed(struct bk_core *core, struct bk_person *person)
     if (person->n_watchers == 0)
         return;
     int64_t now = core_now(core), at = person->told_at + core->config.limits.presence_gap_ms;
-    person->tell_due = true;
     if (!bk_timer_armed(&person->tell))
         bk_timer_arm(core->config.timers, &person->tell, at > now ? at : now);
+    if (at_once && at <= now && bk_list_empty(&person->news))
+        bk_list_append(&core->news, &person->news);
+}
+
+void presence_changed(struct bk_core *core, struct bk_person *person)
+{
+    changed(core, person, false);
 }
 
 void presence_forget_link(struct bk_core *core, struct bk_person *person, uint64_t link,
@@ -242,7 +248,7 @@ static void kept_done(void *ctx, int result)
         free(person->note);
         person->note = kept->note;
         kept->note = NULL;
-        presence_changed(core, person);
+        changed(core, person, true);
     }
     if (kept->tx) {
         if (result == 0)
@@ -389,7 +395,7 @@ void handle_publish(struct request *rq)
     if (expires_s == 0) {
         if (old)
             bk_state_unpublish(old);
-        presence_changed(core, person);
+        changed(core, person, true);
         answer(rq, 200, (struct bk_view){ 0 }, BK_VIEW("Expires: 0\r\n"));
         goto out;
     }
@@ -417,7 +423,7 @@ void handle_publish(struct request *rq)
     char lines[96];
     snprintf(lines, sizeof lines, "SIP-ETag: %s\r\nExpires: %lld\r\n", p->etag,
              (long long)expires_s);
-    presence_changed(core, person);
+    changed(core, person, true);
     if (own && (doc->manual != person->manual || !same_note(person, doc->note)))
         store_manual(rq, person, doc, bk_view_of_str(lines));
     else

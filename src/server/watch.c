@@ -8,6 +8,20 @@
 
 enum { SUBSCRIBE_MIN_S = 60, SUBSCRIBE_MAX_S = 3600, SUBSCRIBE_DEFAULT_S = 3600, AWHILE_S = 3 };
 
+/* What the NOTIFYs of one round about one person have in common, written once. */
+struct told {
+    struct bk_buf tail; /* Content-Type to the end of the document */
+    uint64_t hash;      /* of the document */
+};
+struct round {
+    /* Of the last watcher's connection; most come in over the same address of ours. */
+    enum bk_link_transport transport;
+    uint16_t local_port;
+    char local_ip[46];
+    struct bk_buf via;     /* value of Via without its branch */
+    struct bk_buf contact; /* whole line, and the Event line without its end */
+};
+
 static void notify(struct bk_subscription *s);
 
 /* ---- documents ---- */
@@ -100,10 +114,51 @@ static void notify_failed(struct bk_sip_tx *tx, void *user, enum bk_sip_tx_failu
 }
 
 static const struct bk_sip_tx_user notify_user = { .response = notify_response,
-                                                   .failed = notify_failed };
+                                                   .failed = notify_failed,
+                                                   .status_only = true };
 
-/* Sends what this watcher may see now. doc: already made for this relation, or empty. */
-static void notify_with(struct bk_subscription *s, struct bk_view doc, uint64_t hash)
+/* false: out of memory. */
+static bool tell_what(struct bk_core *core, struct bk_person *person, int relation,
+                      struct told *ret)
+{
+    struct bk_buf doc = { 0 };
+    document(person, relation, &doc);
+    ret->hash = bk_hash(&core->config.hash_key, bk_buf_view(&doc));
+    bk_sip_end(&ret->tail, BK_VIEW(BK_PIDF_CONTENT_TYPE), bk_buf_view(&doc));
+    bool good = !doc.failed && !ret->tail.failed;
+    bk_buf_finish(&doc);
+    return good;
+}
+
+static void round_finish(struct round *round)
+{
+    bk_buf_finish(&round->via);
+    bk_buf_finish(&round->contact);
+}
+
+/* The lines that name our end of that link. */
+static void round_at(struct round *round, struct bk_core *core, const struct bk_person *person,
+                     const struct link *link)
+{
+    if (round->via.len && round->transport == link->transport &&
+        round->local_port == link->local_port && strcmp(round->local_ip, link->local_ip) == 0)
+        return;
+    round->transport = link->transport;
+    round->local_port = link->local_port;
+    memcpy(round->local_ip, link->local_ip, sizeof round->local_ip);
+
+    struct asker ours = { .transport = link->transport, .local_port = link->local_port };
+    memcpy(ours.local_ip, link->local_ip, sizeof ours.local_ip);
+    bk_buf_clear(&round->via);
+    core_via_head(core, link, &round->via);
+    bk_buf_clear(&round->contact);
+    bk_buf_add_lit(&round->contact, "Contact: ");
+    core_own_uri(&ours, bk_person_address(person), &round->contact);
+    bk_buf_add_lit(&round->contact, "\r\nEvent: presence");
+}
+
+/* Sends what this watcher may see now: `what` was made for his relation. */
+static void notify_with(struct bk_subscription *s, struct round *round, const struct told *what)
 {
     struct bk_person *person = s->person;
     struct shard *shard = person_shard(person);
@@ -119,7 +174,7 @@ static void notify_with(struct bk_subscription *s, struct bk_view doc, uint64_t 
             n->dirty = true;
         return;
     }
-    if (n->state == BK_SIP_NOTIFIER_ACTIVE && hash == s->told_hash && !n->dirty)
+    if (n->state == BK_SIP_NOTIFIER_ACTIVE && what->hash == s->told_hash && !n->dirty)
         return;
     struct bk_sip_tx *tx;
     struct bk_sip_flow flow = { s->link, s->reliable };
@@ -128,16 +183,11 @@ static void notify_with(struct bk_subscription *s, struct bk_view doc, uint64_t 
         return;
     }
     struct bk_buf *out = &core->out;
-    bk_buf_clear(&core->out2);
-    core_via_head(core, link, &core->out2);
+    round_at(round, core, person, link);
     bk_buf_clear(out);
-    bk_sip_dialog_request_begin(n->dialog, out, BK_SIP_NOTIFY, bk_buf_view(&core->out2),
+    bk_sip_dialog_request_begin(n->dialog, out, BK_SIP_NOTIFY, bk_buf_view(&round->via),
                                 bk_sip_tx_branch(tx));
-    struct asker ours = { .transport = link->transport, .local_port = link->local_port };
-    memcpy(ours.local_ip, link->local_ip, sizeof ours.local_ip);
-    bk_buf_add_lit(out, "Contact: ");
-    core_own_uri(&ours, bk_person_address(person), out);
-    bk_buf_add_lit(out, "\r\nEvent: presence");
+    bk_buf_add_view(out, bk_buf_view(&round->contact));
     if (s->event_id.len) {
         bk_buf_add_lit(out, ";id=");
         bk_buf_add_view(out, s->event_id);
@@ -145,14 +195,14 @@ static void notify_with(struct bk_subscription *s, struct bk_view doc, uint64_t 
     bk_buf_add_lit(out, "\r\nSubscription-State: ");
     bk_sip_notifier_state_write(n, out, core_now(core));
     bk_buf_add_lit(out, "\r\n");
-    bk_sip_end(out, BK_VIEW(BK_PIDF_CONTENT_TYPE), doc);
-    if (out->failed) {
+    bk_buf_add_view(out, bk_buf_view(&what->tail));
+    if (out->failed || round->via.failed || round->contact.failed) {
         bk_sip_tx_forget(tx);
         return;
     }
     n->notify_in_flight = true;
     n->dirty = false;
-    s->told_hash = hash;
+    s->told_hash = what->hash;
     s->notify = tx;
     core->metrics[BK_METRIC_NOTIFIES]++;
     bk_sip_tx_start(tx, bk_buf_view(out));
@@ -161,27 +211,29 @@ static void notify_with(struct bk_subscription *s, struct bk_view doc, uint64_t 
 static void notify(struct bk_subscription *s)
 {
     struct bk_core *core = person_shard(s->person)->core;
-    struct bk_buf doc = { 0 };
-    document(s->person, presence_relation(core, s->person, s->watcher), &doc);
-    if (!doc.failed)
-        notify_with(s, bk_buf_view(&doc), bk_hash(&core->config.hash_key, bk_buf_view(&doc)));
-    bk_buf_finish(&doc);
+    struct told what = { 0 };
+    struct round round = { 0 };
+    if (tell_what(core, s->person, presence_relation(core, s->person, s->watcher), &what))
+        notify_with(s, &round, &what);
+    round_finish(&round);
+    bk_buf_finish(&what.tail);
 }
 
 /* One round: a document per relation that occurs, not per watcher. */
-static void tell_round(struct bk_timer *timer)
+static void tell_watchers(struct bk_person *person)
 {
-    struct bk_person *person = bk_container_of(timer, struct bk_person, tell);
     struct bk_core *core = person_shard(person)->core;
     struct {
         int relation;
-        uint64_t hash;
-        struct bk_buf doc;
+        bool good;
+        struct told told;
     } made[8] = { 0 };
+    struct round round = { 0 };
     int n_made = 0;
 
     person->told_at = core_now(core);
-    person->tell_due = false;
+    bk_timer_disarm(core->config.timers, &person->tell);
+    bk_list_remove(&person->news);
     person->holds++;
     BK_LIST_EACH(&person->watchers, it)
     {
@@ -195,16 +247,30 @@ static void tell_round(struct bk_timer *timer)
                 continue;
             }
             made[n_made].relation = relation;
-            document(person, relation, &made[n_made].doc);
-            made[n_made].hash = bk_hash(&core->config.hash_key, bk_buf_view(&made[n_made].doc));
+            made[n_made].good = tell_what(core, person, relation, &made[n_made].told);
             n_made++;
         }
-        notify_with(s, bk_buf_view(&made[i].doc), made[i].hash);
+        if (made[i].good)
+            notify_with(s, &round, &made[i].told);
     }
     for (int i = 0; i < n_made; i++)
-        bk_buf_finish(&made[i].doc);
+        bk_buf_finish(&made[i].told.tail);
+    round_finish(&round);
     person->holds--;
     bk_state_settle(person);
+}
+
+static void tell_round(struct bk_timer *timer)
+{
+    tell_watchers(bk_container_of(timer, struct bk_person, tell));
+}
+
+bool presence_tell_news(struct bk_core *core)
+{
+    bool any = !bk_list_empty(&core->news);
+    while (!bk_list_empty(&core->news))
+        tell_watchers(bk_container_of(core->news.next, struct bk_person, news));
+    return any;
 }
 
 /* ---- SUBSCRIBE ---- */

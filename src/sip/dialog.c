@@ -383,8 +383,11 @@ void bk_sip_dialog_request_begin(struct bk_sip_dialog *d, struct bk_buf *to,
         hop = first_route(d, &first_line_len, &loose);
         uri = loose ? d->target : hop;
     }
-    bk_sip_request_begin(to, name, without_headers(uri));
-    bk_buf_add_lit(to, "Via: ");
+    /* A URI that was read holds nothing that ends the line early: bk_sip_request_begin need not look again. */
+    bk_buf_add_view(to, name);
+    bk_buf_add_char(to, ' ');
+    bk_buf_add_view(to, without_headers(uri));
+    bk_buf_add_lit(to, " SIP/2.0\r\nVia: ");
     bk_buf_add_view(to, via_head);
     bk_buf_add_lit(to, ";branch=");
     bk_buf_add_view(to, branch);

@@ -616,15 +616,39 @@ static bool contact_check(struct checker *c)
     return true;
 }
 
+static int checked(const struct checker *c, bool good, struct bk_sip_head *ret,
+                   struct bk_sip_fault *ret_fault)
+{
+    if (good) {
+        *ret = c->head;
+        return 0;
+    }
+    *ret_fault = c->fault;
+    return -EBADMSG;
+}
+
 int bk_sip_msg_check(const struct bk_sip_msg *msg, struct bk_sip_head *ret,
                      struct bk_sip_fault *ret_fault)
 {
     struct checker c = { .msg = msg };
-    if (version_check(&c) && via_check(&c) && parties_check(&c) && call_id_check(&c) &&
-        cseq_check(&c) && uri_check(&c) && numbers_check(&c) && contact_check(&c)) {
-        *ret = c.head;
-        return 0;
-    }
-    *ret_fault = c.fault;
-    return -EBADMSG;
+    bool good = version_check(&c) && via_check(&c) && parties_check(&c) && call_id_check(&c) &&
+                cseq_check(&c) && uri_check(&c) && numbers_check(&c) && contact_check(&c);
+    return checked(&c, good, ret, ret_fault);
+}
+
+int bk_sip_msg_check_found(const struct bk_sip_msg *msg, struct bk_sip_head *ret,
+                           struct bk_sip_fault *ret_fault)
+{
+    struct checker c = { .msg = msg };
+    bool good = version_check(&c) && via_check(&c) && cseq_check(&c);
+    return checked(&c, good, ret, ret_fault);
+}
+
+int bk_sip_msg_check_rest(const struct bk_sip_msg *msg, struct bk_sip_head *head,
+                          struct bk_sip_fault *ret_fault)
+{
+    struct checker c = { .msg = msg, .head = *head };
+    bool good = parties_check(&c) && call_id_check(&c) && uri_check(&c) && numbers_check(&c) &&
+                contact_check(&c);
+    return checked(&c, good, head, ret_fault);
 }

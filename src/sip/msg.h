@@ -160,6 +160,14 @@ struct bk_sip_head {
 };
 int bk_sip_msg_check(const struct bk_sip_msg *msg, struct bk_sip_head *ret,
                      struct bk_sip_fault *ret_fault);
+/*
+ * The same in two halves, for answers: first what a transaction is found by (version, topmost Via, CSeq; the rest of
+ * *ret is empty), and what it leaves out. Who only asks for the status spares the second, which costs as much again.
+ */
+int bk_sip_msg_check_found(const struct bk_sip_msg *msg, struct bk_sip_head *ret,
+                           struct bk_sip_fault *ret_fault);
+int bk_sip_msg_check_rest(const struct bk_sip_msg *msg, struct bk_sip_head *head,
+                          struct bk_sip_fault *ret_fault);
 
 /*
  * True for a request in which Via, From, To, Call-ID and CSeq stand there at all, so that an answer finds

@@ -75,6 +75,7 @@ enum {
     SLAB_TXS = 64,
     KEY_INLINE = 104,
     KEY_SCRATCH_KEPT = 4096,
+    FREE_PEERS = 256,
     BRANCH_BYTES = 17, /* shard, index, generation, secret */
     CANCEL_TAG_LEN = 16,
 };
@@ -91,6 +92,7 @@ struct peer {
     struct bk_list txs;
     size_t count;
     bool held; /* bk_sip_txs_flow_gone is walking over it */
+    struct peer *next_free;
 };
 
 struct bk_sip_tx {
@@ -138,7 +140,9 @@ struct bk_sip_txs {
     size_t count;
     struct bk_map by_key; /* server transactions */
     struct bk_map peers;
-    struct peer *last_peer; /* the one most asked for */
+    struct peer *last_peer;  /* the one most asked for */
+    struct peer *free_peers; /* by next_free: most flows have one transaction at a time */
+    int n_free_peers;
     struct bk_list ended;
     struct bk_timer flush_timer;
     int depth; /* of calls into the layer that may call back */
@@ -243,18 +247,41 @@ static struct peer *peer_find(const struct bk_sip_txs *txs, uint64_t id)
     return NULL;
 }
 
+static struct peer *peer_take(struct bk_sip_txs *txs)
+{
+    struct peer *peer = txs->free_peers;
+    if (!peer)
+        return malloc(sizeof *peer);
+    ASAN_UNPOISON_MEMORY_REGION(peer, sizeof *peer);
+    txs->free_peers = peer->next_free;
+    txs->n_free_peers--;
+    return peer;
+}
+
+static void peer_give_back(struct bk_sip_txs *txs, struct peer *peer)
+{
+    if (txs->n_free_peers == FREE_PEERS) {
+        free(peer);
+        return;
+    }
+    peer->next_free = txs->free_peers;
+    txs->free_peers = peer;
+    txs->n_free_peers++;
+    ASAN_POISON_MEMORY_REGION(peer, sizeof *peer);
+}
+
 static int peer_join(struct bk_sip_tx *tx, struct bk_sip_flow flow)
 {
     struct bk_sip_txs *txs = tx->txs;
     struct peer *peer = peer_find(txs, flow.id);
     if (!peer) {
-        peer = malloc(sizeof *peer);
+        peer = peer_take(txs);
         if (!peer)
             return -ENOMEM;
         *peer = (struct peer){ .id = flow.id };
         bk_list_init(&peer->txs);
         if (bk_map_insert(&txs->peers, &peer->by_id, peer_hash(flow.id)) < 0) {
-            free(peer);
+            peer_give_back(txs, peer);
             return -ENOMEM;
         }
     }
@@ -281,7 +308,7 @@ static void peer_leave(struct bk_sip_tx *tx)
     if (--peer->count || peer->held)
         return;
     peer_retire(tx->txs, peer);
-    free(peer);
+    peer_give_back(tx->txs, peer);
 }
 
 /* ---- Ends, and when the owner hears of them ---- */
@@ -1068,6 +1095,12 @@ static struct bk_sip_tx *client_find(const struct bk_sip_txs *txs, struct bk_vie
     return tx->parent || tx->state == CREATED || tx->state == GONE ? NULL : tx;
 }
 
+bool bk_sip_txs_asks_status(const struct bk_sip_txs *txs, struct bk_view branch)
+{
+    const struct bk_sip_tx *tx = client_find(txs, branch);
+    return tx && tx->kind == CLIENT && (!tx->vtable || tx->vtable->status_only);
+}
+
 bool bk_sip_txs_response(struct bk_sip_txs *txs, struct bk_sip_flow flow,
                          const struct bk_sip_msg *msg, const struct bk_sip_head *head)
 {
@@ -1163,7 +1196,7 @@ void bk_sip_txs_flow_gone(struct bk_sip_txs *txs, uint64_t flow_id)
     peer->held = true;
     while (!bk_list_empty(&peer->txs))
         step(bk_container_of(peer->txs.next, struct bk_sip_tx, in), ON_FLOW_GONE, NULL);
-    free(peer);
+    peer_give_back(txs, peer);
     leave_layer(txs);
 }
 
@@ -1234,6 +1267,8 @@ struct bk_sip_txs *bk_sip_txs_destroy(struct bk_sip_txs *txs)
         }
     }
     flush(txs);
+    while (txs->free_peers)
+        free(peer_take(txs));
     for (size_t i = 0; i < txs->n_slabs; i++)
         free(txs->slabs[i]);
     free(txs->slabs);

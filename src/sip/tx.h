@@ -41,6 +41,8 @@ struct bk_sip_tx_user {
     /* Server INVITE: a CANCEL came and was answered 200 by the layer; the owner answers the INVITE 487. */
     void (*cancelled)(struct bk_sip_tx *tx, void *user, const struct bk_sip_msg *cancel);
     void (*gone)(struct bk_sip_tx *tx, void *user);
+    bool
+        status_only; /* client: asks an answer for nothing but its status, see bk_sip_txs_asks_status */
 };
 /* Any of the functions may be NULL. */
 
@@ -81,9 +83,15 @@ enum bk_sip_txs_step bk_sip_txs_request(struct bk_sip_txs *txs, struct bk_sip_fl
                                         const struct bk_sip_msg *msg,
                                         const struct bk_sip_head *head);
 
-/* A response that arrived. false: no transaction of ours (stray; a proxy drops it, RFC 6026 8.9). */
+/* A response that arrived; of head the branch counts. false: no transaction of ours (stray; a proxy drops it, RFC 6026 8.9). */
 bool bk_sip_txs_response(struct bk_sip_txs *txs, struct bk_sip_flow flow,
                          const struct bk_sip_msg *msg, const struct bk_sip_head *head);
+
+/*
+ * Does whoever waits for the answer with this branch ask for its status alone? Then bk_sip_msg_check_found was enough of
+ * a look at it. false also where nobody waits.
+ */
+bool bk_sip_txs_asks_status(const struct bk_sip_txs *txs, struct bk_view branch);
 
 /* The flow broke: its client transactions fail (TRANSPORT), its server transactions end. Costs the flow's own only. */
 void bk_sip_txs_flow_gone(struct bk_sip_txs *txs, uint64_t flow_id);

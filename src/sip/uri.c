@@ -48,14 +48,20 @@ static const char *skip_space(const char *at, const char *stop)
 
 static bool ipv4_valid(struct bk_view text)
 {
-    int parts = 0;
-    while (text.at) {
-        struct bk_view part = bk_view_cut(&text, '.');
-        uint64_t n;
-        if (part.len > 3 || bk_view_to_u64(part, 255, &n) < 0 || ++parts > 4)
+    const char *at = text.at, *stop = bk_sip_stop(text);
+    for (int part = 1; at < stop; part++) {
+        unsigned n = 0;
+        const char *digits = at;
+        for (; at < stop && at - digits < 3 && bk_sip_is(*at, BK_SIP_IS_DIGIT); at++)
+            n = n * 10 + (unsigned)(*at - '0');
+        if (at == digits || n > 255)
+            return false;
+        if (part == 4)
+            return at == stop;
+        if (at == stop || *at++ != '.')
             return false;
     }
-    return parts == 4;
+    return false;
 }
 
 bool bk_sip_ipv6_valid(struct bk_view text)
@@ -506,10 +512,14 @@ static const char *value_end(const char *at, const char *stop)
 {
     if (at < stop && *at == '"')
         return bk_sip_quoted_end(at, stop);
-    while (at < stop && *at != ';' && *at != ',' && *at != '"' && *at != '<' && *at != '>' &&
-           !bk_sip_is(*at, BK_SIP_IS_SPACE | BK_SIP_IS_CONTROL))
+    for (;;) {
+        /* Nearly all there is; the rest is looked at byte by byte. */
+        at = bk_sip_skip(at, stop, BK_SIP_IS_TOKEN);
+        if (at == stop || *at == ';' || *at == ',' || *at == '"' || *at == '<' || *at == '>' ||
+            bk_sip_is(*at, BK_SIP_IS_SPACE | BK_SIP_IS_CONTROL))
+            return at;
         at++;
-    return at;
+    }
 }
 
 bool bk_sip_param_read(const char **at, const char *stop, struct bk_sip_param *ret)

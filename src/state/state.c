@@ -37,6 +37,7 @@ static void person_free(struct bk_person *p)
     struct bk_state *state = p->state;
     bk_map_remove(&state->people, &p->in_people);
     bk_timer_disarm(state->timers, &p->tell);
+    bk_list_remove(&p->news);
     bk_timer_disarm(state->timers, &p->drain_timer);
     bk_person_forget_relations(p);
     free(p->note);
@@ -83,6 +84,7 @@ struct bk_person *bk_state_person(struct bk_state *state, struct bk_view address
     bk_list_init(&p->publications);
     bk_list_init(&p->watchers);
     bk_timer_init(&p->tell, NULL);
+    bk_list_init(&p->news);
     bk_timer_init(&p->drain_timer, NULL);
     p->address_len = address.len;
     memcpy(p->address, address.at, address.len);

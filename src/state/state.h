@@ -40,8 +40,8 @@ struct bk_person {
     int64_t shown_since;  /* real ms */
     int64_t told_at;      /* mono ms of the last round of notifications */
     struct bk_timer tell; /* the next round, coalesced */
-    bool tell_due;
-    bool store_checked; /* waiting offline messages are known: has_stored */
+    struct bk_list news;  /* server/'s: in its list of those whose next round need not wait */
+    bool store_checked;   /* waiting offline messages are known: has_stored */
     bool has_stored, draining;
     int64_t drain_retry_at;
     struct bk_timer drain_timer;
