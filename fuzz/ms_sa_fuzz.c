@@ -61,8 +61,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     expect_no_signature(&h);
     if (bk_base64_decode(h.gssapi_data, &token) < 0)
         return 0;
+    struct bk_view leg = token.at ? bk_buf_view(&token) : BK_VIEW("");
     bk_sa_answer_write(&again, h.scheme, h.opaque, h.realm, h.targetname,
-                       h.gssapi_data.at && !token.at ? BK_VIEW("") : bk_buf_view(&token));
+                       h.gssapi_data.at ? leg : (struct bk_view){ 0 });
     if (again.failed || bk_sa_header_parse(bk_buf_view(&again), &second) < 0 ||
         second.scheme != h.scheme || !bk_view_equal(second.opaque, h.opaque) ||
         !bk_view_equal(second.realm, h.realm) || !bk_view_equal(second.targetname, h.targetname) ||
