@@ -243,6 +243,16 @@ struct signin {
     bool fresh; /* somebody came who was not here: drain, tell */
 };
 
+/* A program of the Lync dialect names its endpoint in From and what it takes in its Contact. */
+static bool speaks_dialect(const struct request *rq, const struct wanted *w)
+{
+    struct bk_view rest = bk_sip_msg_value(rq->msg, BK_SIP_HDR_FROM), value;
+    struct bk_sip_addr from;
+    return bk_sip_addr_next(&rest, &from) == 1 &&
+           bk_sip_param_find(from.params, BK_VIEW("epid"), &value) && value.len &&
+           bk_sip_param_find(w->params, BK_VIEW("methods"), &value);
+}
+
 /* Makes or renews one binding. 0 or -errno. */
 static int bind_one(struct signin *s, const struct wanted *w, int64_t expires_s)
 {
@@ -270,6 +280,7 @@ static int bind_one(struct signin *s, const struct wanted *w, int64_t expires_s)
         b->reliable = s->link->transport != BK_LINK_UDP;
         b->promised = w->ob && b->reliable;
         b->own = s->link->certificate != NULL;
+        b->dialect = speaks_dialect(s->rq, w);
         snprintf(b->serial, sizeof b->serial, "%s", s->serial);
         if (old) {
             uint64_t old_link = old->link;
