@@ -166,6 +166,8 @@ int bk_core_create(const struct bk_core_config *config, struct bk_core **ret)
     int r = core->msg && core->shards ? bk_bus_create(&bus, &core->bus) : -ENOMEM;
     for (unsigned i = 0; r == 0 && i < config->n_shards; i++)
         r = shard_init(core, &core->shards[i], i);
+    if (r == 0)
+        r = watch_create(core);
     if (r < 0) {
         bk_core_destroy(core);
         return r;
@@ -199,6 +201,7 @@ struct bk_core *bk_core_destroy(struct bk_core *core)
         free(link->personal);
         free(link);
     }
+    watch_destroy(core);
     free(core->links);
     free(core->generations);
     bk_bus_destroy(core->bus);

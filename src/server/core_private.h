@@ -71,6 +71,7 @@ struct bk_core {
     int msg_depth;
     struct bk_buf out, out2; /* scratch for what is built: `out` is what goes to a link next */
     struct bk_buf target, sender, token; /* scratch for addresses of the request at hand */
+    struct telling *telling;             /* watch.c's own */
     struct bk_list news; /* people who published: bk_core_pump tells their watchers */
     uint64_t metrics[BK_METRIC_COUNT];
     uint64_t epoch;
@@ -267,6 +268,8 @@ void presence_load(struct bk_core *core, struct bk_person *person);
 void presence_changed(struct bk_core *core, struct bk_person *person);
 /* What somebody published goes out now, where his last round is long enough ago. false: nothing was due. */
 bool presence_tell_news(struct bk_core *core);
+int watch_create(struct bk_core *core);
+void watch_destroy(struct bk_core *core);
 void presence_forget_link(struct bk_core *core, struct bk_person *person, uint64_t link,
                           struct bk_view endpoint);
 /* May this watcher see; what relation has he. Decided before anything is told. */

@@ -59,6 +59,7 @@ void presence_load(struct bk_core *core, struct bk_person *person)
         person->shown = compose(person);
         person->shown_since = core_real(core);
     }
+    bk_person_changed(person);
 }
 
 int presence_relation(struct bk_core *core, struct bk_person *person, struct bk_view watcher)
@@ -135,6 +136,7 @@ static void changed(struct bk_core *core, struct bk_person *person, bool at_once
         person->shown = shown;
         person->shown_since = core_real(core);
     }
+    bk_person_changed(person);
     if (person->n_watchers == 0)
         return;
     int64_t now = core_now(core), at = person->told_at + core->config.limits.presence_gap_ms;

@@ -8,12 +8,20 @@
 
 enum { SUBSCRIBE_MIN_S = 60, SUBSCRIBE_MAX_S = 3600, SUBSCRIBE_DEFAULT_S = 3600, AWHILE_S = 3 };
 
-/* What the NOTIFYs of one round about one person have in common, written once. */
-struct told {
-    struct bk_buf tail; /* Content-Type to the end of the document */
-    uint64_t hash;      /* of the document */
-};
-struct round {
+/* Who may see how much. */
+enum sight { SEES_OFFLINE, SEES_STATE, SEES_NOTE, N_SIGHTS };
+
+/*
+ * What the NOTIFYs about one person have in common, written once: for a round, and for those behind it that had to
+ * wait for an answer.
+ */
+struct telling {
+    const struct bk_state *state; /* whose version that is; NULL: nothing is written yet */
+    uint64_t version;
+    struct {
+        struct bk_buf tail; /* Content-Type to the end of the document; empty: not written */
+        uint64_t hash;      /* of the document */
+    } told[N_SIGHTS];
     /* Of the last watcher's connection; most come in over the same address of ours. */
     enum bk_link_transport transport;
     uint16_t local_port;
@@ -21,6 +29,25 @@ struct round {
     struct bk_buf via;     /* value of Via without its branch */
     struct bk_buf contact; /* whole line, and the Event line without its end */
 };
+
+int watch_create(struct bk_core *core)
+{
+    core->telling = calloc(1, sizeof *core->telling);
+    return core->telling ? 0 : -ENOMEM;
+}
+
+void watch_destroy(struct bk_core *core)
+{
+    struct telling *t = core->telling;
+    if (!t)
+        return;
+    for (int i = 0; i < N_SIGHTS; i++)
+        bk_buf_finish(&t->told[i].tail);
+    bk_buf_finish(&t->via);
+    bk_buf_finish(&t->contact);
+    free(t);
+    core->telling = NULL;
+}
 
 static void notify(struct bk_subscription *s);
 
@@ -46,20 +73,25 @@ static const char *plain_note(struct bk_person *person)
     return best ? (const char *)best : NULL;
 }
 
-/* The document for a watcher of that relation. Who is blocked gets the very bytes of somebody who is offline. */
-static void document(struct bk_person *person, int relation, struct bk_buf *to)
+static enum sight sight_of(int relation)
+{
+    /* signin-behaviour.md 14: notes are for colleagues and nearer. */
+    return relation >= RELATION_BLOCKED ? SEES_OFFLINE : relation >= 200 ? SEES_NOTE : SEES_STATE;
+}
+
+/* Who is blocked gets the very bytes of somebody who is offline. */
+static void document(struct bk_person *person, enum sight sight, struct bk_buf *to)
 {
     struct bk_pidf doc = { 0 };
     struct bk_buf entity = { 0 };
-    bool blocked = relation >= RELATION_BLOCKED;
-    enum bk_pidf_shown shown = blocked ? BK_PIDF_SHOWN_OFFLINE : person->shown;
+    enum bk_pidf_shown shown = sight == SEES_OFFLINE ? BK_PIDF_SHOWN_OFFLINE : person->shown;
 
     bk_buf_addf(&entity, "sip:%s", person->address);
     doc.entity = bk_buf_view(&entity);
     bk_pidf_render_shown(&doc, shown);
     if (shown != BK_PIDF_SHOWN_OFFLINE) {
         doc.since_ms = person->shown_since;
-        if (relation >= 200) { /* section 14: notes are for colleagues and nearer */
+        if (sight == SEES_NOTE) {
             const struct bk_publication *p = (const void *)plain_note(person);
             doc.note = person->note ? bk_view_of_str(person->note)
                        : p          ? p->note
@@ -117,48 +149,65 @@ static const struct bk_sip_tx_user notify_user = { .response = notify_response,
                                                    .failed = notify_failed,
                                                    .status_only = true };
 
-/* false: out of memory. */
-static bool tell_what(struct bk_core *core, struct bk_person *person, int relation,
-                      struct told *ret)
+/* What is known of that person as of now; what was written of somebody else, or before, is thrown away. */
+static struct telling *telling_of(struct bk_core *core, const struct bk_person *person)
 {
+    struct telling *t = core->telling;
+    if (t->state == person->state && t->version == person->version)
+        return t;
+    t->state = person->state;
+    t->version = person->version;
+    for (int i = 0; i < N_SIGHTS; i++)
+        bk_buf_clear(&t->told[i].tail);
+    bk_buf_clear(&t->via);
+    return t;
+}
+
+/* false: out of memory. */
+static bool tell_what(struct telling *t, struct bk_core *core, struct bk_person *person,
+                      enum sight sight)
+{
+    struct bk_buf *tail = &t->told[sight].tail;
+    if (tail->len)
+        return true;
     struct bk_buf doc = { 0 };
-    document(person, relation, &doc);
-    ret->hash = bk_hash(&core->config.hash_key, bk_buf_view(&doc));
-    bk_sip_end(&ret->tail, BK_VIEW(BK_PIDF_CONTENT_TYPE), bk_buf_view(&doc));
-    bool good = !doc.failed && !ret->tail.failed;
+    document(person, sight, &doc);
+    t->told[sight].hash = bk_hash(&core->config.hash_key, bk_buf_view(&doc));
+    bk_sip_end(tail, BK_VIEW(BK_PIDF_CONTENT_TYPE), bk_buf_view(&doc));
+    bool good = !doc.failed && !tail->failed;
+    if (!good)
+        bk_buf_clear(tail);
     bk_buf_finish(&doc);
     return good;
 }
 
-static void round_finish(struct round *round)
-{
-    bk_buf_finish(&round->via);
-    bk_buf_finish(&round->contact);
-}
-
 /* The lines that name our end of that link. */
-static void round_at(struct round *round, struct bk_core *core, const struct bk_person *person,
-                     const struct link *link)
+static bool tell_where(struct telling *t, struct bk_core *core, const struct bk_person *person,
+                       const struct link *link)
 {
-    if (round->via.len && round->transport == link->transport &&
-        round->local_port == link->local_port && strcmp(round->local_ip, link->local_ip) == 0)
-        return;
-    round->transport = link->transport;
-    round->local_port = link->local_port;
-    memcpy(round->local_ip, link->local_ip, sizeof round->local_ip);
+    if (t->via.len && t->transport == link->transport && t->local_port == link->local_port &&
+        strcmp(t->local_ip, link->local_ip) == 0)
+        return true;
+    t->transport = link->transport;
+    t->local_port = link->local_port;
+    memcpy(t->local_ip, link->local_ip, sizeof t->local_ip);
 
     struct asker ours = { .transport = link->transport, .local_port = link->local_port };
     memcpy(ours.local_ip, link->local_ip, sizeof ours.local_ip);
-    bk_buf_clear(&round->via);
-    core_via_head(core, link, &round->via);
-    bk_buf_clear(&round->contact);
-    bk_buf_add_lit(&round->contact, "Contact: ");
-    core_own_uri(&ours, bk_person_address(person), &round->contact);
-    bk_buf_add_lit(&round->contact, "\r\nEvent: presence");
+    bk_buf_clear(&t->via);
+    core_via_head(core, link, &t->via);
+    bk_buf_clear(&t->contact);
+    bk_buf_add_lit(&t->contact, "Contact: ");
+    core_own_uri(&ours, bk_person_address(person), &t->contact);
+    bk_buf_add_lit(&t->contact, "\r\nEvent: presence");
+    bool good = !t->via.failed && !t->contact.failed;
+    if (!good)
+        bk_buf_clear(&t->via);
+    return good;
 }
 
-/* Sends what this watcher may see now: `what` was made for his relation. */
-static void notify_with(struct bk_subscription *s, struct round *round, const struct told *what)
+/* Sends what this watcher may see now, where that is news to him or he is owed a NOTIFY. */
+static void notify(struct bk_subscription *s)
 {
     struct bk_person *person = s->person;
     struct shard *shard = person_shard(person);
@@ -174,7 +223,11 @@ static void notify_with(struct bk_subscription *s, struct round *round, const st
             n->dirty = true;
         return;
     }
-    if (n->state == BK_SIP_NOTIFIER_ACTIVE && what->hash == s->told_hash && !n->dirty)
+    struct telling *t = telling_of(core, person);
+    enum sight sight = sight_of(presence_relation(core, person, s->watcher));
+    if (!tell_what(t, core, person, sight) || !tell_where(t, core, person, link))
+        return;
+    if (n->state == BK_SIP_NOTIFIER_ACTIVE && t->told[sight].hash == s->told_hash && !n->dirty)
         return;
     struct bk_sip_tx *tx;
     struct bk_sip_flow flow = { s->link, s->reliable };
@@ -183,11 +236,10 @@ static void notify_with(struct bk_subscription *s, struct round *round, const st
         return;
     }
     struct bk_buf *out = &core->out;
-    round_at(round, core, person, link);
     bk_buf_clear(out);
-    bk_sip_dialog_request_begin(n->dialog, out, BK_SIP_NOTIFY, bk_buf_view(&round->via),
+    bk_sip_dialog_request_begin(n->dialog, out, BK_SIP_NOTIFY, bk_buf_view(&t->via),
                                 bk_sip_tx_branch(tx));
-    bk_buf_add_view(out, bk_buf_view(&round->contact));
+    bk_buf_add_view(out, bk_buf_view(&t->contact));
     if (s->event_id.len) {
         bk_buf_add_lit(out, ";id=");
         bk_buf_add_view(out, s->event_id);
@@ -195,67 +247,29 @@ static void notify_with(struct bk_subscription *s, struct round *round, const st
     bk_buf_add_lit(out, "\r\nSubscription-State: ");
     bk_sip_notifier_state_write(n, out, core_now(core));
     bk_buf_add_lit(out, "\r\n");
-    bk_buf_add_view(out, bk_buf_view(&what->tail));
-    if (out->failed || round->via.failed || round->contact.failed) {
+    bk_buf_add_view(out, bk_buf_view(&t->told[sight].tail));
+    if (out->failed) {
         bk_sip_tx_forget(tx);
         return;
     }
     n->notify_in_flight = true;
     n->dirty = false;
-    s->told_hash = what->hash;
+    s->told_hash = t->told[sight].hash;
     s->notify = tx;
     core->metrics[BK_METRIC_NOTIFIES]++;
     bk_sip_tx_start(tx, bk_buf_view(out));
 }
 
-static void notify(struct bk_subscription *s)
-{
-    struct bk_core *core = person_shard(s->person)->core;
-    struct told what = { 0 };
-    struct round round = { 0 };
-    if (tell_what(core, s->person, presence_relation(core, s->person, s->watcher), &what))
-        notify_with(s, &round, &what);
-    round_finish(&round);
-    bk_buf_finish(&what.tail);
-}
-
-/* One round: a document per relation that occurs, not per watcher. */
+/* One round: a document per sight that occurs, not per watcher. */
 static void tell_watchers(struct bk_person *person)
 {
     struct bk_core *core = person_shard(person)->core;
-    struct {
-        int relation;
-        bool good;
-        struct told told;
-    } made[8] = { 0 };
-    struct round round = { 0 };
-    int n_made = 0;
-
     person->told_at = core_now(core);
     bk_timer_disarm(core->config.timers, &person->tell);
     bk_list_remove(&person->news);
     person->holds++;
     BK_LIST_EACH(&person->watchers, it)
-    {
-        struct bk_subscription *s = bk_container_of(it, struct bk_subscription, in_person);
-        int relation = presence_relation(core, person, s->watcher), i = 0;
-        while (i < n_made && made[i].relation != relation)
-            i++;
-        if (i == n_made) {
-            if (n_made == 8) {
-                notify(s);
-                continue;
-            }
-            made[n_made].relation = relation;
-            made[n_made].good = tell_what(core, person, relation, &made[n_made].told);
-            n_made++;
-        }
-        if (made[i].good)
-            notify_with(s, &round, &made[i].told);
-    }
-    for (int i = 0; i < n_made; i++)
-        bk_buf_finish(&made[i].told.tail);
-    round_finish(&round);
+    notify(bk_container_of(it, struct bk_subscription, in_person));
     person->holds--;
     bk_state_settle(person);
 }

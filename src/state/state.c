@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 struct bk_state {
+    uint64_t versions; /* given to people so far */
     struct bk_hash_key key;
     struct bk_timers *timers;
     struct bk_map people, dialogs;
@@ -30,6 +31,11 @@ int bk_state_create(const struct bk_hash_key *key, struct bk_timers *timers, str
     state->timers = timers;
     *ret = state;
     return 0;
+}
+
+void bk_person_changed(struct bk_person *person)
+{
+    person->version = ++person->state->versions;
 }
 
 static void person_free(struct bk_person *p)
@@ -83,6 +89,7 @@ struct bk_person *bk_state_person(struct bk_state *state, struct bk_view address
     bk_list_init(&p->bindings);
     bk_list_init(&p->publications);
     bk_list_init(&p->watchers);
+    bk_person_changed(p);
     bk_timer_init(&p->tell, NULL);
     bk_list_init(&p->news);
     bk_timer_init(&p->drain_timer, NULL);
@@ -181,6 +188,7 @@ int bk_state_publish(struct bk_person *person, struct bk_view endpoint, struct b
     p->person = person;
     bk_timer_init(&p->timer, NULL);
     bk_list_append(&person->publications, &p->in_person);
+    bk_person_changed(person);
     *ret = p;
     return 0;
 }
@@ -189,6 +197,7 @@ void bk_state_unpublish(struct bk_publication *p)
 {
     bk_timer_disarm(p->person->state->timers, &p->timer);
     bk_list_remove(&p->in_person);
+    bk_person_changed(p->person);
     free(p);
 }
 

@@ -39,6 +39,7 @@ struct bk_person {
     enum bk_pidf_shown shown;
     int64_t shown_since;  /* real ms */
     int64_t told_at;      /* mono ms of the last round of notifications */
+    uint64_t version;     /* of what can be told of the person, see bk_person_changed */
     struct bk_timer tell; /* the next round, coalesced */
     struct bk_list news;  /* server/'s: in its list of those whose next round need not wait */
     bool store_checked;   /* waiting offline messages are known: has_stored */
@@ -146,6 +147,12 @@ int bk_state_subscribe(struct bk_person *person, struct bk_list *link_list, uint
 void bk_state_unsubscribe(struct bk_subscription *subscription);
 struct bk_subscription *bk_state_subscription(const struct bk_state *state, struct bk_view call_id,
                                               struct bk_view local_tag);
+
+/*
+ * A new version, never given before in this state: so that a document that was made is known to hold still. Whoever
+ * changes note, manual, shown or shown_since calls it; a publication that comes or goes does it by itself.
+ */
+void bk_person_changed(struct bk_person *person);
 
 void bk_person_forget_relations(struct bk_person *person);
 int bk_person_add_relation(struct bk_person *person, struct bk_view subject, int level);
