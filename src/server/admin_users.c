@@ -127,15 +127,6 @@ static bool user_fields(struct call *call, struct bk_user *user)
     return true;
 }
 
-/* A refusal of what is under way; for functions that the operations share. */
-#define REFUSE(call_, ...)                                                                         \
-    do {                                                                                           \
-        (call_)->failed = true;                                                                    \
-        json_decref((call_)->result);                                                              \
-        (call_)->result = admin_failure(__VA_ARGS__);                                              \
-        return false;                                                                              \
-    } while (0)
-
 struct secrets {
     struct bk_view yescrypt; /* empty: none given */
     bool has_device;

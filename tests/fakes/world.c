@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "tests/fakes/world.h"
+#include "tests/fakes/world_private.h"
 
 #include "base/text.h"
 #include "sip/frame.h"
@@ -10,7 +10,7 @@
 
 enum { TICK_MS = 16 };
 
-static void must(int r, const char *what)
+void world_must(int r, const char *what)
 {
     if (r < 0) {
         fprintf(stderr, "world: %s: %s\n", what, strerror(-r));
@@ -78,15 +78,15 @@ static void done(void *ctx, int result)
 void world_commit(struct world *w, struct bk_store_batch *batch)
 {
     w->commit_result = 1;
-    must(bk_store_commit(w->store, batch, done, w), "commit");
+    world_must(bk_store_commit(w->store, batch, done, w), "commit");
     bk_store_pump(w->store);
-    must(w->commit_result, "commit");
+    world_must(w->commit_result, "commit");
 }
 
 void world_reload(struct world *w)
 {
     struct bk_directory *dir;
-    must(bk_directory_load(w->store, &dir), "directory");
+    world_must(bk_directory_load(w->store, &dir), "directory");
     bk_directory_unref(w->directory);
     w->directory = dir;
     if (w->core)
@@ -104,7 +104,7 @@ static void found(struct world *w)
     bk_store_put_tenant(batch, &tenant);
     bk_store_put_domain(batch, BK_VIEW("example.org"), BK_VIEW("main"));
     bk_store_put_policy(batch, &clear);
-    must(bk_authority_make(BK_VIEW("example.org"), w->real_ms, &key, &cert), "authority");
+    world_must(bk_authority_make(BK_VIEW("example.org"), w->real_ms, &key, &cert), "authority");
     bk_store_put_secret(batch, BK_VIEW("authority.key"), bk_buf_view(&key));
     bk_store_put_secret(batch, BK_VIEW("authority.crt"), bk_buf_view(&cert));
     world_commit(w, batch);
@@ -112,7 +112,8 @@ static void found(struct world *w)
     bk_buf_finish(&cert);
 }
 
-struct world *world_create(const struct world_config *config)
+/* Time, chance and an empty store. */
+static struct world *begin(const struct world_config *config)
 {
     struct world *w = calloc(1, sizeof *w);
     if (!w)
@@ -127,23 +128,39 @@ struct world *world_create(const struct world_config *config)
     w->limits = bk_core_limits_default;
     bk_timers_init(&w->timers, w->mono_ms);
     struct bk_store_config store = { .clock = &w->clock };
+    if (config->image.len)
+        world_must(bk_store_open_image(&store, config->image, &w->store), "store image");
+    else
+        world_must(bk_store_open(&store, &w->store, NULL), "store");
+    return w;
+}
+
+struct world *world_create_organisation(void)
+{
+    struct world *w =
+        begin(&(struct world_config){ .seed = 1, .real_ms = (int64_t)WORLD_START_S * 1000 });
+    world_found_organisation(w);
+    world_reload(w);
+    return w;
+}
+
+struct world *world_create(const struct world_config *config)
+{
+    struct world *w = begin(config);
     const char *why;
-    if (config->image.len) {
-        must(bk_store_open_image(&store, config->image, &w->store), "store image");
-    } else {
-        must(bk_store_open(&store, &w->store, &why), "store");
+    if (!config->image.len)
         found(w);
-    }
     world_reload(w);
     struct bk_arena arena = { 0 };
     struct bk_view key, cert;
-    must(bk_store_secret(w->store, BK_VIEW("authority.key"), &arena, &key), "authority key");
-    must(bk_store_secret(w->store, BK_VIEW("authority.crt"), &arena, &cert),
-         "authority certificate");
-    must(bk_authority_load(key, cert, &w->authority, &why), "authority");
+    world_must(bk_store_secret(w->store, BK_VIEW("authority.key"), &arena, &key), "authority key");
+    world_must(bk_store_secret(w->store, BK_VIEW("authority.crt"), &arena, &cert),
+               "authority certificate");
+    world_must(bk_authority_load(key, cert, &w->authority, &why), "authority");
     bk_arena_finish(&arena);
-    must(bk_history_create(w->store, &w->clock, &w->random, NULL, "srv.example.org", &w->history),
-         "history");
+    world_must(
+        bk_history_create(w->store, &w->clock, &w->random, NULL, "srv.example.org", &w->history),
+        "history");
     struct bk_core_config core = {
         .n_shards = w->config.shards,
         .bus_always_queues = config->bus_always_queues,
@@ -162,7 +179,7 @@ struct world *world_create(const struct world_config *config)
         .hash_key = { 1, 2 },
     };
     memset(core.secret, 7, sizeof core.secret);
-    must(bk_core_create(&core, &w->core), "core");
+    world_must(bk_core_create(&core, &w->core), "core");
     return w;
 }
 
@@ -181,6 +198,8 @@ static void end_rest(struct world *w)
 
 void world_destroy(struct world *w)
 {
+    if (!w)
+        return;
     /* Answers that wait for the store come before the core goes. */
     bk_store_pump(w->store);
     end(w);
@@ -266,7 +285,7 @@ struct world_link *world_connect(struct world *w, enum bk_link_transport transpo
                                  .local_ip = BK_VIEW("127.0.0.1"),
                                  .local_port = 5061,
                                  .handle = link };
-    must(bk_core_link_open(w->core, &info, &link->id), "link");
+    world_must(bk_core_link_open(w->core, &info, &link->id), "link");
     return link;
 }
 
@@ -286,7 +305,7 @@ void world_send(struct world_link *link, const char *format, ...)
     va_start(args, format);
     int n = vasprintf(&text, format, args);
     va_end(args);
-    must(n, "send");
+    world_must(n, "send");
     link->last_in_ms = link->world->mono_ms;
     bk_core_receive(link->world->core, link->id, (struct bk_view){ text, (size_t)n });
     world_settle(link->world);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * tests/fakes/world.h - the server core with a clock, a store, randomness and links that a test holds in its hand.
- * Nothing here waits: time moves when the test says so.
+ * Nothing here waits: time moves when the test says so. Whatever goes wrong in here aborts.
  */
 #ifndef BK_TESTS_WORLD_H
 #define BK_TESTS_WORLD_H
@@ -46,8 +46,17 @@ struct world {
     int commit_result;
 };
 
-/* Domain example.org with policy cleartext-signin on; aborts on failure. */
+enum { WORLD_START_S = 1795325164 }; /* 2026-11-22T05:26:04Z */
+
+/* Domain example.org with policy cleartext-signin on. */
 struct world *world_create(const struct world_config *config);
+/*
+ * An organisation without a server: no core, history or authority, no links; time begins at WORLD_START_S.
+ * example.org (tenant "example", with example.net) has ann, bob (disabled), cat (no licence) and dan, whose user name is
+ * dan.k@corp.example; ended.example, with eve, ended ten days ago with a grace of five. Nobody has a password yet.
+ */
+struct world *world_create_organisation(void);
+/* NULL is fine. */
 void world_destroy(struct world *world);
 /* Stops at once: what was not committed is lost. The image of the store is left in *ret_image. */
 void world_crash(struct world *world, struct bk_buf *ret_image);
@@ -56,6 +65,18 @@ void world_crash(struct world *world, struct bk_buf *ret_image);
 void world_user(struct world *world, const char *name, const char *algorithm);
 /* Any batch, committed at once. */
 void world_commit(struct world *world, struct bk_store_batch *batch);
+#define WORLD_PUT(world, ...)                                                                      \
+    do {                                                                                           \
+        struct bk_store_batch *batch = bk_store_batch_create();                                    \
+        __VA_ARGS__;                                                                               \
+        world_commit((world), batch);                                                              \
+    } while (0)
+/* The account of that address as the store has it. */
+void world_account(struct world *world, const char *address, struct bk_arena *arena,
+                   struct bk_user *ret);
+/* Sets a policy and reloads. */
+void world_policy(struct world *world, const char *scope, const char *name, const char *key,
+                  const char *value);
 void world_reload(
     struct world *world); /* the directory, after a change of tenant, domain or policy */
 /* Moves time, firing what is due on the way; commits and pumps. */
@@ -72,6 +93,19 @@ const char *world_take(struct world_link *link);
 /* Value of a header field in such a message, "" where missing; good until the fourth call after it. */
 const char *world_field(const char *message, const char *name);
 int world_status(const char *message); /* of a response; 0: a request */
+
+struct
+    world_kept { /* what is asked most about the rows of a case, or of an address, in the history */
+    int rows;
+    int64_t count; /* this and the rest: of the newest row */
+    bool ok;
+    int status;
+    uint32_t diagnostics;
+    char record[16], case_code[16], detail[512], ip[64], address[330], road[32];
+    int64_t ended_at;
+};
+void world_signins(struct world *world, const char *address, const char *case_code,
+                   struct world_kept *ret);
 
 /* REGISTER with Digest, from the challenge to the 200. Returns the final status. */
 int world_sign_in(struct world_link *link, const char *name, const char *endpoint, int expires_s);

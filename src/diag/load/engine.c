@@ -120,6 +120,24 @@ uint32_t bk_load_op_begin(struct bk_load_engine *engine, const struct bk_load_ki
     return slot;
 }
 
+enum bk_load_start bk_load_op_begin_pair(struct bk_load_engine *engine,
+                                         const struct bk_load_kind *kind, uint32_t *ret_slot)
+{
+    uint32_t from = (uint32_t)(bk_load_random(engine) % engine->chosen_count);
+    uint32_t to = (uint32_t)(bk_load_random(engine) % (engine->chosen_count - 1));
+    if (to >= from)
+        to++;
+    from = engine->chosen[from];
+    to = engine->chosen[to];
+    *ret_slot = BK_LOAD_OP_NONE;
+    if (engine->users[from].state != BK_LOAD_IN || engine->users[to].state != BK_LOAD_IN) {
+        bk_load_failed(engine, "%s: one of the two lost the connection", kind->method);
+        return BK_LOAD_STARTED;
+    }
+    *ret_slot = bk_load_op_begin(engine, kind, from, to);
+    return *ret_slot == BK_LOAD_OP_NONE ? BK_LOAD_LATER : BK_LOAD_STARTED;
+}
+
 void bk_load_op_end(struct bk_load_engine *engine, uint32_t slot)
 {
     bk_load_call_finish(&engine->op[slot].call);

@@ -132,6 +132,12 @@ void bk_load_done(struct bk_load_engine *engine, uint32_t slot);
 /* BK_LOAD_OP_NONE where the room is used up. */
 uint32_t bk_load_op_begin(struct bk_load_engine *engine, const struct bk_load_kind *kind,
                           uint32_t from, uint32_t to);
+/*
+ * From one of the chosen, at least two, to another, by chance. Where one of them lost the connection it counts as started
+ * and failed; *ret_slot is BK_LOAD_OP_NONE then and for BK_LOAD_LATER.
+ */
+enum bk_load_start bk_load_op_begin_pair(struct bk_load_engine *engine,
+                                         const struct bk_load_kind *kind, uint32_t *ret_slot);
 void bk_load_op_end(struct bk_load_engine *engine, uint32_t slot);
 void bk_load_op_failed_status(struct bk_load_engine *engine, uint32_t slot,
                               const struct bk_load_msg *msg);

@@ -115,19 +115,10 @@ void bk_load_message_request(struct bk_load_engine *engine, uint32_t who,
 
 static enum bk_load_start start(struct bk_load_engine *engine)
 {
-    uint32_t from = (uint32_t)(bk_load_random(engine) % engine->chosen_count);
-    uint32_t to = (uint32_t)(bk_load_random(engine) % (engine->chosen_count - 1));
-    if (to >= from)
-        to++;
-    from = engine->chosen[from];
-    to = engine->chosen[to];
-    if (engine->users[from].state != BK_LOAD_IN || engine->users[to].state != BK_LOAD_IN) {
-        bk_load_failed(engine, "MESSAGE: its sender or receiver lost the connection");
-        return BK_LOAD_STARTED;
-    }
-    uint32_t slot = bk_load_op_begin(engine, &kind, from, to);
+    uint32_t slot;
+    enum bk_load_start started = bk_load_op_begin_pair(engine, &kind, &slot);
     if (slot == BK_LOAD_OP_NONE)
-        return BK_LOAD_LATER;
+        return started;
     /* When paced, time runs from when it should have been sent: waiting for us counts, too. */
     if (engine->run.interval_ns)
         engine->ops.slots[slot].started_ns = engine->run.due_ns;

@@ -29,35 +29,6 @@ ssize_t __wrap_recv(int fd, void *to, size_t size, int flags)
     return __real_recv(fd, to, size, flags);
 }
 
-static struct net_pki pki;
-static struct bk_tls_server *server_tls;
-static struct bk_tls_client *client_tls;
-
-static const char *const alpn[] = { "beckon", "sip", "http/1.1", NULL };
-
-static int make_tls(void **state)
-{
-    (void)state;
-    net_pki_make(&pki);
-    struct bk_tls_server_config sc = { .chain_file = net_pki_path(&pki, "server.pem"),
-                                       .key_file = net_pki_path(&pki, "server.key"),
-                                       .alpn = alpn };
-    assert_int_equal(bk_tls_server_create(&sc, &server_tls, NULL), 0);
-    struct bk_tls_client_config cc = { .ca_file = net_pki_path(&pki, "root.pem"),
-                                       .only_ca_file = true };
-    assert_int_equal(bk_tls_client_create(&cc, &client_tls, NULL), 0);
-    return 0;
-}
-
-static int free_tls(void **state)
-{
-    (void)state;
-    server_tls = bk_tls_server_unref(server_tls);
-    client_tls = bk_tls_client_unref(client_tls);
-    net_pki_free(&pki);
-    return 0;
-}
-
 /* A server end and a client end that stand. */
 struct pair {
     struct bk_loop *loop;
@@ -73,13 +44,13 @@ static void pair_begin(struct pair *p, bool tls, const struct bk_conn_limits *li
     assert_int_equal(bk_addr_parse("127.0.0.1", 0, &at), 0);
     struct bk_listen_config config = { .at = &at,
                                        .limits = limits ? *limits : bk_conn_limits_default };
-    server_start(&p->server, p->loop, tls ? server_tls : NULL, &config);
+    server_start(&p->server, p->loop, tls ? net_server_tls : NULL, &config);
 }
 
 static void pair_make(struct pair *p, bool tls, const struct bk_conn_limits *limits)
 {
     pair_begin(p, tls, limits);
-    client_open(&p->client, p->loop, &p->server.at, tls ? client_tls : NULL, "server.test");
+    client_open(&p->client, p->loop, &p->server.at, tls ? net_client_tls : NULL, "server.test");
     AWAIT(p->loop, p->client.ready && p->server.n_ends == 1 && p->server.ends[0].ready);
 }
 
@@ -115,7 +86,7 @@ static void echoes(bool tls)
     struct pair p;
     pair_begin(&p, tls, NULL);
     p.server.echo = true;
-    client_open(&p.client, p.loop, &p.server.at, tls ? client_tls : NULL, "server.test");
+    client_open(&p.client, p.loop, &p.server.at, tls ? net_client_tls : NULL, "server.test");
     send_text(&p.client, "hello "); /* before it stands: waits */
     AWAIT(p.loop, p.client.ready == 1);
     send_text(&p.client, "world");
@@ -191,7 +162,7 @@ static void a_large_stream_arrives_whole_in_both_directions(void **state)
         struct pair p;
         pair_begin(&p, tls, NULL);
         p.server.echo = true;
-        client_open(&p.client, p.loop, &p.server.at, tls ? client_tls : NULL, "server.test");
+        client_open(&p.client, p.loop, &p.server.at, tls ? net_client_tls : NULL, "server.test");
         assert_int_equal(bk_conn_send(p.client.conn, bk_buf_view(&bytes), false), 0);
         AWAIT(p.loop, p.client.got.len == SIZE);
         assert_memory_equal(p.client.got.at, bytes.at, SIZE);
@@ -212,7 +183,7 @@ static void unused_bytes_are_shown_again_with_more_behind_them(void **state)
         struct pair p;
         pair_begin(&p, tls, NULL);
         p.server.hold = true;
-        client_open(&p.client, p.loop, &p.server.at, tls ? client_tls : NULL, "server.test");
+        client_open(&p.client, p.loop, &p.server.at, tls ? net_client_tls : NULL, "server.test");
         AWAIT(p.loop, p.client.ready && p.server.n_ends && p.server.ends[0].ready);
         struct end *end = &p.server.ends[0];
         for (size_t i = 0; i < sizeof text - 1; i++) {
@@ -424,7 +395,7 @@ static void who_does_not_shake_hands_in_time_is_cut_off(void **state)
 
     /* The other way round: a server that does not answer. */
     pair_begin(&p, false, NULL);
-    assert_int_equal(bk_conn_open(p.loop, &p.server.at, client_tls, "server.test", &limits,
+    assert_int_equal(bk_conn_open(p.loop, &p.server.at, net_client_tls, "server.test", &limits,
                                   &end_ops, &p.client, &p.client.conn),
                      0);
     AWAIT(p.loop, p.client.closed);
@@ -460,7 +431,7 @@ static void an_unfinished_message_has_a_deadline_from_its_first_byte(void **stat
     struct pair p;
     pair_begin(&p, true, &limits);
     p.server.hold = true;
-    client_open(&p.client, p.loop, &p.server.at, client_tls, "server.test");
+    client_open(&p.client, p.loop, &p.server.at, net_client_tls, "server.test");
     AWAIT(p.loop, p.client.ready && p.server.n_ends && p.server.ends[0].ready);
     bk_conn_calm(p.server.ends[0].conn);
     int64_t began = bk_clock_mono_ms(&bk_clock_system);
@@ -570,7 +541,7 @@ static void closing_before_it_stands_ends_it_at_once(void **state)
     (void)state;
     struct pair p;
     pair_begin(&p, true, NULL);
-    client_open(&p.client, p.loop, &p.server.at, client_tls, "server.test");
+    client_open(&p.client, p.loop, &p.server.at, net_client_tls, "server.test");
     bk_conn_close(p.client.conn, 10000);
     assert_int_equal(p.client.closed, 0); /* never from within */
     AWAIT(p.loop, p.client.closed);
@@ -704,5 +675,5 @@ int main(void)
         cmocka_unit_test(nobody_there_and_no_way_there_are_told_apart),
         cmocka_unit_test(first_bytes_tell_sip_from_http),
     };
-    return cmocka_run_group_tests(tests, make_tls, free_tls);
+    return cmocka_run_group_tests(tests, net_tls_make, net_tls_free);
 }

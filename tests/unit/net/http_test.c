@@ -11,10 +11,6 @@
 
 /* ---- a server whose handler the tests steer ---- */
 
-static struct net_pki pki;
-static struct bk_tls_server *server_tls;
-static struct bk_tls_client *client_tls;
-
 struct web {
     struct bk_loop *loop;
     struct bk_listener *listener;
@@ -460,11 +456,11 @@ static void a_call_over_tls_brings_status_fields_and_body(void **state)
 {
     (void)state;
     struct web web = { 0 };
-    web_start(&web, server_tls, NULL);
+    web_start(&web, net_server_tls, NULL);
     struct outcome o = { 0 };
     struct bk_http_call_config config = { .method = "POST",
                                           .url = "https://server.test/autodiscover?a=b",
-                                          .tls = client_tls,
+                                          .tls = net_client_tls,
                                           .connect_to = &web.at,
                                           .content_type = "application/json",
                                           .body = BK_VIEW("{}") };
@@ -483,11 +479,11 @@ static void the_largest_answer_comes_whole_and_a_larger_one_is_refused(void **st
 {
     (void)state;
     struct web web = { .huge = true };
-    web_start(&web, server_tls, NULL);
+    web_start(&web, net_server_tls, NULL);
     for (int i = 0; i < BK_HTTP_BODY_MAX; i++)
         bk_buf_add_char(&web.body, (char)('a' + i % 26));
     struct bk_http_call_config config = { .url = "https://server.test/",
-                                          .tls = client_tls,
+                                          .tls = net_client_tls,
                                           .connect_to = &web.at };
     struct outcome o = { 0 };
     call(web.loop, &config, &o);
@@ -506,9 +502,9 @@ static void each_way_to_fail_is_told_apart(void **state)
 {
     (void)state;
     struct web web = { .hold = true };
-    web_start(&web, server_tls, NULL);
+    web_start(&web, net_server_tls, NULL);
     struct bk_http_call_config config = { .url = "https://server.test/",
-                                          .tls = client_tls,
+                                          .tls = net_client_tls,
                                           .connect_to = &web.at };
     struct outcome o = { 0 };
 
@@ -554,9 +550,9 @@ static void a_peer_that_answers_something_else_is_named_so(void **state)
     struct bk_loop *loop;
     assert_int_equal(bk_loop_create(NULL, &loop), 0);
     struct server server = { .echo = true }; /* what it gets is a request, what it sends too */
-    server_start(&server, loop, server_tls, NULL);
+    server_start(&server, loop, net_server_tls, NULL);
     struct bk_http_call_config config = { .url = "https://server.test/",
-                                          .tls = client_tls,
+                                          .tls = net_client_tls,
                                           .connect_to = &server.at };
     struct outcome o = { 0 };
     call(loop, &config, &o);
@@ -609,10 +605,10 @@ static void a_cancelled_call_says_nothing(void **state)
 {
     (void)state;
     struct web web = { .hold = true };
-    web_start(&web, server_tls, NULL);
+    web_start(&web, net_server_tls, NULL);
     struct outcome o = { 0 };
     struct bk_http_call_config config = { .url = "https://server.test/",
-                                          .tls = client_tls,
+                                          .tls = net_client_tls,
                                           .connect_to = &web.at };
     struct bk_http_call *c;
     assert_int_equal(bk_http_call(web.loop, &config, on_done, &o, &c), 0);
@@ -673,30 +669,6 @@ static void urls_are_split_and_odd_ones_refused(void **state)
     }
 }
 
-static int make_tls(void **state)
-{
-    (void)state;
-    static const char *const alpn[] = { "beckon", "sip", "http/1.1", NULL };
-    net_pki_make(&pki);
-    struct bk_tls_server_config sc = { .chain_file = net_pki_path(&pki, "server.pem"),
-                                       .key_file = net_pki_path(&pki, "server.key"),
-                                       .alpn = alpn };
-    assert_int_equal(bk_tls_server_create(&sc, &server_tls, NULL), 0);
-    struct bk_tls_client_config cc = { .ca_file = net_pki_path(&pki, "root.pem"),
-                                       .only_ca_file = true };
-    assert_int_equal(bk_tls_client_create(&cc, &client_tls, NULL), 0);
-    return 0;
-}
-
-static int free_tls(void **state)
-{
-    (void)state;
-    server_tls = bk_tls_server_unref(server_tls);
-    client_tls = bk_tls_client_unref(client_tls);
-    net_pki_free(&pki);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -722,5 +694,5 @@ int main(void)
         cmocka_unit_test(a_cancelled_call_says_nothing),
         cmocka_unit_test(urls_are_split_and_odd_ones_refused),
     };
-    return cmocka_run_group_tests(tests, make_tls, free_tls);
+    return cmocka_run_group_tests(tests, net_tls_make, net_tls_free);
 }

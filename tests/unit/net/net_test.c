@@ -39,6 +39,34 @@ const char *net_pki_path(const struct net_pki *pki, const char *file)
     return path;
 }
 
+static struct net_pki tls_pki;
+struct bk_tls_server *net_server_tls;
+struct bk_tls_client *net_client_tls;
+
+int net_tls_make(void **state)
+{
+    static const char *const alpn[] = { "beckon", "sip", "http/1.1", NULL };
+    (void)state;
+    net_pki_make(&tls_pki);
+    struct bk_tls_server_config sc = { .chain_file = net_pki_path(&tls_pki, "server.pem"),
+                                       .key_file = net_pki_path(&tls_pki, "server.key"),
+                                       .alpn = alpn };
+    assert_int_equal(bk_tls_server_create(&sc, &net_server_tls, NULL), 0);
+    struct bk_tls_client_config cc = { .ca_file = net_pki_path(&tls_pki, "root.pem"),
+                                       .only_ca_file = true };
+    assert_int_equal(bk_tls_client_create(&cc, &net_client_tls, NULL), 0);
+    return 0;
+}
+
+int net_tls_free(void **state)
+{
+    (void)state;
+    net_server_tls = bk_tls_server_unref(net_server_tls);
+    net_client_tls = bk_tls_client_unref(net_client_tls);
+    net_pki_free(&tls_pki);
+    return 0;
+}
+
 static void end_ready(struct bk_conn *conn, void *ctx)
 {
     (void)conn;

@@ -36,6 +36,15 @@ void net_pki_free(struct net_pki *pki); /* removes the directory too */
 const char *net_pki_path(const struct net_pki *pki,
                          const char *file); /* valid until the next call but three */
 
+/*
+ * Group fixtures: a server with the good certificate and ALPN "beckon", "sip" and "http/1.1", and a client that trusts its root
+ * alone.
+ */
+extern struct bk_tls_server *net_server_tls;
+extern struct bk_tls_client *net_client_tls;
+int net_tls_make(void **state);
+int net_tls_free(void **state);
+
 /* An end of a connection that remembers what happened to it. */
 struct end {
     struct bk_conn *conn; /* NULL once closed */

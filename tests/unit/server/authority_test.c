@@ -4,7 +4,7 @@
 #include "csr.h"
 #include "fakes/pki.h"
 #include "record/record.h"
-#include "world.h"
+#include "tests/fakes/world.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -19,7 +19,7 @@
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
 
-static struct world world;
+static struct world *world;
 static struct bk_authority *authority;
 static const int64_t hour_ms = 3600 * 1000;
 
@@ -38,8 +38,8 @@ static struct bk_authority *make(int64_t now)
 static int setup(void **state)
 {
     (void)state;
-    world_make(&world);
-    authority = make(world.real_ms);
+    world = world_create_organisation();
+    authority = make(world->real_ms);
     return 0;
 }
 
@@ -47,7 +47,7 @@ static int teardown(void **state)
 {
     (void)state;
     authority = bk_authority_destroy(authority);
-    world_end(&world);
+    world_destroy(world);
     return 0;
 }
 
@@ -80,7 +80,8 @@ static struct bk_issued issue(struct bk_authority *from, const char *address, in
     const char *why = NULL;
     char *csr = csr_make(CSR_P256, NULL);
     assert_int_equal(bk_authority_issue(from, bk_view_of_str(csr), bk_view_of_str(address),
-                                        world.real_ms, life_ms, &world.random, &pem, &issued, &why),
+                                        world->real_ms, life_ms, &world->random, &pem, &issued,
+                                        &why),
                      0);
     der_of(bk_buf_view(&pem), ret_der);
     bk_buf_finish(&pem);
@@ -92,14 +93,14 @@ static void put(const struct bk_issued *issued, const char *owner)
 {
     struct bk_arena arena = { 0 };
     struct bk_user user;
-    world_user(&world, owner, &arena, &user);
+    world_account(world, owner, &arena, &user);
     struct bk_certificate row = { .serial = bk_view_of_str(issued->serial),
                                   .user_id = user.id,
                                   .fingerprint = bk_view_of_str(issued->fingerprint),
-                                  .issued_at = world.real_ms,
+                                  .issued_at = world->real_ms,
                                   .not_before = issued->not_before,
                                   .not_after = issued->not_after };
-    WORLD_PUT(&world, bk_store_put_certificate(batch, &row));
+    WORLD_PUT(world, bk_store_put_certificate(batch, &row));
     bk_arena_finish(&arena);
 }
 
@@ -110,7 +111,7 @@ static const char *judge(struct bk_view der, const char *address)
     struct bk_arena arena = { 0 };
     struct bk_certificate row;
     const struct bk_record *record = bk_authority_judge(
-        authority, world.store, der, bk_view_of_str(address), world.real_ms, &arena, &row);
+        authority, world->store, der, bk_view_of_str(address), world->real_ms, &arena, &row);
     id[0] = '\0';
     if (record)
         bk_record_id(record, id);
@@ -126,7 +127,7 @@ static void a_personal_certificate_says_who_and_what_for_and_no_more(void **stat
     const char *why = NULL;
     char *csr = csr_make(CSR_WISHES, NULL);
     assert_int_equal(bk_authority_issue(authority, bk_view_of_str(csr), BK_VIEW("ann@example.org"),
-                                        world.real_ms, 8 * hour_ms, &world.random, &pem, &issued,
+                                        world->real_ms, 8 * hour_ms, &world->random, &pem, &issued,
                                         &why),
                      0);
     X509 *cert = x509_of(bk_buf_view(&pem));
@@ -155,7 +156,7 @@ static void a_chain_checker_accepts_what_is_issued(void **state)
     struct bk_view names[] = { BK_VIEW("srv.example.org"), BK_VIEW("example.org"),
                                BK_VIEW("127.0.0.1"), BK_VIEW("::1") };
     assert_int_equal(
-        bk_authority_server_certificate(authority, names, 4, world.real_ms, 90, &key, &pem), 0);
+        bk_authority_server_certificate(authority, names, 4, world->real_ms, 90, &key, &pem), 0);
     X509 *cert = x509_of(bk_buf_view(&pem)), *root = x509_of(bk_authority_pem(authority));
     assert_int_equal(X509_check_host(cert, "srv.example.org", 0, 0, NULL), 1);
     assert_int_equal(X509_check_host(cert, "example.org", 0, 0, NULL), 1);
@@ -166,7 +167,7 @@ static void a_chain_checker_accepts_what_is_issued(void **state)
     X509_STORE_add_cert(trust, root);
     X509_STORE_CTX *ctx = X509_STORE_CTX_new();
     X509_STORE_CTX_init(ctx, trust, cert, NULL);
-    X509_STORE_CTX_set_time(ctx, 0, (time_t)(world.real_ms / 1000));
+    X509_STORE_CTX_set_time(ctx, 0, (time_t)(world->real_ms / 1000));
     X509_STORE_CTX_set_purpose(ctx, X509_PURPOSE_SSL_SERVER);
     X509_STORE_CTX_set_flags(ctx, X509_V_FLAG_X509_STRICT);
     assert_int_equal(X509_verify_cert(ctx), 1);
@@ -193,8 +194,8 @@ static void what_was_issued_is_read_back(void **state)
         assert_string_equal(p.address, "ann@example.org");
         assert_int_equal(p.not_before, issued.not_before);
         assert_int_equal(p.not_after, issued.not_after);
-        assert_int_equal(p.not_after, world.real_ms + 8 * hour_ms);
-        assert_int_equal(p.not_before, world.real_ms - 300 * 1000);
+        assert_int_equal(p.not_after, world->real_ms + 8 * hour_ms);
+        assert_int_equal(p.not_before, world->real_ms - 300 * 1000);
         assert_true(p.ours);
     }
     bk_buf_finish(&der);
@@ -217,7 +218,7 @@ static void a_serial_keeps_its_leading_zeros(void **state)
     const char *why;
     char *csr = csr_make(CSR_P256, NULL);
     assert_int_equal(bk_authority_issue(authority, bk_view_of_str(csr), BK_VIEW("ann@example.org"),
-                                        world.real_ms, hour_ms, &zeros, &pem, &issued, &why),
+                                        world->real_ms, hour_ms, &zeros, &pem, &issued, &why),
                      0);
     der_of(bk_buf_view(&pem), &der);
     assert_int_equal(bk_authority_read(authority, bk_buf_view(&der), &p), 0);
@@ -267,8 +268,8 @@ static void only_keys_that_hold_are_certified(void **state)
         const char *why = NULL;
         char *csr = csr_make(rows[i].kind, NULL);
         assert_int_equal(bk_authority_issue(authority, bk_view_of_str(csr),
-                                            BK_VIEW("ann@example.org"), world.real_ms, hour_ms,
-                                            &world.random, &pem, &issued, &why),
+                                            BK_VIEW("ann@example.org"), world->real_ms, hour_ms,
+                                            &world->random, &pem, &issued, &why),
                          rows[i].result);
         if (rows[i].why)
             assert_string_equal(why, rows[i].why);
@@ -299,7 +300,7 @@ static void what_is_no_request_is_told_so(void **state)
     };
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
         assert_int_equal(bk_authority_issue(authority, wrong[i], BK_VIEW("ann@example.org"),
-                                            world.real_ms, hour_ms, &world.random, &pem, &issued,
+                                            world->real_ms, hour_ms, &world->random, &pem, &issued,
                                             &why),
                          -EBADMSG);
     for (size_t n = 0; n + 30 < strlen(csr); n++)
@@ -310,7 +311,7 @@ static void what_is_no_request_is_told_so(void **state)
                                    BK_VIEW("\xc3\xa4@example.org") };
     for (size_t i = 0; i < 3; i++)
         assert_int_equal(bk_authority_issue(authority, bk_view_of_str(csr), addresses[i],
-                                            world.real_ms, hour_ms, &world.random, &pem, &issued,
+                                            world->real_ms, hour_ms, &world->random, &pem, &issued,
                                             &why),
                          -EINVAL);
     bk_buf_finish(&pem);
@@ -322,16 +323,17 @@ static void a_certificate_does_not_outlive_its_authority(void **state)
     (void)state;
     struct bk_buf der = { 0 };
     int64_t year_ms = 365 * 24 * hour_ms;
-    int64_t end = (world.real_ms + 10 * year_ms) / 1000 * 1000;
-    world.real_ms += 10 * year_ms - hour_ms;
+    int64_t end = (world->real_ms + 10 * year_ms) / 1000 * 1000;
+    world->real_ms += 10 * year_ms - hour_ms;
     struct bk_issued issued = issue(authority, "ann@example.org", 8 * hour_ms, &der);
     assert_int_equal(issued.not_after, end);
-    world.real_ms += 2 * hour_ms;
+    world->real_ms += 2 * hour_ms;
     struct bk_buf pem = { 0 };
     const char *why = NULL;
     char *csr = csr_make(CSR_P256, NULL);
     assert_int_equal(bk_authority_issue(authority, bk_view_of_str(csr), BK_VIEW("ann@example.org"),
-                                        world.real_ms, hour_ms, &world.random, &pem, &issued, &why),
+                                        world->real_ms, hour_ms, &world->random, &pem, &issued,
+                                        &why),
                      -EKEYEXPIRED);
     free(csr);
     bk_buf_finish(&pem);
@@ -352,25 +354,25 @@ static void each_fault_of_a_certificate_has_its_own_record(void **state)
     for (size_t n = 0; n < good.len; n++)
         assert_string_equal(judge(bk_view_head(bk_buf_view(&good), n), ""), "SI-105c");
 
-    struct bk_authority *other = make(world.real_ms);
+    struct bk_authority *other = make(world->real_ms);
     issue(other, "ann@example.org", 8 * hour_ms, &der);
     assert_string_equal(judge(bk_buf_view(&der), "ann@example.org"), "SI-105f");
     bk_authority_destroy(other);
 
-    world.real_ms = issued.not_after - 1;
+    world->real_ms = issued.not_after - 1;
     assert_string_equal(judge(bk_buf_view(&good), "ann@example.org"), "");
-    world.real_ms = issued.not_after;
+    world->real_ms = issued.not_after;
     assert_string_equal(judge(bk_buf_view(&good), "ann@example.org"), "SI-105a");
-    world.real_ms = issued.not_before - 1;
+    world->real_ms = issued.not_before - 1;
     assert_string_equal(judge(bk_buf_view(&good), "ann@example.org"), "SI-105b");
-    world.real_ms = issued.not_before;
+    world->real_ms = issued.not_before;
     assert_string_equal(judge(bk_buf_view(&good), "ann@example.org"), "");
 
-    WORLD_PUT(&world,
-              bk_store_revoke_certificate(batch, bk_view_of_str(issued.serial), world.real_ms,
+    WORLD_PUT(world,
+              bk_store_revoke_certificate(batch, bk_view_of_str(issued.serial), world->real_ms,
                                           BK_VIEW("admin"), BK_VIEW("lost")));
     assert_string_equal(judge(bk_buf_view(&good), "ann@example.org"), "SI-219");
-    world.real_ms = issued.not_after;
+    world->real_ms = issued.not_after;
     assert_string_equal(judge(bk_buf_view(&good), "ann@example.org"), "SI-219");
     bk_buf_finish(&good);
     bk_buf_finish(&der);
@@ -384,9 +386,9 @@ static void a_changed_address_makes_the_old_certificate_another_ones(void **stat
     struct bk_user user;
     struct bk_issued issued = issue(authority, "ann@example.org", 8 * hour_ms, &der);
     put(&issued, "ann@example.org");
-    world_user(&world, "ann@example.org", &arena, &user);
+    world_account(world, "ann@example.org", &arena, &user);
     user.address = user.username = BK_VIEW("ann.smith@example.org");
-    WORLD_PUT(&world, bk_store_put_user(batch, &user));
+    WORLD_PUT(world, bk_store_put_user(batch, &user));
     assert_string_equal(judge(bk_buf_view(&der), "ann@example.org"), "SI-105d");
     assert_string_equal(judge(bk_buf_view(&der), "ann.smith@example.org"), "SI-105d");
     assert_string_equal(judge(bk_buf_view(&der), ""), "SI-105d");

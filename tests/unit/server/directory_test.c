@@ -2,7 +2,7 @@
 #include "server/directory.h"
 
 #include "failing_alloc.h"
-#include "world.h"
+#include "tests/fakes/world.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -16,15 +16,13 @@
 
 static int setup(void **state)
 {
-    static struct world world;
-    world_make(&world);
-    *state = &world;
+    *state = world_create_organisation();
     return 0;
 }
 
 static int teardown(void **state)
 {
-    world_end(*state);
+    world_destroy(*state);
     return 0;
 }
 

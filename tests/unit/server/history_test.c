@@ -3,7 +3,7 @@
 
 #include "failing_alloc.h"
 #include "server/json.h"
-#include "world.h"
+#include "tests/fakes/world.h"
 
 #include <stdarg.h>
 #include <stddef.h>
@@ -15,14 +15,14 @@
 #include <cmocka.h>
 #include <jansson.h>
 
-static struct world world;
+static struct world *world;
 static struct bk_history *history;
 
 static int setup(void **state)
 {
     (void)state;
-    world_make(&world);
-    assert_int_equal(bk_history_create(world.store, &world.clock, &world.random, NULL,
+    world = world_create_organisation();
+    assert_int_equal(bk_history_create(world->store, &world->clock, &world->random, NULL,
                                        "srv.example.org", &history),
                      0);
     return 0;
@@ -32,14 +32,14 @@ static int teardown(void **state)
 {
     (void)state;
     history = bk_history_destroy(history);
-    world_end(&world);
+    world_destroy(world);
     return 0;
 }
 
 static void pass(int64_t ms)
 {
-    world.mono_ms += ms;
-    world.real_ms += ms;
+    world->mono_ms += ms;
+    world->real_ms += ms;
 }
 
 static struct bk_attempt attempt_of(const char *address, const char *ip, uint64_t net)
@@ -64,13 +64,13 @@ static void a_refusal_is_kept_under_its_case_code(void **state)
 {
     (void)state;
     struct bk_refusal r;
-    struct kept k;
+    struct world_kept k;
     refuse("bob@example.org", "192.0.2.7", 1, 208, 0, false, &r);
     assert_string_equal(r.id, "SI-208");
     assert_int_equal(r.diagnostics, 95208);
     assert_int_equal(r.status, 403);
     assert_int_equal(strlen(r.case_code), 9);
-    world_signins(&world, "", r.case_code, &k);
+    world_signins(world, "", r.case_code, &k);
     assert_int_equal(k.rows, 1);
     assert_false(k.ok);
     assert_string_equal(k.record, "SI-208");
@@ -85,14 +85,14 @@ static void a_stranger_is_told_the_neutral_record_and_the_row_keeps_the_cause(vo
 {
     (void)state;
     struct bk_refusal unknown, wrong;
-    struct kept k;
+    struct world_kept k;
     refuse("nobody@example.org", "192.0.2.7", 1, 201, 'a', true, &unknown);
     refuse("ann@example.org", "192.0.2.7", 1, 202, 0, true, &wrong);
     assert_string_equal(unknown.id, "SI-202");
     assert_string_equal(unknown.text, wrong.text);
     assert_int_equal(unknown.status, wrong.status);
     assert_int_equal(unknown.diagnostics, wrong.diagnostics);
-    world_signins(&world, "", unknown.case_code, &k);
+    world_signins(world, "", unknown.case_code, &k);
     assert_string_equal(k.record, "SI-201a");
     assert_string_equal(k.detail, "{\"told\":\"SI-202\"}");
 }
@@ -101,7 +101,7 @@ static void repeats_within_a_minute_share_code_and_row(void **state)
 {
     (void)state;
     struct bk_refusal first, again, other;
-    struct kept k;
+    struct world_kept k;
     refuse("ann@example.org", "192.0.2.7", 1, 202, 0, true, &first);
     pass(59999);
     refuse("ann@example.org", "192.0.2.7", 1, 202, 0, true, &again);
@@ -109,7 +109,7 @@ static void repeats_within_a_minute_share_code_and_row(void **state)
     /* Another machine of the same network. */
     refuse("ann@example.org", "192.0.2.8", 1, 202, 0, true, &again);
     assert_string_equal(first.case_code, again.case_code);
-    world_signins(&world, "ann@example.org", "", &k);
+    world_signins(world, "ann@example.org", "", &k);
     assert_int_equal(k.rows, 1);
     assert_int_equal(k.count, 3);
 
@@ -128,32 +128,32 @@ static void the_code_told_can_be_found_whatever_happened_between(void **state)
     /* Restarts (the memory of repeats is lost), clocks that step, many other cases, all at once. */
     for (int round = 0; round < 3000; round++) {
         struct bk_refusal r;
-        struct kept k;
+        struct world_kept k;
         char address[32];
         snprintf(address, sizeof address, "a%d@example.org",
-                 (int)(bk_random_u64(&world.random) % 7));
-        switch (bk_random_u64(&world.random) % 40) {
+                 (int)(bk_random_u64(&world->random) % 7));
+        switch (bk_random_u64(&world->random) % 40) {
         case 0:
             bk_history_destroy(history);
-            assert_int_equal(
-                bk_history_create(world.store, &world.clock, &world.random, NULL, "srv", &history),
-                0);
+            assert_int_equal(bk_history_create(world->store, &world->clock, &world->random, NULL,
+                                               "srv", &history),
+                             0);
             break;
         case 1:
-            world.real_ms -= (int64_t)(bk_random_u64(&world.random) % 90000);
+            world->real_ms -= (int64_t)(bk_random_u64(&world->random) % 90000);
             break;
         case 2:
-            bk_history_sweep(history, world.directory);
+            bk_history_sweep(history, world->directory);
             break;
         default:
-            pass((int64_t)(bk_random_u64(&world.random) % 9000));
+            pass((int64_t)(bk_random_u64(&world->random) % 9000));
         }
-        if (bk_random_u64(&world.random) % 3)
-            bk_store_pump(world.store);
-        uint64_t net = bk_random_u64(&world.random) % 2;
+        if (bk_random_u64(&world->random) % 3)
+            bk_store_pump(world->store);
+        uint64_t net = bk_random_u64(&world->random) % 2;
         refuse(address, net ? "192.0.2.1" : "192.0.2.2", net, round & 1 ? 202 : 201,
                round & 1 ? 0 : 'a', true, &r);
-        world_signins(&world, "", r.case_code, &k);
+        world_signins(world, "", r.case_code, &k);
         assert_int_equal(k.rows, 1);
         assert_string_equal(k.address, address);
     }
@@ -163,19 +163,19 @@ static void a_flood_of_repeats_is_counted_without_a_write_for_each(void **state)
 {
     (void)state;
     struct bk_refusal r;
-    struct kept k;
+    struct world_kept k;
     struct bk_store_stats before, after;
-    bk_store_stats(world.store, &before);
+    bk_store_stats(world->store, &before);
     for (int i = 0; i < 1000; i++) {
         refuse("ann@example.org", "192.0.2.7", 1, 202, 0, true, &r);
         pass(5);
     }
-    bk_store_pump(world.store);
-    bk_store_stats(world.store, &after);
+    bk_store_pump(world->store);
+    bk_store_stats(world->store, &after);
     assert_true(after.batches - before.batches < 30);
     pass(1000);
-    bk_history_sweep(history, world.directory);
-    world_signins(&world, "ann@example.org", "", &k);
+    bk_history_sweep(history, world->directory);
+    world_signins(world, "ann@example.org", "", &k);
     assert_int_equal(k.rows, 1);
     assert_int_equal(k.count, 1000);
 }
@@ -184,20 +184,20 @@ static void who_tries_address_after_address_makes_a_bounded_number_of_rows(void 
 {
     (void)state;
     struct bk_refusal r;
-    struct kept k;
+    struct world_kept k;
     for (int i = 0; i < 500; i++) {
         char address[32];
         snprintf(address, sizeof address, "a%d@example.org", i);
         refuse(address, "192.0.2.7", 1, 201, 'a', true, &r);
-        world_signins(&world, "", r.case_code, &k);
+        world_signins(world, "", r.case_code, &k);
         assert_int_equal(k.rows, 1);
     }
     assert_string_equal(k.address, "*");
-    world_signins(&world, "", "", &k);
+    world_signins(world, "", "", &k);
     assert_true(k.rows <= 61);
     /* The neighbours are not affected. */
     refuse("ann@example.org", "198.51.100.7", 2, 202, 0, true, &r);
-    world_signins(&world, "", r.case_code, &k);
+    world_signins(world, "", r.case_code, &k);
     assert_string_equal(k.address, "ann@example.org");
 }
 
@@ -205,11 +205,11 @@ static void a_good_sign_in_is_kept_and_ended(void **state)
 {
     (void)state;
     struct bk_attempt attempt = attempt_of("ann@example.org", "192.0.2.7", 1);
-    struct kept k;
+    struct world_kept k;
     attempt.transport = BK_VIEW("tls");
     attempt.endpoint = BK_VIEW("urn:uuid:1");
     bk_history_accept(history, &attempt, (struct bk_view){ 0 });
-    world_signins(&world, "ann@example.org", "", &k);
+    world_signins(world, "ann@example.org", "", &k);
     assert_int_equal(k.rows, 1);
     assert_true(k.ok);
     assert_string_equal(k.case_code, "");
@@ -217,18 +217,18 @@ static void a_good_sign_in_is_kept_and_ended(void **state)
     pass(5000);
     bk_history_end(history, BK_VIEW("ann@example.org"), BK_VIEW("urn:uuid:1"),
                    BK_SIGNIN_END_CLIENT);
-    world_signins(&world, "ann@example.org", "", &k);
-    assert_int_equal(k.ended_at, world.real_ms);
+    world_signins(world, "ann@example.org", "", &k);
+    assert_int_equal(k.ended_at, world->real_ms);
 }
 
 static void an_https_answer_is_no_session_that_stays_open(void **state)
 {
     (void)state;
     struct bk_attempt attempt = attempt_of("ann@example.org", "192.0.2.7", 1);
-    struct kept k;
+    struct world_kept k;
     bk_history_accept(history, &attempt, BK_VIEW("{\"serial\":\"1\"}"));
-    world_signins(&world, "ann@example.org", "", &k);
-    assert_int_equal(k.ended_at, world.real_ms);
+    world_signins(world, "ann@example.org", "", &k);
+    assert_int_equal(k.ended_at, world->real_ms);
     assert_string_equal(k.detail, "{\"serial\":\"1\"}");
 }
 
@@ -259,8 +259,8 @@ static void the_answer_on_the_wire_carries_all_that_joins_the_halves(void **stat
     assert_string_equal(json_string_value(json_object_get(json, "text")), r.text);
     assert_true(json_is_null(json_object_get(json, "retry_after")));
     json_decref(json);
-    struct kept k;
-    world_signins(&world, "", r.case_code, &k);
+    struct world_kept k;
+    world_signins(world, "", r.case_code, &k);
     assert_string_equal(k.detail, "{\"skew_s\":-361,\"values\":{\"minutes\":\"6\"}}");
     bk_buf_finish(&out);
 }
@@ -284,8 +284,8 @@ static void what_a_stranger_put_into_a_text_stays_text(void **state)
     assert_non_null(json);
     assert_int_equal(json_integer_value(json_object_get(json, "retry_after")), 7);
     json_decref(json);
-    struct kept k;
-    world_signins(&world, "", r.case_code, &k);
+    struct world_kept k;
+    world_signins(world, "", r.case_code, &k);
     json = json_loads(k.detail, 0, NULL);
     assert_non_null(json);
     json_decref(json);
@@ -364,9 +364,9 @@ static void a_clock_that_is_set_does_not_forgive_nor_lock(void **state)
     struct bk_attempt a = attempt_of("ann@example.org", "192.0.2.7", 1);
     for (int i = 0; i < 10; i++)
         bk_history_failed(history, &a);
-    world.real_ms += 3600 * 1000;
+    world->real_ms += 3600 * 1000;
     assert_int_equal(bk_history_may_try(history, &a), 60);
-    world.real_ms -= 7200 * 1000;
+    world->real_ms -= 7200 * 1000;
     assert_int_equal(bk_history_may_try(history, &a), 60);
 }
 
@@ -401,14 +401,14 @@ static void the_account_says_who_may_sign_in(void **state)
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct bk_user user;
-        world_user(&world, rows[i].address, &arena, &user);
-        const struct bk_tenant *tenant = bk_directory_tenant(world.directory, user.tenant_id);
-        const struct bk_record *record = bk_judge_account(&user, tenant, world.real_ms);
+        world_account(world, rows[i].address, &arena, &user);
+        const struct bk_tenant *tenant = bk_directory_tenant(world->directory, user.tenant_id);
+        const struct bk_record *record = bk_judge_account(&user, tenant, world->real_ms);
         char id[12] = "";
         if (record)
             bk_record_id(record, id);
         assert_string_equal(id, rows[i].record ? rows[i].record : "");
-        assert_non_null(bk_judge_account(&user, NULL, world.real_ms));
+        assert_non_null(bk_judge_account(&user, NULL, world->real_ms));
     }
     bk_arena_finish(&arena);
 }
@@ -434,19 +434,19 @@ static void sweeping_drops_what_is_older_than_policy_says(void **state)
 {
     (void)state;
     struct bk_refusal r;
-    struct kept k;
-    world_policy(&world, "global", "", "signin-history-days", "2");
+    struct world_kept k;
+    world_policy(world, "global", "", "signin-history-days", "2");
     refuse("ann@example.org", "192.0.2.7", 1, 202, 0, true, &r);
-    bk_store_pump(world.store);
+    bk_store_pump(world->store);
     for (int i = 0; i < 48 * 6; i++) {
         pass(600 * 1000);
-        bk_history_sweep(history, world.directory);
+        bk_history_sweep(history, world->directory);
     }
-    world_signins(&world, "", r.case_code, &k);
+    world_signins(world, "", r.case_code, &k);
     assert_int_equal(k.rows, 1);
     pass(600 * 1000);
-    bk_history_sweep(history, world.directory);
-    world_signins(&world, "", r.case_code, &k);
+    bk_history_sweep(history, world->directory);
+    world_signins(world, "", r.case_code, &k);
     assert_int_equal(k.rows, 0);
 }
 
@@ -454,13 +454,13 @@ static void a_clock_set_ten_years_ahead_empties_nothing(void **state)
 {
     (void)state;
     struct bk_refusal r;
-    struct kept k;
+    struct world_kept k;
     refuse("ann@example.org", "192.0.2.7", 1, 202, 0, true, &r);
-    bk_store_pump(world.store);
-    world.real_ms += 3650LL * 86400 * 1000;
+    bk_store_pump(world->store);
+    world->real_ms += 3650LL * 86400 * 1000;
     pass(600 * 1000);
-    bk_history_sweep(history, world.directory);
-    world_signins(&world, "", r.case_code, &k);
+    bk_history_sweep(history, world->directory);
+    world_signins(world, "", r.case_code, &k);
     assert_int_equal(k.rows, 1);
 }
 
@@ -470,8 +470,8 @@ static void json_strings_can_always_be_read_back(void **state)
     struct bk_buf out = { 0 };
     for (int round = 0; round < 5000; round++) {
         char bytes[24];
-        size_t n = (size_t)(bk_random_u64(&world.random) % sizeof bytes);
-        bk_random_fill(&world.random, bytes, n);
+        size_t n = (size_t)(bk_random_u64(&world->random) % sizeof bytes);
+        bk_random_fill(&world->random, bytes, n);
         bk_buf_clear(&out);
         bk_buf_add_char(&out, '[');
         bk_json_add_string(&out, (struct bk_view){ bytes, n });

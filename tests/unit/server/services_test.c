@@ -7,8 +7,8 @@
 #include "csr.h"
 #include "server/discover.h"
 #include "server/password.h"
+#include "tests/fakes/world.h"
 #include "unit/net/net_test.h"
-#include "world.h"
 
 #include <errno.h>
 #include <jansson.h>
@@ -29,7 +29,7 @@ struct answer {
 };
 
 static struct site {
-    struct world world;
+    struct world *world;
     struct bk_loop *loop;
     struct bk_work *work;
     struct bk_history *history;
@@ -84,7 +84,7 @@ static bool own_network(void *ctx, const struct bk_addr *peer)
 static struct bk_directory *directory(void *ctx)
 {
     (void)ctx;
-    return bk_directory_ref(site.world.directory);
+    return bk_directory_ref(site.world->directory);
 }
 
 static void user_changed(void *ctx, struct bk_view address)
@@ -132,10 +132,10 @@ static void start_services(int threads, size_t queue)
     struct bk_services_config config = {
         .loop = site.loop,
         .work = site.work,
-        .store = site.world.store,
+        .store = site.world->store,
         .history = site.history,
         .authority = site.authority,
-        .clock = &site.world.clock,
+        .clock = &site.world->clock,
         .random = &bk_random_system,
         .host = "server.test",
         .services_url = site.services_url,
@@ -155,7 +155,7 @@ static void start_services(int threads, size_t queue)
                                           .whole_request_ms = 20000,
                                           .idle_ms = 20000,
                                           .body_max = 64 * 1024,
-                                          .clock = &site.world.clock };
+                                          .clock = &site.world->clock };
     site.http = bk_http_server_create(site.loop, &http);
     assert_non_null(site.http);
 }
@@ -164,8 +164,8 @@ static void put_password(const char *address, const char *password, bool must_ch
 {
     struct bk_buf hash = { 0 };
     assert_int_equal(bk_password_hash(bk_view_of_str(password), 1, &hash), 0);
-    WORLD_PUT(&site.world, bk_store_put_password(batch, bk_view_of_str(address), bk_buf_view(&hash),
-                                                 site.world.real_ms, must_change));
+    WORLD_PUT(site.world, bk_store_put_password(batch, bk_view_of_str(address), bk_buf_view(&hash),
+                                                site.world->real_ms, must_change));
     bk_buf_finish(&hash);
 }
 
@@ -181,14 +181,15 @@ static int setup(void **state)
     struct bk_addr any;
 
     memset(&site, 0, sizeof site);
-    world_make(&site.world);
+    site.world = world_create_organisation();
     for (size_t i = 0; i < BK_COUNT_OF(people); i++)
         put_password(people[i], "correct horse", false);
     assert_int_equal(bk_loop_create(NULL, &site.loop), 0);
-    assert_int_equal(bk_history_create(site.world.store, &site.world.clock, &bk_random_system, NULL,
-                                       "server.test", &site.history),
+    assert_int_equal(bk_history_create(site.world->store, &site.world->clock, &bk_random_system,
+                                       NULL, "server.test", &site.history),
                      0);
-    assert_int_equal(bk_authority_make(BK_VIEW("example.org"), site.world.real_ms, &key, &cert), 0);
+    assert_int_equal(bk_authority_make(BK_VIEW("example.org"), site.world->real_ms, &key, &cert),
+                     0);
     assert_int_equal(
         bk_authority_load(bk_buf_view(&key), bk_buf_view(&cert), &site.authority, &why), 0);
     bk_buf_finish(&key);
@@ -224,11 +225,11 @@ static int teardown(void **state)
     bk_http_server_destroy(site.http);
     bk_work_destroy(site.work);
     bk_history_destroy(site.history);
-    bk_store_pump(site.world.store);
+    bk_store_pump(site.world->store);
     for (int i = 0; i < 10; i++)
         bk_loop_step(site.loop, 0);
     bk_services_destroy(site.services);
-    world_end(&site.world);
+    world_destroy(site.world);
     bk_tls_client_unref(site.stranger);
     bk_tls_server_unref(site.tls);
     bk_dns_destroy(site.dns);
@@ -256,8 +257,8 @@ static int teardown_all(void **state)
 
 static void pass(int64_t ms)
 {
-    site.world.mono_ms += ms;
-    site.world.real_ms += ms;
+    site.world->mono_ms += ms;
+    site.world->real_ms += ms;
 }
 
 /* ---- asking ---- */
@@ -313,7 +314,7 @@ static void ask_begin(const struct ask *ask, struct answer *ret)
 
 static void step(void)
 {
-    bk_store_pump(site.world.store);
+    bk_store_pump(site.world->store);
     bk_loop_step(site.loop, 5);
 }
 
@@ -378,7 +379,7 @@ static struct answer sign_in(const char *address, const char *password, const ch
 /* A refusal says the same in all its places, and its case can be found. */
 static void assert_refused(struct answer *a, int status, const char *record)
 {
-    struct kept k;
+    struct world_kept k;
     assert_int_equal(a->status, status);
     assert_string_equal(text_of(a, "record"), record);
     assert_true(strlen(text_of(a, "text")) > 10);
@@ -388,7 +389,7 @@ static void assert_refused(struct answer *a, int status, const char *record)
     snprintf(expected, sizeof expected, "record=\"%s\"", record);
     assert_non_null(strstr(a->diagnostics, expected));
     assert_int_equal(atoi(a->diagnostics), json_integer_value(json_object_get(a->json, "id")));
-    world_signins(&site.world, "", text_of(a, "case"), &k);
+    world_signins(site.world, "", text_of(a, "case"), &k);
     assert_int_equal(k.rows, 1);
     assert_int_equal(k.status, status);
     forget(a);
@@ -432,8 +433,8 @@ static const char *judged(const char *pem, char ret_serial[64])
     struct bk_certificate row;
     der_of(pem, &der);
     const struct bk_record *record =
-        bk_authority_judge(site.authority, site.world.store, bk_buf_view(&der),
-                           (struct bk_view){ 0 }, site.world.real_ms, &arena, &row);
+        bk_authority_judge(site.authority, site.world->store, bk_buf_view(&der),
+                           (struct bk_view){ 0 }, site.world->real_ms, &arena, &row);
     id[0] = '\0';
     if (record)
         bk_record_id(record, id);
@@ -469,8 +470,8 @@ static void the_right_password_brings_a_certificate_that_is_good(void **state)
     /* The certificate is for the key that asked. */
     struct bk_tls_client *tls = client_of(&a);
     bk_tls_client_unref(tls);
-    struct kept k;
-    world_signins(&site.world, "ann@example.org", "", &k);
+    struct world_kept k;
+    world_signins(site.world, "ann@example.org", "", &k);
     assert_int_equal(k.rows, 1);
     assert_true(k.ok);
     assert_string_equal(k.road, "https-password");
@@ -494,8 +495,8 @@ static void the_row_of_a_certificate_knows_the_device(void **state)
     char device[100] = "";
     struct answer a = sign_in("ann@example.org", "correct horse", NULL);
     forget(&a);
-    world_user(&site.world, "ann@example.org", &arena, &user);
-    bk_store_certificates(site.world.store, user.id, &arena, see_device, device);
+    world_account(site.world, "ann@example.org", &arena, &user);
+    bk_store_certificates(site.world->store, user.id, &arena, see_device, device);
     assert_string_equal(device, "d-1|desk|cli");
     bk_arena_finish(&arena);
 }
@@ -503,7 +504,7 @@ static void the_row_of_a_certificate_knows_the_device(void **state)
 static void policy_says_how_long_a_certificate_lives(void **state)
 {
     (void)state;
-    world_policy(&site.world, "global", "", "certificate-hours", "8");
+    world_policy(site.world, "global", "", "certificate-hours", "8");
     struct answer a = sign_in("ann@example.org", "correct horse", NULL);
     assert_string_equal(text_of(&a, "not_after"), "2026-11-22T13:26:04Z");
     forget(&a);
@@ -514,7 +515,7 @@ static void an_unknown_address_is_answered_like_a_wrong_password(void **state)
     (void)state;
     struct answer wrong = sign_in("ann@example.org", "wrong horse", NULL);
     struct answer unknown = sign_in("nobody@example.org", "correct horse", NULL);
-    struct kept k;
+    struct world_kept k;
     assert_int_equal(wrong.status, 401);
     assert_int_equal(unknown.status, 401);
     assert_string_equal(text_of(&wrong, "text"), text_of(&unknown, "text"));
@@ -522,9 +523,9 @@ static void an_unknown_address_is_answered_like_a_wrong_password(void **state)
     assert_string_equal(text_of(&unknown, "record"), "SI-202");
     assert_int_equal(wrong.body.len, unknown.body.len);
     assert_int_equal(strlen(wrong.diagnostics), strlen(unknown.diagnostics));
-    world_signins(&site.world, "", text_of(&wrong, "case"), &k);
+    world_signins(site.world, "", text_of(&wrong, "case"), &k);
     assert_string_equal(k.record, "SI-202");
-    world_signins(&site.world, "", text_of(&unknown, "case"), &k);
+    world_signins(site.world, "", text_of(&unknown, "case"), &k);
     assert_string_equal(k.record, "SI-201a");
     forget(&wrong);
     forget(&unknown);
@@ -536,11 +537,11 @@ static void policy_says_who_hears_that_an_address_does_not_exist(void **state)
     site.own_network = true;
     assert_sign_in_refused("nobody@example.org", "x", NULL, 404, "SI-201a");
     assert_sign_in_refused("ann@example.org", "x", NULL, 401, "SI-202");
-    world_policy(&site.world, "global", "", "tell-unknown-address", "never");
+    world_policy(site.world, "global", "", "tell-unknown-address", "never");
     pass(60000);
     assert_sign_in_refused("nobody@example.org", "x", NULL, 401, "SI-202");
     site.own_network = false;
-    world_policy(&site.world, "global", "", "tell-unknown-address", "always");
+    world_policy(site.world, "global", "", "tell-unknown-address", "always");
     pass(60000);
     assert_sign_in_refused("nobody@example.org", "x", NULL, 404, "SI-201a");
 }
@@ -566,8 +567,8 @@ static void the_state_of_an_account_is_told_only_to_who_knows_its_password(void 
     struct bk_arena arena = { 0 };
     struct bk_user user;
     char device[100] = "";
-    world_user(&site.world, "bob@example.org", &arena, &user);
-    bk_store_certificates(site.world.store, user.id, &arena, see_device, device);
+    world_account(site.world, "bob@example.org", &arena, &user);
+    bk_store_certificates(site.world->store, user.id, &arena, see_device, device);
     assert_string_equal(device, "");
     bk_arena_finish(&arena);
 }
@@ -604,7 +605,7 @@ static void a_clock_may_be_five_minutes_off_and_not_more(void **state)
     for (size_t i = 0; i < BK_COUNT_OF(rows); i++) {
         char member[64];
         snprintf(member, sizeof member, ",\"time\":%lld",
-                 (long long)(site.world.real_ms + rows[i].off_ms));
+                 (long long)(site.world->real_ms + rows[i].off_ms));
         struct answer a = sign_in("ann@example.org", "correct horse", member);
         if (rows[i].minutes) {
             char part[64];
@@ -840,8 +841,8 @@ static void who_hangs_up_harms_nobody(void **state)
     struct answer good = sign_in("ann@example.org", "correct horse", NULL);
     assert_int_equal(good.status, 200);
     forget(&good);
-    struct kept k;
-    world_signins(&site.world, "ann@example.org", "", &k);
+    struct world_kept k;
+    world_signins(site.world, "ann@example.org", "", &k);
     assert_true(k.rows > 1); /* some of them were looked at, and kept */
 }
 
@@ -850,16 +851,16 @@ static void a_hundred_living_certificates_are_enough_for_one_person(void **state
     (void)state;
     struct bk_arena arena = { 0 };
     struct bk_user user;
-    world_user(&site.world, "ann@example.org", &arena, &user);
+    world_account(site.world, "ann@example.org", &arena, &user);
     for (int i = 0; i < 100; i++) {
         char serial[16];
         snprintf(serial, sizeof serial, "%02x", i);
         struct bk_certificate row = { .serial = bk_view_of_str(serial),
                                       .user_id = user.id,
                                       .fingerprint = bk_view_of_str(serial),
-                                      .issued_at = site.world.real_ms - 1000 + (i + 50) % 100,
-                                      .not_after = site.world.real_ms + 1000 };
-        WORLD_PUT(&site.world, bk_store_put_certificate(batch, &row));
+                                      .issued_at = site.world->real_ms - 1000 + (i + 50) % 100,
+                                      .not_after = site.world->real_ms + 1000 };
+        WORLD_PUT(site.world, bk_store_put_certificate(batch, &row));
     }
     struct answer a = sign_in("ann@example.org", "correct horse", NULL);
     assert_int_equal(a.status, 200);
@@ -869,7 +870,7 @@ static void a_hundred_living_certificates_are_enough_for_one_person(void **state
         char serial[16];
         snprintf(serial, sizeof serial, "%02x", i);
         assert_int_equal(
-            bk_store_certificate(site.world.store, bk_view_of_str(serial), &arena, &row), 0);
+            bk_store_certificate(site.world->store, bk_view_of_str(serial), &arena, &row), 0);
         assert_int_equal(row.revoked_at != 0, i == 50);
     }
     bk_arena_finish(&arena);
@@ -908,13 +909,13 @@ static void a_certificate_renews_itself_and_stays_good(void **state)
     assert_string_equal(judged(text_of(&a, "certificate"), first), "");
     assert_string_equal(judged(text_of(&b, "certificate"), second), "");
     assert_string_not_equal(first, second);
-    struct kept k;
-    world_signins(&site.world, "ann@example.org", "", &k);
+    struct world_kept k;
+    world_signins(site.world, "ann@example.org", "", &k);
     assert_int_equal(k.rows, 2);
     assert_string_equal(k.road, "https-certificate");
     struct bk_arena arena = { 0 };
     struct bk_certificate row;
-    assert_int_equal(bk_store_certificate(site.world.store, bk_view_of_str(second), &arena, &row),
+    assert_int_equal(bk_store_certificate(site.world->store, bk_view_of_str(second), &arena, &row),
                      0);
     assert_true(bk_view_equal(row.device_name, BK_VIEW("desk")));
     bk_arena_finish(&arena);
@@ -940,9 +941,9 @@ static void set_enabled(const char *address, bool enabled)
 {
     struct bk_arena arena = { 0 };
     struct bk_user user;
-    world_user(&site.world, address, &arena, &user);
+    world_account(site.world, address, &arena, &user);
     user.enabled = enabled;
-    WORLD_PUT(&site.world, bk_store_put_user(batch, &user));
+    WORLD_PUT(site.world, bk_store_put_user(batch, &user));
     bk_arena_finish(&arena);
 }
 
@@ -962,14 +963,14 @@ static void renewal_is_refused_for_what_is_wrong_with_certificate_account_or_clo
     b = renew_with(tls, NULL);
     assert_int_equal(b.status, 200);
     forget(&b);
-    int64_t was = site.world.real_ms;
-    site.world.real_ms += 180LL * 86400 * 1000;
+    int64_t was = site.world->real_ms;
+    site.world->real_ms += 180LL * 86400 * 1000;
     b = renew_with(tls, NULL);
     assert_refused(&b, 403, "SI-105a");
-    site.world.real_ms = was - 86400 * 1000;
+    site.world->real_ms = was - 86400 * 1000;
     b = renew_with(tls, NULL);
     assert_refused(&b, 403, "SI-105b");
-    site.world.real_ms = was;
+    site.world->real_ms = was;
     forget(&a);
     bk_tls_client_unref(tls);
 
@@ -1077,7 +1078,7 @@ static void a_new_password_must_be_one(void **state)
     long_one[257] = '\0';
     struct answer a = change("ann@example.org", "correct horse", long_one);
     assert_refused(&a, 403, "SI-224");
-    world_policy(&site.world, "global", "", "password-length-min", "20");
+    world_policy(site.world, "global", "", "password-length-min", "20");
     a = change("ann@example.org", "correct horse", "battery staple");
     assert_refused(&a, 403, "SI-224");
     a = change("ann@example.org", "correct horse", "battery staple battery staple");
@@ -1093,19 +1094,19 @@ static void no_password_is_found_in_what_the_store_keeps(void **state)
     forget(&a);
     a = change("ann@example.org", "correct horse", "battery-staple-91bc");
     forget(&a);
-    bk_store_pump(site.world.store);
+    bk_store_pump(site.world->store);
     site.history = bk_history_destroy(site.history);
-    site.world.store = bk_store_crash(site.world.store, &image);
+    site.world->store = bk_store_crash(site.world->store, &image);
     struct bk_view bytes = bk_buf_view(&image);
     assert_true(bytes.len > 10000);
     assert_true(bk_view_find_view(bytes, BK_VIEW("ann@example.org")) < bytes.len);
     assert_int_equal(bk_view_find_view(bytes, BK_VIEW("wrong-horse-7f3a")), bytes.len);
     assert_int_equal(bk_view_find_view(bytes, BK_VIEW("battery-staple-91bc")), bytes.len);
     bk_buf_finish(&image);
-    struct bk_store_config config = { .clock = &site.world.clock };
-    assert_int_equal(bk_store_open(&config, &site.world.store, NULL), 0);
-    assert_int_equal(bk_history_create(site.world.store, &site.world.clock, &bk_random_system, NULL,
-                                       "server.test", &site.history),
+    struct bk_store_config config = { .clock = &site.world->clock };
+    assert_int_equal(bk_store_open(&config, &site.world->store, NULL), 0);
+    assert_int_equal(bk_history_create(site.world->store, &site.world->clock, &bk_random_system,
+                                       NULL, "server.test", &site.history),
                      0);
 }
 
@@ -1167,7 +1168,7 @@ static void the_clients_half_of_a_case_is_kept_beside_the_servers(void **state)
     bk_text_lower(typed, strlen(typed));
     forget(&a);
     assert_int_equal(report(typed, ",\"record\":\"SI-202\",\"steps\":[\"a\"]"), 204);
-    bk_store_reports(site.world.store, bk_view_of_str(code), &arena, see_report, &reports);
+    bk_store_reports(site.world->store, bk_view_of_str(code), &arena, see_report, &reports);
     assert_int_equal(reports.n, 1);
     assert_non_null(strstr(reports.client, "\"steps\":[\"a\"]"));
     assert_string_equal(reports.ip, "127.0.0.1");

@@ -1,37 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "world.h"
+/* The people of world_create_organisation, and what tests ask about people. */
+#include "tests/fakes/world_private.h"
 
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
-
-#include <setjmp.h>
-
-#include <cmocka.h>
-
-static int64_t mono(void *ctx)
-{
-    return ((struct world *)ctx)->mono_ms;
-}
-
-static int64_t real(void *ctx)
-{
-    return ((struct world *)ctx)->real_ms;
-}
-
-static void done(void *ctx, int result)
-{
-    *(int *)ctx = result;
-}
-
-void world_commit(struct world *world, struct bk_store_batch *batch)
-{
-    int result = 1;
-    assert_int_equal(bk_store_commit(world->store, batch, done, &result), 0);
-    bk_store_pump(world->store);
-    assert_int_equal(result, 0);
-}
 
 static void put_user(struct world *world, int64_t tenant, const char *address, const char *username,
                      bool enabled, bool licensed)
@@ -46,15 +17,9 @@ static void put_user(struct world *world, int64_t tenant, const char *address, c
     WORLD_PUT(world, bk_store_put_user(batch, &user));
 }
 
-void world_make(struct world *world)
+void world_found_organisation(struct world *world)
 {
     struct bk_arena arena = { 0 };
-    *world = (struct world){ .mono_ms = 1000000, .real_ms = (int64_t)WORLD_START_S * 1000 };
-    world->clock = (struct bk_clock){ mono, real, world };
-    world->random = bk_random_from_seed(&world->seeded, 1);
-    struct bk_store_config config = { .clock = &world->clock };
-    assert_int_equal(bk_store_open(&config, &world->store, NULL), 0);
-
     struct bk_tenant example = { .name = BK_VIEW("example"), .plan = BK_VIEW("standard") };
     struct bk_tenant ended = { .name = BK_VIEW("ended"),
                                .ends_at = world->real_ms - 10LL * 86400 * 1000,
@@ -64,33 +29,20 @@ void world_make(struct world *world)
               bk_store_put_domain(batch, BK_VIEW("example.net"), BK_VIEW("example")),
               bk_store_put_domain(batch, BK_VIEW("ended.example"), BK_VIEW("ended")));
     struct bk_tenant row;
-    assert_int_equal(bk_store_tenant_by_name(world->store, BK_VIEW("example"), &arena, &row), 0);
+    world_must(bk_store_tenant_by_name(world->store, BK_VIEW("example"), &arena, &row), "tenant");
     put_user(world, row.id, "ann@example.org", "", true, true);
     put_user(world, row.id, "bob@example.org", "", false, true);
     put_user(world, row.id, "cat@example.org", "", true, false);
     put_user(world, row.id, "dan@example.org", "dan.k@corp.example", true, true);
-    assert_int_equal(bk_store_tenant_by_name(world->store, BK_VIEW("ended"), &arena, &row), 0);
+    world_must(bk_store_tenant_by_name(world->store, BK_VIEW("ended"), &arena, &row), "tenant");
     put_user(world, row.id, "eve@ended.example", "", true, true);
     bk_arena_finish(&arena);
-    world_reload(world);
 }
 
-void world_end(struct world *world)
+void world_account(struct world *world, const char *address, struct bk_arena *arena,
+                   struct bk_user *ret)
 {
-    world->directory = bk_directory_unref(world->directory);
-    world->store = bk_store_close(world->store);
-}
-
-void world_reload(struct world *world)
-{
-    bk_directory_unref(world->directory);
-    assert_int_equal(bk_directory_load(world->store, &world->directory), 0);
-}
-
-void world_user(struct world *world, const char *address, struct bk_arena *arena,
-                struct bk_user *ret)
-{
-    assert_int_equal(bk_store_user(world->store, bk_view_of_str(address), arena, ret), 0);
+    world_must(bk_store_user(world->store, bk_view_of_str(address), arena, ret), address);
 }
 
 void world_policy(struct world *world, const char *scope, const char *name, const char *key,
@@ -109,7 +61,7 @@ static void copy(char *to, size_t size, struct bk_view v)
 
 static bool signin(void *ctx, const struct bk_signin *row)
 {
-    struct kept *k = ctx;
+    struct world_kept *k = ctx;
     if (k->rows++ == 0) {
         k->count = row->count;
         k->ok = row->ok;
@@ -127,10 +79,10 @@ static bool signin(void *ctx, const struct bk_signin *row)
 }
 
 void world_signins(struct world *world, const char *address, const char *case_code,
-                   struct kept *ret)
+                   struct world_kept *ret)
 {
     struct bk_arena arena = { 0 };
-    *ret = (struct kept){ 0 };
+    *ret = (struct world_kept){ 0 };
     bk_store_pump(world->store);
     bk_store_signins(world->store, bk_view_of_str(address), bk_view_of_str(case_code), 10000,
                      &arena, signin, ret);
