@@ -111,6 +111,8 @@ static void set_event(json_t *o, const struct bk_client_event *e)
         (void)json_object_set_new(o, "delayed", json_boolean(e->message.delayed));
         return;
     case BK_CLIENT_EVENT_MESSAGE_STATE:
+        if (e->message_state.kept)
+            set_text(o, "message", e->message_state.text);
         (void)json_object_set_new(o, "id", json_integer((json_int_t)e->message_state.id));
         set_text(o, "to", e->message_state.to);
         set_text(o, "state", bk_client_message_state_name(e->message_state.state));

@@ -337,7 +337,7 @@ void cli_input_ended(struct cli *cli)
 static void look_at_pending(struct cli *cli, const struct bk_client_event *event)
 {
     if (event->type == BK_CLIENT_EVENT_MESSAGE_STATE && cli->pending &&
-        event->message_state.state != BK_CLIENT_SENDING)
+        event->message_state.state != BK_CLIENT_SENDING && !event->message_state.kept)
         cli->pending--;
     bool refused =
         event->type == BK_CLIENT_EVENT_FAILURE && event->failure.next != BK_CLIENT_NEXT_RETRY;

@@ -196,7 +196,18 @@ static void show_message(struct cli *cli, const struct bk_client_event *e)
 static void show_message_state(struct cli *cli, const struct bk_client_event *e)
 {
     FILE *to = cli->terminal_out ? stdout : stderr;
+    if (e->message_state.kept) { /* it is not on the screen above */
+        (void)fprintf(to, "%s  written before the app ended:%s ", paint(cli, DIM),
+                      paint(cli, PLAIN));
+        cli_print_safe(to, e->message_state.text, "      ");
+        (void)fputc('\n', to);
+    }
     switch (e->message_state.state) {
+    case BK_CLIENT_SENDING:
+        if (e->message_state.kept)
+            (void)fprintf(to, "%s  is sent to %s%s\n", paint(cli, DIM), e->message_state.to,
+                          paint(cli, PLAIN));
+        return;
     case BK_CLIENT_SENT:
         (void)fprintf(to, "%s  delivered to %s%s\n", paint(cli, DIM), e->message_state.to,
                       paint(cli, PLAIN));

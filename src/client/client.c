@@ -16,7 +16,6 @@ struct command {
     void (*run)(struct bk_client *c, const struct command *command);
     char *a, *b, *c, *d;
     int n;
-    uint64_t id;
     void *pointer;
 };
 
@@ -146,7 +145,7 @@ static void run_unwatch(struct bk_client *c, const struct command *k)
 
 static void run_message(struct bk_client *c, const struct command *k)
 {
-    bk_message_submit(c, k->id, k->a, k->b);
+    bk_message_submit(c, k->pointer);
 }
 
 static void run_shown(struct bk_client *c, const struct command *k)
@@ -284,10 +283,13 @@ int bk_client_send_message(struct bk_client *client, const char *to, const char 
     if (v.len > MESSAGE_BYTES_MAX)
         return -EMSGSIZE;
     uint64_t id = atomic_fetch_add(&client->next_message_id, 1) + 1;
-    int r = submit(client,
-                   (struct command){ .run = run_message, .a = plain, .b = TEXT(text), .id = id });
+    struct bk_outgoing *message = bk_message_new(client, id, plain, text);
+    int r = message ? submit(client, (struct command){ .run = run_message, .pointer = message })
+                    : -ENOMEM;
     if (r == 0)
         *ret_id = id;
+    else
+        bk_message_free(message);
     return r;
 }
 

@@ -109,7 +109,8 @@ int bk_client_watch(struct bk_client *client, const char *address);
 int bk_client_unwatch(struct bk_client *client, const char *address);
 /*
  * At most 20,000 bytes of UTF-8 (-EMSGSIZE, -EINVAL). *ret_id names it in MESSAGE_STATE events. While the
- * connection is away it waits; it is sent again under the same key until an answer came or message_life_ms passed.
+ * connection is away it waits; it is sent again under the same key until an answer came or message_life_ms passed since
+ * it went out first. Until its end is known it is on disk too: after a crash the next sign-in sends it, once.
  */
 int bk_client_send_message(struct bk_client *client, const char *to, const char *text,
                            uint64_t *ret_id);
@@ -231,7 +232,9 @@ struct bk_client_event {
             uint64_t id;
             const char *to;
             enum bk_client_message_state state;
-            const struct bk_client_failure *failure; /* FAILED; NULL else */
+            bool kept;        /* written before this program began, and sent by it */
+            const char *text; /* what it says, where kept; "" else */
+            const struct bk_client_failure *failure; /* FAILED; NULL: else, or out of memory */
         } message_state;
         struct {
             const char *address;

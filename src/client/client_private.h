@@ -7,6 +7,7 @@
 #include "client/discovery.h"
 #include "client/fault.h"
 #include "client/link.h"
+#include "client/outbox.h"
 #include "client/personal.h"
 #include "client/profile.h"
 #include "net/http.h"
@@ -144,7 +145,9 @@ struct bk_client {
 
     /* message.c */
     struct bk_list messages; /* on their way out */
-    struct bk_list shows;    /* arrived, with the face, not answered yet */
+    size_t n_messages, message_bytes;
+    size_t n_left_on_disk; /* kept from an earlier run, and no memory for them now */
+    struct bk_list shows;  /* arrived, with the face, not answered yet */
 
     /* erase.c */
     char *erase_address; /* NULL: nothing is to be deleted */
@@ -240,7 +243,16 @@ void bk_presence_notify(struct bk_client *c, const struct bk_sip_msg *msg,
                         const struct bk_sip_head *head);
 
 /* ---- message.c ---- */
-void bk_message_submit(struct bk_client *c, uint64_t id, const char *to, const char *text);
+/*
+ * On any thread: all that a message will need, so that it cannot fail for lack of memory later. NULL: out of memory.
+ * Then on the engine's: submit takes it.
+ */
+struct bk_outgoing;
+struct bk_outgoing *bk_message_new(struct bk_client *c, uint64_t id, const char *to,
+                                   const char *text);
+void bk_message_free(struct bk_outgoing *message); /* one that was not submitted; NULL is fine */
+void bk_message_submit(struct bk_client *c, struct bk_outgoing *message);
+void bk_message_load(struct bk_client *c);  /* the profile was opened: what waits on disk */
 void bk_message_flush(struct bk_client *c); /* signed in: what waits goes out */
 void bk_message_reset(struct bk_client *c); /* the connection is gone: what had no answer waits */
 void bk_message_fail_all(struct bk_client *c); /* signed out */

@@ -65,6 +65,7 @@ static void remove_all(struct bk_client *c, const char *revoked, bool revoked_ok
         add_removed(&e, "server, endpoint, user name and trust decisions",
                     bk_profile_delete_state(c->root, address));
         add_removed(&e, "marks of messages shown", bk_profile_delete_shown(c->root, address));
+        add_removed(&e, "messages not sent yet", bk_profile_delete_outgoing(c->root, address));
         add_removed(&e, "address in the list", bk_profile_delete_last_address(c->root, address));
     }
     tell(c, address, &e);

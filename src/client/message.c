@@ -10,16 +10,21 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { SENT_LONG_AGO_MS = 10 * 1000, BUSY_AGAIN_MS = 2000, QUEUE_MAX = 1000 };
+enum { SENT_LONG_AGO_MS = 10 * 1000, BUSY_AGAIN_MS = 2000 };
 
-struct outgoing {
+struct bk_outgoing {
     struct bk_list in;
     struct bk_client *client;
     uint64_t id;
     char to[BK_SIP_AOR_MAX + 1];
     char *text;
-    char call_id[36], tag[20]; /* the key, with CSeq 1: the same however often it is sent */
-    int64_t until_ms;
+    /* The key, with CSeq 1: the same however often it is sent. */
+    char call_id[BK_OUTBOX_CALL_ID + 1], tag[BK_OUTBOX_TAG + 1];
+    int64_t until_ms; /* 0: it never went out, so it may wait as long as it takes */
+    bool on_disk;
+    bool kept;            /* from an earlier run */
+    bool lost;            /* and too old to be sent again */
+    struct bk_event *end; /* what its end will be told with: there is always memory for that */
     struct bk_ask *ask;
     struct bk_timer again;
 };
@@ -33,15 +38,32 @@ struct show {
 
 /* ---- out ---- */
 
-static void tell_message(struct outgoing *m, enum bk_client_message_state state,
-                         const struct bk_fault *fault)
+static struct bk_event *new_event(struct bk_outgoing *m)
 {
-    struct bk_client *c = m->client;
-    struct bk_event *event = bk_event_new(c, BK_CLIENT_EVENT_MESSAGE_STATE);
+    struct bk_event *event = bk_event_new(m->client, BK_CLIENT_EVENT_MESSAGE_STATE);
     if (!event)
-        return;
+        return NULL;
     event->pub.message_state.id = m->id;
     event->pub.message_state.to = bk_event_text(event, m->to);
+    event->pub.message_state.kept = m->kept;
+    event->pub.message_state.text = m->kept ? bk_event_text(event, m->text) : "";
+    return event;
+}
+
+static void tell_sending(struct bk_outgoing *m)
+{
+    struct bk_event *event = new_event(m);
+    if (!event)
+        return;
+    event->pub.message_state.state = BK_CLIENT_SENDING;
+    bk_event_post(m->client, event);
+}
+
+static void tell_end(struct bk_outgoing *m, enum bk_client_message_state state,
+                     const struct bk_fault *fault)
+{
+    struct bk_event *event = BK_TAKE(m->end);
+    event->pub.at_ms = bk_client_real(m->client);
     event->pub.message_state.state = state;
     if (fault) {
         struct bk_client_failure *failure = bk_arena_alloc(&event->arena, sizeof *failure);
@@ -49,23 +71,58 @@ static void tell_message(struct outgoing *m, enum bk_client_message_state state,
             bk_fault_tell(fault, NULL, m->to, strchr(m->to, '@') + 1, &event->arena, failure) == 0)
             event->pub.message_state.failure = failure;
     }
-    bk_event_post(c, event);
+    bk_event_post(m->client, event);
 }
 
-static void free_outgoing(struct outgoing *m)
+void bk_message_free(struct bk_outgoing *m)
 {
-    bk_ask_drop(m->ask);
-    bk_timer_disarm(bk_client_timers(m->client), &m->again);
-    bk_list_remove(&m->in);
+    if (!m)
+        return;
+    if (m->end)
+        bk_event_free(m->end);
     free(m->text);
     free(m);
 }
 
-static void finish(struct outgoing *m, enum bk_client_message_state state,
+/* Out of the list, not off the disk. */
+static void drop_outgoing(struct bk_outgoing *m)
+{
+    struct bk_client *c = m->client;
+    bk_ask_drop(m->ask);
+    bk_timer_disarm(bk_client_timers(c), &m->again);
+    bk_list_remove(&m->in);
+    c->n_messages--;
+    c->message_bytes -= strlen(m->text);
+    bk_message_free(m);
+}
+
+static size_t others_on_disk(const struct bk_outgoing *m)
+{
+    size_t n = m->client->n_left_on_disk;
+    BK_LIST_EACH(&m->client->messages, it)
+    {
+        const struct bk_outgoing *other = bk_container_of(it, struct bk_outgoing, in);
+        n += other != m && other->on_disk;
+    }
+    return n;
+}
+
+static void log_disk(struct bk_client *c, const char *what, int r)
+{
+    if (r < 0)
+        bk_log(c->log, BK_LOG_WARNING, "the outbox cannot be written", "what", what, "error",
+               strerror(-r));
+}
+
+/* Off the disk before it is told: what was told is not sent again by the next start. */
+static void finish(struct bk_outgoing *m, enum bk_client_message_state state,
                    const struct bk_fault *fault)
 {
-    tell_message(m, state, fault);
-    free_outgoing(m);
+    struct bk_client *c = m->client;
+    if (m->on_disk && c->profile_open)
+        log_disk(c, "end", bk_outbox_remove(&c->profile, m->call_id, others_on_disk(m)));
+    tell_end(m, state, fault);
+    drop_outgoing(m);
 }
 
 /* What a refusal means where it carries no record. */
@@ -88,14 +145,14 @@ static bool may_pass(int status)
     return status == 503 || status == 500 || status == 504 || status == 408 || status == 401;
 }
 
-static void send_again(struct outgoing *m, int after_ms)
+static void send_again(struct bk_outgoing *m, int after_ms)
 {
     bk_timer_arm(bk_client_timers(m->client), &m->again, bk_client_now(m->client) + after_ms);
 }
 
 static void on_answered(void *owner, const struct bk_sip_msg *msg)
 {
-    struct outgoing *m = owner;
+    struct bk_outgoing *m = owner;
     struct bk_client *c = m->client;
     struct bk_fault fault;
     bool time_left = bk_client_now(c) < m->until_ms;
@@ -127,11 +184,16 @@ static void on_answered(void *owner, const struct bk_sip_msg *msg)
     finish(m, BK_CLIENT_FAILED, &fault);
 }
 
-static void send_message(struct outgoing *m)
+static void send_message(struct bk_outgoing *m)
 {
     struct bk_client *c = m->client;
     BK_AUTO_BUF struct bk_buf request = { 0 };
     BK_AUTO_BUF struct bk_buf uri = { 0 };
+    if (c->state == BK_CLIENT_SIGNED_IN && !m->until_ms) {
+        m->until_ms = bk_client_now(c) + c->timing.message_life_ms;
+        if (m->on_disk)
+            log_disk(c, "sending", bk_outbox_sent(&c->profile, m->call_id, bk_client_real(c)));
+    }
     if (m->ask || c->state != BK_CLIENT_SIGNED_IN ||
         bk_ask_begin(c->link, BK_SIP_MESSAGE, on_answered, m, &m->ask) < 0)
         return;
@@ -148,7 +210,7 @@ static void send_message(struct outgoing *m)
 
 static void on_again(struct bk_timer *timer)
 {
-    send_message(bk_container_of(timer, struct outgoing, again));
+    send_message(bk_container_of(timer, struct bk_outgoing, again));
 }
 
 /* Nobody is signed in, and nobody is on the way to it. */
@@ -164,50 +226,138 @@ static void fault_of_sign_out(struct bk_fault *fault, const char *text)
     (void)snprintf(fault->text, sizeof fault->text, "%s", text);
 }
 
-void bk_message_submit(struct bk_client *c, uint64_t id, const char *to, const char *text)
+struct bk_outgoing *bk_message_new(struct bk_client *c, uint64_t id, const char *to,
+                                   const char *text)
 {
-    struct outgoing *m = calloc(1, sizeof *m);
-    char *copy = strdup(text);
-    uint8_t random[24];
-    if (!m || !copy) {
-        free(m);
-        free(copy);
-        return;
-    }
+    struct bk_outgoing *m = calloc(1, sizeof *m);
+    if (!m)
+        return NULL;
     bk_list_init(&m->in);
     bk_timer_init(&m->again, on_again);
     m->client = c;
     m->id = id;
-    m->text = copy;
-    m->until_ms = bk_client_now(c) + c->timing.message_life_ms;
+    m->text = strdup(text);
     (void)snprintf(m->to, sizeof m->to, "%s", to);
+    m->end = new_event(m);
+    if (!m->text || !m->end || !*m->end->pub.message_state.to) {
+        bk_message_free(m);
+        return NULL;
+    }
+    return m;
+}
+
+static void make_message_key(struct bk_client *c, struct bk_outgoing *m)
+{
+    uint8_t random[(BK_OUTBOX_CALL_ID + BK_OUTBOX_TAG) / 2];
     bk_random_fill(c->random, random, sizeof random);
-    for (size_t i = 0; i < 16; i++)
+    for (size_t i = 0; i < BK_OUTBOX_CALL_ID / 2; i++)
         (void)snprintf(m->call_id + 2 * i, 3, "%02x", random[i]);
-    for (size_t i = 0; i < 8; i++)
-        (void)snprintf(m->tag + 2 * i, 3, "%02x", random[16 + i]);
+    for (size_t i = 0; i < BK_OUTBOX_TAG / 2; i++)
+        (void)snprintf(m->tag + 2 * i, 3, "%02x", random[BK_OUTBOX_CALL_ID / 2 + i]);
+}
+
+static void enqueue(struct bk_client *c, struct bk_outgoing *m)
+{
     bk_list_append(&c->messages, &m->in);
-    tell_message(m, BK_CLIENT_SENDING, NULL);
+    c->n_messages++;
+    c->message_bytes += strlen(m->text);
+}
+
+static void put_on_disk(struct bk_client *c, struct bk_outgoing *m)
+{
+    struct bk_outbox_row row = { .text = m->text, .written_ms = bk_client_real(c) };
+    memcpy(row.to, m->to, sizeof row.to);
+    memcpy(row.call_id, m->call_id, sizeof row.call_id);
+    memcpy(row.tag, m->tag, sizeof row.tag);
+    if (c->state == BK_CLIENT_SIGNED_IN) { /* it goes out now: one line says both */
+        row.sent_ms = row.written_ms;
+        m->until_ms = bk_client_now(c) + c->timing.message_life_ms;
+    }
+    int r = bk_outbox_add(&c->profile, &row);
+    m->on_disk = r == 0 && c->profile.dir;
+    log_disk(c, "message", r); /* it is sent all the same, only a crash would lose it */
+}
+
+void bk_message_submit(struct bk_client *c, struct bk_outgoing *m)
+{
     struct bk_fault fault;
+    make_message_key(c, m);
+    enqueue(c, m);
     if (is_hopeless(c)) {
+        tell_sending(m);
         fault_of_sign_out(&fault, "You are not signed in, so the message was not sent.");
         finish(m, BK_CLIENT_FAILED, &fault);
         return;
     }
+    if (c->n_messages > BK_OUTBOX_MAX || c->message_bytes > BK_OUTBOX_BYTES_MAX) {
+        tell_sending(m);
+        fault_of_sign_out(&fault,
+                          "Too many messages wait for the connection already, so this one was "
+                          "not taken.");
+        finish(m, BK_CLIENT_FAILED, &fault);
+        return;
+    }
+    if (c->profile_open)
+        put_on_disk(c, m);
+    tell_sending(m);
     send_message(m);
+}
+
+/* ---- what an earlier run of the program left ---- */
+
+static void take_kept(void *ctx, const struct bk_outbox_row *row)
+{
+    struct bk_client *c = ctx;
+    uint64_t id = atomic_fetch_add(&c->next_message_id, 1) + 1;
+    struct bk_outgoing *m = bk_message_new(c, id, row->to, row->text);
+    if (!m) { /* it stays there for the next start */
+        c->n_left_on_disk++;
+        return;
+    }
+    memcpy(m->call_id, row->call_id, sizeof m->call_id);
+    memcpy(m->tag, row->tag, sizeof m->tag);
+    m->on_disk = m->kept = true;
+    m->end->pub.message_state.kept = true;
+    m->end->pub.message_state.text = bk_event_text(m->end, m->text);
+    int64_t age = bk_client_real(c) - row->sent_ms;
+    m->lost = row->sent_ms && (age < 0 || age >= c->timing.message_life_ms);
+    if (row->sent_ms && !m->lost)
+        m->until_ms = bk_client_now(c) + c->timing.message_life_ms - age;
+    enqueue(c, m);
+    tell_sending(m);
+}
+
+/*
+ * Within its life the server still knows the key, so a message can be sent again without being doubled. After that nobody
+ * can tell whether it arrived, and the person decides.
+ */
+void bk_message_load(struct bk_client *c)
+{
+    struct bk_fault fault;
+    c->n_left_on_disk = 0;
+    log_disk(c, "load", bk_outbox_load(&c->profile, take_kept, c));
+    fault_of_sign_out(&fault,
+                      "The app ended while this message was being sent, so it is not known whether "
+                      "it arrived.");
+    BK_LIST_EACH(&c->messages, it)
+    {
+        struct bk_outgoing *m = bk_container_of(it, struct bk_outgoing, in);
+        if (m->lost)
+            finish(m, BK_CLIENT_FAILED, &fault);
+    }
 }
 
 void bk_message_flush(struct bk_client *c)
 {
     BK_LIST_EACH(&c->messages, it)
-    send_message(bk_container_of(it, struct outgoing, in));
+    send_message(bk_container_of(it, struct bk_outgoing, in));
 }
 
 void bk_message_reset(struct bk_client *c)
 {
     BK_LIST_EACH(&c->messages, it)
     {
-        struct outgoing *m = bk_container_of(it, struct outgoing, in);
+        struct bk_outgoing *m = bk_container_of(it, struct bk_outgoing, in);
         bk_ask_drop(m->ask);
         bk_timer_disarm(bk_client_timers(c), &m->again);
     }
@@ -218,7 +368,7 @@ void bk_message_fail_all(struct bk_client *c)
     struct bk_fault fault;
     fault_of_sign_out(&fault, "You were signed out before the message was sent.");
     BK_LIST_EACH(&c->messages, it)
-    finish(bk_container_of(it, struct outgoing, in), BK_CLIENT_FAILED, &fault);
+    finish(bk_container_of(it, struct bk_outgoing, in), BK_CLIENT_FAILED, &fault);
 }
 
 /* ---- in ---- */
@@ -398,7 +548,7 @@ void bk_message_shown(struct bk_client *c, void *pointer)
 void bk_message_end(struct bk_client *c)
 {
     BK_LIST_EACH(&c->messages, it)
-    free_outgoing(bk_container_of(it, struct outgoing, in));
+    drop_outgoing(bk_container_of(it, struct bk_outgoing, in));
     BK_LIST_EACH(&c->shows, it)
     {
         struct show *show = bk_container_of(it, struct show, in);

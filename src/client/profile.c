@@ -114,6 +114,16 @@ static void put_aside(const char *dir, const char *name)
         (void)unlink(path);
 }
 
+int bk_profile_make_folder(const struct bk_profile *p)
+{
+    return make_folder(p->dir);
+}
+
+void bk_profile_put_aside(const struct bk_profile *p, const char *name)
+{
+    put_aside(p->dir, name);
+}
+
 /* ---- state.json ---- */
 
 static void read_text(const json_t *object, const char *field, char *to, size_t size)
@@ -493,6 +503,11 @@ int bk_profile_delete_state(const char *root, const char *address)
 int bk_profile_delete_shown(const char *root, const char *address)
 {
     return remove_kinds(root, address, "shown");
+}
+
+int bk_profile_delete_outgoing(const char *root, const char *address)
+{
+    return remove_kinds(root, address, "outgoing");
 }
 
 int bk_profile_delete_last_address(const char *root, const char *address)

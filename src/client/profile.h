@@ -10,9 +10,10 @@
  * <root>/<address>/identity.pem   key, personal certificate, chain; mode 0600
  *                  state.json     endpoint id, last good server, services, user name, trust decisions
  *                  shown          keys of the messages shown, a line each
+ *                  outgoing       messages on their way out (client/outbox.h)
  * <root>/last-address             who signed in last
  *
- * Each file begins with a line that names its kind, version and (but for `shown`, which grows at its
+ * Each file begins with a line that names its kind, version and (but for `shown` and `outgoing`, which grow at their
  * end) the SHA-256 of what follows. A file is replaced whole (bk_file_replace). What cannot be read or
  * does not fit its checksum is put aside as <name>.damaged and made anew (SI-107).
  */
@@ -26,6 +27,7 @@ enum bk_profile_damage {
     BK_PROFILE_STATE_DAMAGED = 1 << 0,
     BK_PROFILE_IDENTITY_DAMAGED = 1 << 1,
     BK_PROFILE_SHOWN_DAMAGED = 1 << 2,
+    BK_PROFILE_OUTBOX_DAMAGED = 1 << 3, /* found by bk_outbox_load */
 };
 
 struct bk_profile {
@@ -66,6 +68,10 @@ int bk_profile_save_last_address(const struct bk_profile *profile);
 /* From memory and disk. */
 void bk_profile_drop_identity(struct bk_profile *profile);
 
+/* For what keeps further files there. */
+int bk_profile_make_folder(const struct bk_profile *profile);
+void bk_profile_put_aside(const struct bk_profile *profile, const char *name);
+
 bool bk_profile_trusts(const struct bk_profile *profile, struct bk_view host);
 void bk_profile_trust(struct bk_profile *profile, struct bk_view host);
 
@@ -79,6 +85,7 @@ int bk_profile_note_shown(struct bk_profile *profile, const uint8_t key[BK_PROFI
 int bk_profile_delete_identity(const char *root, const char *address);
 int bk_profile_delete_state(const char *root, const char *address);
 int bk_profile_delete_shown(const char *root, const char *address);
+int bk_profile_delete_outgoing(const char *root, const char *address);
 int bk_profile_delete_last_address(const char *root, const char *address);
 
 /* config's folder or the default one; caller frees. NULL: out of memory or no home folder known. */

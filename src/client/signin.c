@@ -809,10 +809,11 @@ static void tell_damage(struct bk_client *c)
     unsigned damage = c->profile.damage;
     if (!damage)
         return;
-    (void)snprintf(detail, sizeof detail, "put aside:%s%s%s",
+    (void)snprintf(detail, sizeof detail, "put aside:%s%s%s%s",
                    damage & BK_PROFILE_STATE_DAMAGED ? " state.json" : "",
                    damage & BK_PROFILE_IDENTITY_DAMAGED ? " identity.pem" : "",
-                   damage & BK_PROFILE_SHOWN_DAMAGED ? " shown" : "");
+                   damage & BK_PROFILE_SHOWN_DAMAGED ? " shown" : "",
+                   damage & BK_PROFILE_OUTBOX_DAMAGED ? " outgoing" : "");
     bk_fault_set(&fault, 107, 0, "", "", detail);
     bk_tell_fault(c, BK_CLIENT_EVENT_NOTICE, &fault, BK_CLIENT_NEXT_STOP, 0);
 }
@@ -846,6 +847,7 @@ static int open_account(struct bk_client *c, const char *address)
         return r;
     c->profile_open = true;
     memcpy(c->user, c->profile.user, sizeof c->user);
+    bk_message_load(c);
     tell_damage(c);
     take_identity(c);
     return 0;

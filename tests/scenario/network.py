@@ -433,6 +433,35 @@ def whose_own_link_is_down_sees_unknown_and_never_offline(place):
         equal(set(states_of(bob, ann.address, begin)), {"unknown", "available"})
 
 
+def what_was_written_without_a_network_outlives_a_kill_and_arrives_once(place):
+    net = place.network
+    texts = [f"written in the dark {i}" for i in range(3)]
+    with place.whole_zone(), place.client("ann", "c3") as ann:
+        ann.sign_in(PASSWORD)
+        begin = ann.mark()
+        with place.client("bob", "c1", profile="killed") as bob:
+            bob.sign_in(PASSWORD)
+            net.cut("c1")  # nobody has noticed yet: the first of them is already on its way
+            try:
+                for text in texts:
+                    mark = bob.mark()
+                    bob.say("send", to=ann.address, text=text)
+                    bob.wait("message-state", mark, state="sending")
+                bob.kill()
+            finally:
+                net.heal("c1")
+        for _ in range(2):  # the second start has nothing left to do
+            with place.client("bob", "c1", profile="killed") as bob:
+                bob.sign_in()
+                equal(bob.send(ann.address, "hello again")["state"], "sent")
+        ann.wait("message", begin, text=texts[-1])
+        received = messages_of(ann, begin)
+        equal(sorted(t for t in received if t in texts), texts)
+        equal([t for t in received if t not in texts], 2 * ["hello again"])
+        for path in (place.domain.folder / "profiles" / "killed").rglob("*"):
+            assert not path.is_file() or b"in the dark" not in path.read_bytes(), f"{path.name} holds a message still"
+
+
 def other_name_servers_behind_another_cable_are_asked(place):
     net = place.network
     with place.whole_zone(), net.resolver_is("c1", EMPTY), place.client("ann", "c1") as ann:
@@ -450,7 +479,8 @@ CASES = [lyncdiscoverinternal_leads_to_the_server, lyncdiscover_alone_leads_to_t
          no_record_at_all_is_SI_301_and_names_what_was_asked, a_failing_resolver_is_not_a_domain_without_a_server,
          no_resolver_at_all_is_no_network, a_server_that_does_not_listen_is_SI_302,
          two_endpoints_cut_one_after_the_other, a_message_into_a_wire_that_is_cut_for_a_moment_arrives_once,
-         whose_own_link_is_down_sees_unknown_and_never_offline, other_name_servers_behind_another_cable_are_asked]
+         whose_own_link_is_down_sees_unknown_and_never_offline,
+         what_was_written_without_a_network_outlives_a_kill_and_arrives_once, other_name_servers_behind_another_cable_are_asked]
 
 
 def why_not():

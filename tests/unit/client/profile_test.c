@@ -4,6 +4,7 @@
 
 #include "base/cleanup.h"
 #include "base/text.h"
+#include "client/outbox.h"
 #include "client/personal.h"
 #include "client/profile.h"
 
@@ -240,6 +241,140 @@ static void deletion_takes_copies_and_leavings_too(void **state)
     assert_int_equal(folder_files(root), 0);
 }
 
+/* ---- messages on their way out ---- */
+
+static char rows[4096];
+
+static void write_row(void *ctx, const struct bk_outbox_row *row)
+{
+    (void)ctx;
+    size_t len = strlen(rows);
+    (void)snprintf(rows + len, sizeof rows - len, "%s %.2s %lld %s|", row->to, row->call_id,
+                   (long long)row->sent_ms, row->text);
+}
+
+static const char *loaded(unsigned damage)
+{
+    struct bk_profile p;
+    rows[0] = 0;
+    assert_int_equal(bk_profile_open(&p, root, ANN, &source), 0);
+    assert_int_equal(bk_outbox_load(&p, write_row, NULL), 0);
+    assert_int_equal(p.damage, damage);
+    bk_profile_close(&p);
+    return rows;
+}
+
+static struct bk_outbox_row row_of(char digit, const char *text)
+{
+    struct bk_outbox_row row = { .to = "bob@" DOMAIN, .text = text, .written_ms = 5 };
+    memset(row.call_id, digit, BK_OUTBOX_CALL_ID);
+    memset(row.tag, digit, BK_OUTBOX_TAG);
+    return row;
+}
+
+static void fill_outbox(void)
+{
+    struct bk_profile p;
+    struct bk_outbox_row a = row_of('a', "first"), b = row_of('b', "sec\nond"),
+                         c = row_of('c', "third");
+    assert_int_equal(bk_profile_open(&p, root, ANN, &source), 0);
+    assert_int_equal(bk_outbox_add(&p, &a), 0);
+    assert_int_equal(bk_outbox_add(&p, &b), 0);
+    assert_int_equal(bk_outbox_sent(&p, b.call_id, 77), 0);
+    assert_int_equal(bk_outbox_add(&p, &c), 0);
+    assert_int_equal(bk_outbox_remove(&p, a.call_id, 2), 0);
+    bk_profile_close(&p);
+}
+
+#define BOB_ROWS "bob@" DOMAIN " bb 77 sec\nond|bob@" DOMAIN " cc 0 third|"
+
+static void the_outbox_holds_what_has_no_end_yet(void **state)
+{
+    (void)state;
+    struct bk_profile p;
+    struct stat st;
+    assert_string_equal(loaded(0), "");
+    fill_outbox();
+    assert_int_equal(stat(path_of("outgoing"), &st), 0);
+    assert_int_equal(st.st_mode & 0777, 0600);
+    assert_string_equal(loaded(0), BOB_ROWS);
+    assert_string_equal(loaded(0), BOB_ROWS); /* rewritten without what is over, and the same */
+    assert_false(folder_holds(root, "first"));
+    assert_int_equal(stat(path_of("outgoing"), &st), 0);
+    assert_int_equal(st.st_mode & 0777, 0600);
+    assert_int_equal(bk_profile_open(&p, root, ANN, &source), 0);
+    struct bk_outbox_row b = row_of('b', ""), c = row_of('c', "");
+    assert_int_equal(bk_outbox_remove(&p, c.call_id, 1), 0);
+    assert_int_equal(bk_outbox_remove(&p, b.call_id, 0), 0);
+    bk_profile_close(&p);
+    assert_int_not_equal(access(path_of("outgoing"), F_OK), 0); /* empty: no file */
+    fill_outbox();
+    assert_int_equal(bk_profile_delete_outgoing(root, ANN), 1);
+    assert_int_equal(bk_profile_delete_outgoing(root, ANN), 0);
+    assert_int_equal(folder_files(root), 0);
+}
+
+/* Cut anywhere, as a crash does: what is left is the front of what happened, and new lines are whole. */
+static void an_outbox_cut_anywhere_loses_only_its_last_line(void **state)
+{
+    (void)state;
+    BK_AUTO_BUF struct bk_buf good = { 0 };
+    BK_AUTO_FREE char *path = strdup(path_of("outgoing"));
+    fill_outbox();
+    assert_int_equal(bk_file_read(path, 1 << 20, &good), 0);
+    static const char *const after[] = {
+        "",
+        "",
+        "bob@" DOMAIN " aa 0 first|",
+        "bob@" DOMAIN " aa 0 first|bob@" DOMAIN " bb 0 sec\nond|",
+        "bob@" DOMAIN " aa 0 first|bob@" DOMAIN " bb 77 sec\nond|",
+        "bob@" DOMAIN " aa 0 first|bob@" DOMAIN " bb 77 sec\nond|bob@" DOMAIN " cc 0 third|",
+        BOB_ROWS,
+    };
+    struct bk_outbox_row d = row_of('d', "new");
+    size_t lines = 0;
+    for (size_t len = 0; len <= good.len; len++) {
+        struct bk_profile p;
+        char expected[1024];
+        lines += len && good.at[len - 1] == '\n';
+        for (int add = 0; add < 2; add++) {
+            put_back(path, bk_view_head(bk_buf_view(&good), len));
+            (void)snprintf(expected, sizeof expected, "%s%s", after[lines],
+                           add ? "bob@" DOMAIN " dd 0 new|" : "");
+            if (add) {
+                assert_int_equal(bk_profile_open(&p, root, ANN, &source), 0);
+                assert_int_equal(bk_outbox_add(&p, &d), 0);
+                bk_profile_close(&p);
+            }
+            assert_string_equal(loaded(0), expected);
+        }
+    }
+    assert_int_equal(lines, 6);
+}
+
+static void a_damaged_line_costs_itself_and_is_told(void **state)
+{
+    (void)state;
+    BK_AUTO_BUF struct bk_buf good = { 0 };
+    BK_AUTO_FREE char *path = strdup(path_of("outgoing"));
+    fill_outbox();
+    assert_string_equal(loaded(0), BOB_ROWS); /* two lines now */
+    assert_int_equal(bk_file_read(path, 1 << 20, &good), 0);
+    size_t first = bk_view_find(bk_buf_view(&good), '\n') + 1;
+    size_t second = first + bk_view_find(bk_view_skip(bk_buf_view(&good), first), '\n') + 1;
+    for (size_t at = first; at + 1 < good.len; at++) {
+        if (at == second - 1)
+            continue;
+        good.at[at] ^= 0x01;
+        put_back(path, bk_buf_view(&good));
+        good.at[at] ^= 0x01;
+        assert_string_equal(loaded(BK_PROFILE_OUTBOX_DAMAGED),
+                            at < second ? "bob@" DOMAIN " cc 0 third|"
+                                        : "bob@" DOMAIN " bb 77 sec\nond|");
+        assert_string_equal(loaded(0), rows); /* the rest was kept */
+    }
+}
+
 /* ---- the certificate in it ---- */
 
 static void what_is_wrong_with_a_certificate_is_told_apart(void **state)
@@ -299,6 +434,9 @@ int main(void)
         IN_FOLDER(the_last_thousand_shown_are_known_at_every_start),
         IN_FOLDER(a_line_cut_by_a_power_failure_costs_only_itself),
         IN_FOLDER(deletion_takes_copies_and_leavings_too),
+        IN_FOLDER(the_outbox_holds_what_has_no_end_yet),
+        IN_FOLDER(an_outbox_cut_anywhere_loses_only_its_last_line),
+        IN_FOLDER(a_damaged_line_costs_itself_and_is_told),
         cmocka_unit_test(what_is_wrong_with_a_certificate_is_told_apart),
         cmocka_unit_test(a_request_is_made_for_a_new_key_each_time),
     };

@@ -133,6 +133,128 @@ static void a_busy_moment_does_not_fail_a_message(void **state)
     assert_int_equal(uc_server_count(p.server, "MESSAGE"), 2);
 }
 
+/* The end of the next message that an earlier run left. */
+static void expect_kept(const char *text, enum bk_client_message_state state)
+{
+    for (;;) {
+        const struct bk_client_event *e = await_event(&p, BK_CLIENT_EVENT_MESSAGE_STATE);
+        enum bk_client_message_state got = e->message_state.state;
+        assert_true(e->message_state.kept);
+        assert_string_equal(e->message_state.to, BOB);
+        if (got != BK_CLIENT_SENDING) {
+            assert_string_equal(e->message_state.text, text);
+            assert_int_equal(got, state);
+            assert_int_equal(e->message_state.failure != NULL, got == BK_CLIENT_FAILED);
+        }
+        done(&p, e);
+        if (got != BK_CLIENT_SENDING)
+            return;
+    }
+}
+
+static void a_message_under_way_at_a_crash_is_sent_again_under_the_same_key(void **state)
+{
+    (void)state;
+    uint64_t id;
+    uc_server_answer(p.server, "MESSAGE", "", "", 1); /* swallowed */
+    assert_int_equal(bk_client_send_message(p.client, BOB, "precious words", &id), 0);
+    AWAIT(uc_server_count(p.server, "MESSAGE") == 1);
+    assert_true(folder_holds(p.profile, "precious words"));
+    place_client(&p); /* nobody signed out */
+    assert_int_equal(bk_client_sign_in(p.client, ANN, NULL, NULL), 0);
+    expect_kept("precious words", BK_CLIENT_SENT);
+    char *first = uc_server_seen(p.server, "MESSAGE", 1);
+    char *second = uc_server_seen(p.server, "MESSAGE", 0);
+    static const char *const key[] = { "From", "To", "Call-ID", "CSeq" };
+    for (size_t i = 0; i < sizeof key / sizeof *key; i++)
+        assert_string_equal(field_of(first, key[i]), field_of(second, key[i]));
+    assert_non_null(strstr(second, "precious words"));
+    free(first);
+    free(second);
+    assert_false(folder_holds(p.profile, "precious words")); /* its end is known */
+    place_client(&p);
+    signed_in(&p);
+    assert_int_equal(send_and_await("another", (char[12]){ 0 }), BK_CLIENT_SENT);
+    assert_int_equal(uc_server_count(p.server, "MESSAGE"), 3);
+}
+
+static void what_was_written_without_a_connection_outlives_the_program_in_order(void **state)
+{
+    (void)state;
+    static const char *const texts[] = { "one", "two \xc3\xa4\n\"x\"", "three" };
+    uint64_t id;
+    p.timing.message_life_ms = 1; /* of no account: they never went out */
+    place_client(&p);
+    signed_in(&p);
+    uc_server_down(p.server, true);
+    done(&p, await_state(&p, BK_CLIENT_RECONNECTING));
+    for (size_t i = 0; i < 3; i++)
+        assert_int_equal(bk_client_send_message(p.client, BOB, texts[i], &id), 0);
+    for (size_t i = 0; i < 3; i++)
+        done(&p, await_event(&p, BK_CLIENT_EVENT_MESSAGE_STATE));
+    p.timing.message_life_ms = 0;
+    place_client(&p);
+    uc_server_down(p.server, false);
+    assert_int_equal(bk_client_sign_in(p.client, ANN, NULL, NULL), 0);
+    for (size_t i = 0; i < 3; i++)
+        expect_kept(texts[i], BK_CLIENT_SENT);
+    for (size_t i = 0; i < 3; i++) {
+        char *seen = uc_server_seen(p.server, "MESSAGE", 2 - (int)i);
+        assert_string_equal(strstr(seen, "\r\n\r\n") + 4, texts[i]);
+        free(seen);
+    }
+}
+
+static void a_message_nobody_remembers_any_more_is_given_back_and_not_sent_twice(void **state)
+{
+    (void)state;
+    uint64_t id;
+    uc_server_answer(p.server, "MESSAGE", "", "", 0);
+    assert_int_equal(bk_client_send_message(p.client, BOB, "perhaps there", &id), 0);
+    AWAIT(uc_server_count(p.server, "MESSAGE") == 1);
+    uc_server_answer(p.server, "MESSAGE", NULL, "", 0);
+    p.clock_off_ms =
+        9 * 60 * 1000; /* the server keeps keys for ten minutes, the client trusts in eight */
+    place_client(&p);
+    assert_int_equal(bk_client_sign_in(p.client, ANN, NULL, NULL), 0);
+    expect_kept("perhaps there", BK_CLIENT_FAILED);
+    done(&p, await_state(&p, BK_CLIENT_SIGNED_IN));
+    assert_int_equal(send_and_await("another", (char[12]){ 0 }), BK_CLIENT_SENT);
+    assert_int_equal(uc_server_count(p.server, "MESSAGE"), 2);
+    assert_false(folder_holds(p.profile, "perhaps there"));
+}
+
+static void more_than_fits_is_refused_and_the_rest_goes_out(void **state)
+{
+    (void)state;
+    enum { BIG = 20000, N = 4 * 1024 * 1024 / BIG };
+    uint64_t id;
+    char *big = malloc(BIG + 1);
+    memset(big, 'x', BIG);
+    big[BIG] = 0;
+    uc_server_down(p.server, true);
+    done(&p, await_state(&p, BK_CLIENT_RECONNECTING));
+    for (int i = 0; i <= N; i++)
+        assert_int_equal(bk_client_send_message(p.client, BOB, big, &id), 0);
+    for (;;) {
+        const struct bk_client_event *e = await_event(&p, BK_CLIENT_EVENT_MESSAGE_STATE);
+        bool failed = e->message_state.state == BK_CLIENT_FAILED;
+        if (failed)
+            assert_int_equal(e->message_state.id, id); /* the last one alone */
+        done(&p, e);
+        if (failed)
+            break;
+    }
+    free(big);
+    uc_server_down(p.server, false);
+    for (int n = 0; n < N;) {
+        const struct bk_client_event *e = await_event(&p, BK_CLIENT_EVENT_MESSAGE_STATE);
+        n += e->message_state.state == BK_CLIENT_SENT;
+        done(&p, e);
+    }
+    assert_int_equal(uc_server_count(p.server, "MESSAGE"), N);
+}
+
 static void signing_out_fails_what_waits(void **state)
 {
     (void)state;
@@ -455,6 +577,12 @@ static void signing_out_tells_the_server(void **state)
 static void deletion_leaves_nothing_and_can_be_repeated(void **state)
 {
     (void)state;
+    uint64_t id;
+    uc_server_answer(p.server, "MESSAGE", "", "", 0);
+    assert_int_equal(bk_client_send_message(p.client, BOB, "a secret", &id), 0);
+    AWAIT(uc_server_count(p.server, "MESSAGE") == 1);
+    assert_true(folder_holds(p.profile, "a secret"));
+    place_client(&p); /* it was never signed out: what was left behind goes all the same */
     for (int round = 0; round < 2; round++) {
         assert_int_equal(bk_client_delete_sign_in_info(p.client, ANN), 0);
         const struct bk_client_event *e = await_event(&p, BK_CLIENT_EVENT_DELETED);
@@ -503,6 +631,10 @@ int main(void)
         IN_PLACE(bad_messages_are_refused_at_the_door),
         IN_PLACE(an_unanswered_message_goes_out_again_under_the_same_key),
         IN_PLACE(a_busy_moment_does_not_fail_a_message),
+        IN_PLACE(a_message_under_way_at_a_crash_is_sent_again_under_the_same_key),
+        IN_PLACE(what_was_written_without_a_connection_outlives_the_program_in_order),
+        IN_PLACE(a_message_nobody_remembers_any_more_is_given_back_and_not_sent_twice),
+        IN_PLACE(more_than_fits_is_refused_and_the_rest_goes_out),
         IN_PLACE(signing_out_fails_what_waits),
         IN_PLACE(a_message_is_answered_once_it_was_shown),
         IN_PLACE(a_repeat_is_answered_and_not_shown),
