@@ -26,7 +26,6 @@ enum {
     CN_MAX = 64, /* RFC 5280 ub-common-name */
 };
 static const int64_t root_life_ms = 10LL * 365 * 86400 * 1000;
-static const int64_t backdate_ms = 300 * 1000; /* as far off as a clock may be (SI-104) */
 
 struct bk_authority {
     EVP_PKEY *key;
@@ -235,7 +234,7 @@ int bk_authority_make(struct bk_view domain, int64_t now_real_ms, struct bk_buf 
         return failed(-ENOMEM);
     X509_NAME *subject = X509_get_subject_name(cert);
     if (!X509_set_version(cert, X509_VERSION_3) || !set_serial(cert, serial) ||
-        !set_times(cert, now_real_ms - backdate_ms, now_real_ms + root_life_ms) ||
+        !set_times(cert, now_real_ms - BK_CLOCK_SKEW_MAX_MS, now_real_ms + root_life_ms) ||
         !add_name(subject, bk_buf_view(&name), CN_MAX) || !X509_set_issuer_name(cert, subject) ||
         !X509_set_pubkey(cert, key) || !add_constraints(cert, true) ||
         !add_usage(cert, "critical,keyCertSign,cRLSign") || !add_key_ids(cert, cert) ||
@@ -356,7 +355,7 @@ int bk_authority_server_certificate(const struct bk_authority *authority,
     if (not_after > authority->not_after)
         not_after = authority->not_after;
     if (!X509_set_pubkey(cert, key) ||
-        !prepare(authority, cert, serial, now_real_ms - backdate_ms, not_after) ||
+        !prepare(authority, cert, serial, now_real_ms - BK_CLOCK_SKEW_MAX_MS, not_after) ||
         !add_name(X509_get_subject_name(cert), names[0], CN_MAX) ||
         !add_extended_usage(cert, uses, BK_COUNT_OF(uses)) ||
         !X509_add1_ext_i2d(cert, NID_subject_alt_name, san, 0, 0) || !sign(cert, authority->key))
@@ -459,7 +458,7 @@ int bk_authority_issue(const struct bk_authority *authority, struct bk_view csr_
     BK_CLEANUP(drop_names) GENERAL_NAMES *san = sk_GENERAL_NAME_new_null();
     BK_AUTO_BUF struct bk_buf uri = { 0 };
     unsigned char serial[SERIAL_BYTES];
-    struct bk_issued issued = { .not_before = (now_real_ms - backdate_ms) / 1000 * 1000,
+    struct bk_issued issued = { .not_before = (now_real_ms - BK_CLOCK_SKEW_MAX_MS) / 1000 * 1000,
                                 .not_after = (now_real_ms + life_ms) / 1000 * 1000 };
 
     int r = read_request(csr_pem, &key, ret_why);

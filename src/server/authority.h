@@ -7,6 +7,12 @@
 #include "base/random.h"
 #include "store/store.h"
 
+/*
+ * How far off a client's clock may be, in either direction (SI-104): judged at sign-in, and certificates begin so much
+ * before they were made.
+ */
+enum { BK_CLOCK_SKEW_MAX_MS = 300 * 1000 };
+
 /* P-256 where made here; the organisation's own may be of any kind. Immutable after loading; signing is safe from every worker thread. */
 struct bk_authority;
 

@@ -20,13 +20,14 @@ const struct bk_core_limits bk_core_limits_default = {
     .idle_ms = 120 * 1000,
     .subscriptions_per_endpoint = 1200,
     .pending_per_link = 1200,
+    .pending_bytes_per_link = 4 * 1024 * 1024,
+    .pending_bytes_total = 256 * 1024 * 1024,
     .forks_max = 10,
     .message_wait_ms = 5000,
     .key_life_ms = 600 * 1000,
     .promised_silence_ms = 150 * 1000,
     .presence_gap_ms = 300,
     .nonce_life_ms = 300 * 1000,
-    .clock_skew_max_ms = 300 * 1000,
 };
 
 int64_t core_now(const struct bk_core *core)
@@ -159,6 +160,7 @@ int bk_core_create(const struct bk_core_config *config, struct bk_core **ret)
     core->config = *config;
     bk_list_init(&core->news);
     core->directory = bk_directory_ref(config->directory);
+    bk_timer_init(&core->ended_timer, registrar_ended_timer);
     memcpy(core->nonce_key.key, config->secret, sizeof core->nonce_key.key);
     core->msg = calloc(MESSAGES_DEEP, sizeof *core->msg);
     core->shards = calloc(config->n_shards, sizeof *core->shards);
@@ -202,6 +204,9 @@ struct bk_core *bk_core_destroy(struct bk_core *core)
         free(link);
     }
     watch_destroy(core);
+    bk_timer_disarm(core->config.timers, &core->ended_timer);
+    registrar_forget_ended(core);
+    bk_map_finish(&core->ended);
     free(core->links);
     free(core->generations);
     bk_bus_destroy(core->bus);

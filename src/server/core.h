@@ -44,7 +44,8 @@ struct bk_core_ops {
     /* After what was sent went out. The owner then calls bk_core_link_gone, or not: both are fine. */
     void (*close)(void *ctx, void *handle);
     void (*pause)(void *ctx, void *handle, bool pause);
-    void (*known)(void *ctx, void *handle); /* this link proved who it is */
+    /* Somebody signed in over this link, or (false) nobody is any more. */
+    void (*known)(void *ctx, void *handle, bool known);
     int64_t (*last_in_ms)(void *ctx, void *handle);
 };
 
@@ -57,13 +58,13 @@ struct bk_core_limits {
     int requests_burst_stranger, requests_per_s_stranger;
     int unauthenticated_life_ms, idle_ms;
     int subscriptions_per_endpoint, pending_per_link;
+    int pending_bytes_per_link, pending_bytes_total; /* of the requests themselves */
     int forks_max;
     int message_wait_ms;     /* 5,000: then stored and 202 */
     int key_life_ms;         /* 600,000 */
     int promised_silence_ms; /* 150,000 */
     int presence_gap_ms;     /* 300: at most one aggregate per person in that time */
     int nonce_life_ms;       /* 300,000 */
-    int clock_skew_max_ms;   /* 300,000 */
 };
 extern const struct bk_core_limits bk_core_limits_default;
 
@@ -93,8 +94,12 @@ struct bk_core *bk_core_destroy(struct bk_core *core);
 
 /* 0 with the link's number; -EAGAIN: no more links wanted now. */
 int bk_core_link_open(struct bk_core *core, const struct bk_link_info *info, uint64_t *ret_link);
-/* One complete message as framing delivered it. The bytes are used during the call only. False: the link should be closed (it was told why). */
-bool bk_core_receive(struct bk_core *core, uint64_t link, struct bk_view message);
+/*
+ * One complete message as framing delivered it. The bytes are used during the call only. False: the link should be
+ * closed (it was told why). *ret_readable (may be NULL): whether it was SIP.
+ */
+bool bk_core_receive(struct bk_core *core, uint64_t link, struct bk_view message,
+                     bool *ret_readable);
 /* A stream that cannot be framed: answers what RFC 3261 asks for, where it can; the owner closes. */
 struct bk_sip_fault;
 void bk_core_unframed(struct bk_core *core, uint64_t link, struct bk_view bytes,

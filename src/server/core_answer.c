@@ -2,6 +2,8 @@
 /* What the core answers and refuses, and the names it gives itself in messages. */
 #include "server/core_private.h"
 
+#include <stdio.h>
+
 void core_to_tag(const struct bk_core *core, const struct bk_sip_head *head, char ret[17])
 {
     uint64_t h = bk_hash(&core->config.hash_key, head->call_id) ^
@@ -23,6 +25,16 @@ static void answer_begin(const struct request *rq, int status, struct bk_view re
                           status == 100 ? (struct bk_view){ 0 } : bk_view_of_str(tag), &source);
 }
 
+/*
+ * To an address that may be forged never more than twice the bytes (reliability.md, "UDP"): an answer that would be
+ * larger is made without what it can do without (docs/decisions/0006).
+ */
+static bool is_too_big(const struct request *rq)
+{
+    return rq->asker.transport == BK_LINK_UDP && !rq->identity.len &&
+           rq->core->out.len > 2 * rq->msg->bytes.len;
+}
+
 static void answer_send(const struct request *rq, int status)
 {
     struct bk_core *core = rq->core;
@@ -39,8 +51,7 @@ static void answer_send(const struct request *rq, int status)
             return;
         }
     }
-    /* Never more than twice the bytes to an address that may be forged. */
-    if (udp && !rq->identity.len && core->out.len > 2 * rq->msg->bytes.len) {
+    if (is_too_big(rq)) {
         core->metrics[BK_METRIC_DROPPED]++;
         return;
     }
@@ -55,6 +66,10 @@ void answer_body(const struct request *rq, int status, struct bk_view reason, st
     answer_begin(rq, status, reason);
     bk_buf_add_view(&rq->core->out, extra);
     bk_sip_end(&rq->core->out, content_type, body);
+    if (is_too_big(rq) && status != 401 && status != 407) {
+        answer_begin(rq, status, reason);
+        bk_sip_end(&rq->core->out, (struct bk_view){ 0 }, (struct bk_view){ 0 });
+    }
     answer_send(rq, status);
 }
 
@@ -63,14 +78,20 @@ void answer(const struct request *rq, int status, struct bk_view reason, struct 
     answer_body(rq, status, reason, extra, (struct bk_view){ 0 }, (struct bk_view){ 0 });
 }
 
-void refusal_lines(struct bk_core *core, const struct bk_refusal *refusal, struct bk_buf *to)
+static void diagnostics_line(struct bk_core *core, const struct bk_refusal *refusal,
+                             struct bk_buf *to)
 {
     struct bk_buf value = { 0 };
     bk_refusal_diagnostics(core->config.history, refusal, &value);
     bk_sip_field_add(to, BK_SIP_HDR_MS_DIAGNOSTICS, bk_buf_view(&value));
-    bk_buf_clear(&value);
+    bk_buf_finish(&value);
+}
+
+void refusal_lines(struct bk_core *core, const struct bk_refusal *refusal, struct bk_buf *to)
+{
+    struct bk_buf value = { 0 }, text = { 0 };
+    diagnostics_line(core, refusal, to);
     bk_buf_addf(&value, "399 %s ", core->config.host);
-    struct bk_buf text = { 0 };
     bk_buf_addf(&text, "%s (%s)", refusal->text, refusal->case_code);
     bk_sip_quote(&value, bk_buf_view(&text));
     bk_sip_field_add(to, BK_SIP_HDR_WARNING, bk_buf_view(&value));
@@ -83,34 +104,62 @@ void refusal_lines(struct bk_core *core, const struct bk_refusal *refusal, struc
 void refuse_with(const struct request *rq, const struct bk_refusal *refusal, struct bk_view extra)
 {
     struct bk_core *core = rq->core;
+    /* From all that is said down to the bare answer, the first that may go out. */
+    enum { WHOLE, DIAGNOSTICS, CASE, BARE };
     core->metrics[BK_METRIC_REFUSALS]++;
     if (rq->msg->method == BK_SIP_ACK)
         return;
-    /* All that some clients show is the reason phrase (tests/interop/README.md). */
-    answer_begin(rq, refusal->status, bk_view_of_str(refusal->text));
-    refusal_lines(core, refusal, &core->out);
-    bk_buf_add_view(&core->out, extra);
-    bk_sip_end(&core->out, (struct bk_view){ 0 }, (struct bk_view){ 0 });
+    for (int much = WHOLE; much <= BARE; much++) {
+        char text[32];
+        snprintf(text, sizeof text, "Case %s", refusal->case_code);
+        /* All that some clients show is the reason phrase (tests/interop/README.md). */
+        answer_begin(rq, refusal->status,
+                     much == BARE   ? (struct bk_view){ 0 }
+                     : much == CASE ? bk_view_of_str(text)
+                                    : bk_view_of_str(refusal->text));
+        if (much == WHOLE)
+            refusal_lines(core, refusal, &core->out);
+        else if (much == DIAGNOSTICS)
+            diagnostics_line(core, refusal, &core->out);
+        bk_buf_add_view(&core->out, extra);
+        bk_sip_end(&core->out, (struct bk_view){ 0 }, (struct bk_view){ 0 });
+        if (!is_too_big(rq))
+            break;
+    }
     answer_send(rq, refusal->status);
+}
+
+static void refuse_record(const struct request *rq, const struct bk_record *record, int status,
+                          int retry_after_s, const char *const *values, struct bk_view detail)
+{
+    struct bk_refusal refusal;
+    struct bk_attempt attempt;
+    /* What a stranger says in From would be a row of the history each. */
+    struct bk_view who = rq->identity.len                     ? rq->identity
+                         : rq->msg->method == BK_SIP_REGISTER ? rq->head->from_uri
+                                                              : (struct bk_view){ 0 };
+    attempt_of(rq, who, 0, bk_sip_method_name(rq->msg->method), (struct bk_view){ 0 }, &attempt);
+    bk_history_refuse(rq->core->config.history, &attempt, record, false, true, detail,
+                      retry_after_s, values, &refusal);
+    if (status)
+        refusal.status = status;
+    refuse_with(rq, &refusal, (struct bk_view){ 0 });
 }
 
 void refuse(const struct request *rq, unsigned number, char sub, int status,
             const char *const *values)
 {
     static const char *const busy[] = { "seconds", "10", NULL };
-    struct bk_refusal refusal;
-    struct bk_attempt attempt;
     int retry_after_s =
         number == 404 || number == 408 ? 10 : 0; /* SI-404 busy, SI-408 maintenance */
+    refuse_record(rq, bk_record_find(number, sub), status, retry_after_s,
+                  values || !retry_after_s ? values : busy, (struct bk_view){ 0 });
+}
 
-    attempt_of(rq, rq->identity.len ? rq->identity : rq->head->from_uri, 0,
-               bk_sip_method_name(rq->msg->method), (struct bk_view){ 0 }, &attempt);
-    bk_history_refuse(rq->core->config.history, &attempt, bk_record_find(number, sub), false, true,
-                      (struct bk_view){ 0 }, retry_after_s,
-                      values || !retry_after_s ? values : busy, &refusal);
-    if (status)
-        refusal.status = status;
-    refuse_with(rq, &refusal, (struct bk_view){ 0 });
+void refuse_why(const struct request *rq, unsigned number, int status, int retry_after_s,
+                const char *const *values, struct bk_view detail)
+{
+    refuse_record(rq, bk_record_find(number, 0), status, retry_after_s, values, detail);
 }
 
 /* ---- our own names ---- */

@@ -105,6 +105,48 @@ static void link_timer(struct bk_timer *timer)
         bk_timer_arm(core->config.timers, timer, end);
 }
 
+void link_signed_in(struct bk_core *core, struct link *link)
+{
+    if (link->known)
+        return;
+    link->known = true;
+    if (!link->was_known) /* once: who signs out and in again does not ask more for it */
+        link->tokens_milli = (int64_t)core->config.limits.requests_burst * 1000;
+    link->was_known = true;
+    core->config.ops->known(core->config.ops_ctx, link->handle, true);
+}
+
+/* A connection that lost its registration loses what came with it (reliability.md, "Authentication"). */
+void link_unbound(struct bk_core *core, struct link *link)
+{
+    const struct bk_core_limits *limits = &core->config.limits;
+    int64_t now = core_now(core), most = (int64_t)limits->requests_burst_stranger * 1000;
+    if (!link->known || link->closing || !bk_list_empty(&link->bindings))
+        return;
+    link->known = false;
+    link->opened_at = now;
+    if (link->tokens_milli > most)
+        link->tokens_milli = most;
+    core->config.ops->known(core->config.ops_ctx, link->handle, false);
+    if (!link->paused)
+        bk_timer_arm(core->config.timers, &link->timer, now + limits->unauthenticated_life_ms);
+}
+
+bool link_has_proved(struct bk_core *core, const struct link *link, struct bk_view address)
+{
+    uint64_t hash = bk_hash(&core->config.hash_key, address);
+    for (int i = 0; i < LINK_PROOFS; i++)
+        if (link->proofs[i] == hash)
+            return true;
+    return false;
+}
+
+void link_prove(struct bk_core *core, struct link *link, struct bk_view address)
+{
+    if (!link_has_proved(core, link, address))
+        link->proofs[link->next_proof++ % LINK_PROOFS] = bk_hash(&core->config.hash_key, address);
+}
+
 int bk_core_link_open(struct bk_core *core, const struct bk_link_info *info, uint64_t *ret_link)
 {
     if (core->draining || core->open_links >= LINKS_MAX)

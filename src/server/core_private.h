@@ -23,7 +23,7 @@ struct shard {
     struct bk_list message_ages; /* the same, oldest first */
 };
 
-enum { LINK_NONCES = 4 };
+enum { LINK_NONCES = 4, LINK_PROOFS = 4 };
 
 /* One connection, or one remote address over UDP. It belongs to one shard at a time. */
 struct link {
@@ -37,9 +37,11 @@ struct link {
     int64_t tokens_milli;
     enum bk_link_transport transport;
     uint16_t port, local_port;
-    bool own_network, paused, closing, moved, known;
+    bool own_network, paused, closing, moved;
+    bool known, was_known; /* somebody is signed in here; was */
     uint8_t faults;
-    int n_subscriptions; /* opened over this link and still alive */
+    size_t pending_bytes; /* that relays keep for who asks here */
+    int n_subscriptions;  /* opened over this link and still alive */
     uint64_t net_key;
     struct {
         uint64_t id,
@@ -48,7 +50,9 @@ struct link {
         bool wrong;        /* was answered with a wrong password */
         int64_t placed_ms; /* mono ms: not made later than this */
     } nonces[LINK_NONCES];
-    uint8_t next_nonce;
+    uint8_t next_nonce, next_proof;
+    uint64_t proofs
+        [LINK_PROOFS]; /* hashes of the addresses whose credentials came over this link last */
     int64_t
         nonce_floor_ms; /* one that is not in the table and was made earlier may have been used; 0: none was */
     struct bk_personal *personal; /* of its client certificate; NULL: none */
@@ -75,6 +79,9 @@ struct bk_core {
     struct bk_list news; /* people who published: bk_core_pump tells their watchers */
     uint64_t metrics[BK_METRIC_COUNT];
     uint64_t epoch;
+    struct bk_map ended; /* whose subscriptions are to end: registrar.c */
+    struct bk_timer ended_timer;
+    size_t pending_bytes; /* of every link */
     bool draining;
     bool shedding; /* memory is short: nobody new */
 };
@@ -131,6 +138,12 @@ bool link_send(struct bk_core *core, struct link *link, struct bk_view bytes, bo
 void core_close_link(struct bk_core *core, uint64_t link);
 /* Takes one request out of the link's bucket. false: UDP, and it is empty. */
 bool link_may_ask(struct bk_core *core, struct link *link, int64_t now);
+/* Somebody signed in here, or the last one who had is gone: what a stranger may do differs. */
+void link_signed_in(struct bk_core *core, struct link *link);
+void link_unbound(struct bk_core *core, struct link *link);
+/* Right credentials of that address came over this link; whether they did. */
+void link_prove(struct bk_core *core, struct link *link, struct bk_view address);
+bool link_has_proved(struct bk_core *core, const struct link *link, struct bk_view address);
 /* One shard's part in the end of a link. */
 void shard_link_gone(struct shard *shard, uint64_t link);
 struct bk_sip_flow link_flow(const struct link *link);
@@ -155,6 +168,9 @@ void answer_body(const struct request *rq, int status, struct bk_view reason, st
 /* Refuses with a record; an attempt to sign in is kept by the caller. status 0: the record's own. */
 void refuse(const struct request *rq, unsigned number, char sub, int status,
             const char *const *values);
+/* The same with what the history is to keep of it (JSON). */
+void refuse_why(const struct request *rq, unsigned number, int status, int retry_after_s,
+                const char *const *values, struct bk_view detail);
 void refuse_with(const struct request *rq, const struct bk_refusal *refusal, struct bk_view extra);
 /* The lines every refusal carries: ms-diagnostics, Warning, Retry-After. */
 void refusal_lines(struct bk_core *core, const struct bk_refusal *refusal, struct bk_buf *to);
@@ -171,11 +187,16 @@ bool identify_register(struct request *rq, struct link *link, struct bk_view add
                        struct bk_user *ret_user, enum register_road *ret_road, char ret_serial[40]);
 void attempt_of(const struct request *rq, struct bk_view address, int64_t user_id,
                 struct bk_view road, struct bk_view endpoint, struct bk_attempt *ret);
+enum { ENDPOINT_MAX = 200 }; /* bytes of an endpoint key */
+/* The key of an endpoint as it is kept: a longer one by its hash, in the arena of the core. */
+struct bk_view endpoint_key(struct bk_core *core, struct bk_view endpoint);
 struct bk_view endpoint_of_request(const struct request *rq);
 
 /* ---- registrar.c ---- */
 void handle_register(struct request *rq, struct link *link);
 void binding_end(struct bk_binding *binding, enum bk_signin_end why);
+void registrar_ended_timer(struct bk_timer *timer);
+void registrar_forget_ended(struct bk_core *core);
 void registrar_link_gone(struct bk_core *core, struct link *link, enum bk_link_end why);
 void tell_ended(struct bk_core *core, struct bk_binding *binding, const struct bk_record *record,
                 const char *event, struct bk_view who);
@@ -209,6 +230,7 @@ struct relay {
     bool cancelled;
     bool
         ours_differ; /* caller and callee reach us at different addresses: Record-Route is rewritten */
+    size_t bytes;    /* of this allocation, counted for its sender */
     int calls;       /* depth of callbacks, frees are put off */
     struct bk_timer timer; /* MESSAGE: patience; INVITE: the callee's silence after CANCEL */
     struct message_key *key;

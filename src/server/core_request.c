@@ -18,7 +18,8 @@ static bool names_us(const struct bk_core *core, const struct link *link,
 
 /*
  * What is the request for? Fills target, and route where our own token leads. 0; 404: no domain of
- * ours; 416: no scheme of ours; 400: unreadable.
+ * ours; 416: no scheme of ours; 400: unreadable; 481: a route token with nothing in it; 484: no address
+ * that anybody can have, written at our host.
  */
 static int find_target(struct request *rq, const struct link *link)
 {
@@ -40,7 +41,7 @@ static int find_target(struct request *rq, const struct link *link)
         bk_sip_uri_parse(route.uri_text, &uri) == 0 &&
         bk_view_starts_with(uri.user, route_prefix)) {
         rq->route = bk_view_skip(uri.user, route_prefix.len);
-        return 0;
+        return rq->route.len ? 0 : 481;
     }
     if (bk_sip_uri_parse(rq->msg->uri, &uri) < 0)
         return 400;
@@ -55,10 +56,12 @@ static int find_target(struct request *rq, const struct link *link)
             return 400;
         struct bk_view user = bk_buf_view(&core->token);
         if (bk_view_find(user, '@') < user.len) {
+            size_t bad_at;
+            const char *why;
             bk_text_lower(core->token.at, core->token.len);
             bk_buf_add_view(&core->target, user);
             rq->target = bk_buf_view(&core->target);
-            return 0;
+            return bk_sip_address_check(rq->target, &bad_at, &why) < 0 ? 484 : 0;
         }
         if (!uri.has_user) {
             rq->target = (struct bk_view){ 0 };
@@ -234,11 +237,13 @@ static bool within_limits(struct request *rq, struct link *link)
 {
     struct bk_core *core = rq->core;
     if (!link_may_ask(core, link, core_now(core))) {
-        answer(rq, 503, (struct bk_view){ 0 }, BK_VIEW("Retry-After: 1\r\n"));
+        static const char *const values[] = { "seconds", "1", NULL };
+        refuse_why(rq, 404, 503, 1, values, BK_VIEW("{\"why\":\"too many requests\"}"));
         return false;
     }
     if (!link->known && rq->msg->body.len > (size_t)core->config.limits.unauthenticated_body_max) {
-        answer(rq, 413, (struct bk_view){ 0 }, (struct bk_view){ 0 });
+        refuse_why(rq, 503, 413, 0, NULL,
+                   BK_VIEW("{\"why\":\"nobody signed in on this connection\"}"));
         return false;
     }
     return true;
@@ -255,13 +260,16 @@ static void link_register(struct request *rq, struct link *link)
     handle_register(rq, link);
 }
 
-/* What a proxy looks at before it passes anything on (RFC 3261 16.3). false: answered. */
+/*
+ * What a proxy looks at before it passes anything on (RFC 3261 16.3). A CANCEL is never passed on but answered here, so
+ * that its hops do not count (9.2, 16.10). false: answered.
+ */
 static bool may_travel(struct request *rq)
 {
     const struct bk_sip_msg *msg = rq->msg;
     if (rq->head->max_forwards == 0 && (rq->target.len || rq->route.len) &&
-        msg->method != BK_SIP_ACK) {
-        answer(rq, 483, (struct bk_view){ 0 }, (struct bk_view){ 0 });
+        msg->method != BK_SIP_ACK && msg->method != BK_SIP_CANCEL) {
+        refuse(rq, 507, 0, 483, NULL);
         return false;
     }
     if (went_around(msg)) {
@@ -285,6 +293,18 @@ static bool may_ask(struct request *rq, struct link *link, int fault)
         refuse(rq, domain_is_ours(core, rq->target) ? 501 : 508, 0, 404, NULL);
         return false;
     }
+    if (fault == 481) {
+        answer(rq, 481, (struct bk_view){ 0 }, (struct bk_view){ 0 });
+        return false;
+    }
+    if (fault == 484) {
+        size_t bad_at;
+        const char *why = "it cannot be read";
+        bk_sip_address_check(rq->target, &bad_at, &why);
+        const char *values[] = { "why", why, NULL };
+        refuse(rq, 111, 0, 0, values);
+        return false;
+    }
     const struct bk_sip_field *f = bk_sip_msg_field(rq->msg, BK_SIP_HDR_PROXY_REQUIRE);
     if (f) {
         struct bk_buf line = { 0 };
@@ -296,27 +316,56 @@ static bool may_ask(struct request *rq, struct link *link, int fault)
     return true;
 }
 
+/*
+ * Who sent an ACK or a CANCEL, which no challenge can ask: somebody who is signed in on this very link, or whose
+ * credentials another request over it carried. false: nobody known.
+ */
+static bool known_sender(struct request *rq, const struct link *link)
+{
+    struct bk_core *core = rq->core;
+    struct bk_sip_uri from;
+    bk_buf_clear(&core->sender);
+    if (bk_sip_uri_parse(rq->head->from_uri, &from) < 0 || bk_sip_uri_aor(&from, &core->sender) < 0)
+        return false;
+    struct bk_view sender = bk_buf_view(&core->sender);
+    BK_LIST_EACH(&link->bindings, it)
+    {
+        struct bk_binding *b = bk_container_of(it, struct bk_binding, in_link);
+        if (bk_view_equal(bk_person_address(b->person), sender)) {
+            rq->identity = bk_person_address(b->person);
+            rq->endpoint = b->endpoint;
+            return true;
+        }
+    }
+    if (!link_has_proved(core, link, sender))
+        return false;
+    rq->identity = sender;
+    return true;
+}
+
 /* Our route token holds both ends of a dialog; the request goes to the one it does not come from. false: answered. */
-static bool follow_route(struct request *rq)
+static bool follow_route(struct request *rq, const struct link *link)
 {
     struct bk_core *core = rq->core;
     const struct bk_sip_head *head = rq->head;
+    bool follows = rq->msg->method == BK_SIP_ACK || rq->msg->method == BK_SIP_CANCEL;
     struct bk_view ends[4];
     if (!head->to_tag.len ||
         !route_token_read(core, rq->route, head->call_id, &core->arena, ends)) {
         answer(rq, 481, (struct bk_view){ 0 }, (struct bk_view){ 0 });
         return false;
     }
+    if (follows && !known_sender(rq, link)) {
+        answer(rq, 481, (struct bk_view){ 0 }, (struct bk_view){ 0 });
+        return false;
+    }
     bool from_a = bk_view_equal(rq->identity, ends[0]) &&
                   (!bk_view_equal(ends[0], ends[2]) || bk_view_equal(rq->endpoint, ends[1]));
-    if (rq->msg->method == BK_SIP_ACK || rq->msg->method == BK_SIP_CANCEL) {
-        struct bk_sip_uri from;
-        bk_buf_clear(&core->sender);
-        if (bk_sip_uri_parse(head->from_uri, &from) < 0 || bk_sip_uri_aor(&from, &core->sender) < 0)
-            return false;
-        from_a = bk_view_equal(bk_buf_view(&core->sender), ends[0]);
-    } else if (!from_a && !bk_view_equal(rq->identity, ends[2])) {
-        answer(rq, 403, (struct bk_view){ 0 }, (struct bk_view){ 0 });
+    if (!from_a && !bk_view_equal(rq->identity, ends[2])) {
+        if (follows)
+            answer(rq, 481, (struct bk_view){ 0 }, (struct bk_view){ 0 });
+        else
+            refuse(rq, 214, 0, 403, NULL);
         return false;
     }
     rq->target = from_a ? ends[2] : ends[0];
@@ -363,10 +412,11 @@ static void link_request(struct bk_core *core, struct link *link, const struct b
     if (msg->method != BK_SIP_ACK && msg->method != BK_SIP_CANCEL) {
         if (!may_ask(&rq, link, fault))
             return;
-    } else if (fault == 404) {
+    } else if (fault) {
+        answer(&rq, 481, (struct bk_view){ 0 }, (struct bk_view){ 0 }); /* nothing, to an ACK */
         return;
     }
-    if (rq.route.len && !follow_route(&rq))
+    if (rq.route.len && !follow_route(&rq, link))
         return;
     if (!rq.target.len) {
         server_request(&rq);
@@ -434,7 +484,7 @@ static void link_response(struct bk_core *core, struct link *link, const struct 
     bk_bus_post(core->bus, &frame);
 }
 
-bool bk_core_receive(struct bk_core *core, uint64_t id, struct bk_view bytes)
+bool bk_core_receive(struct bk_core *core, uint64_t id, struct bk_view bytes, bool *ret_readable)
 {
     struct link *link = core_link(core, id);
     if (!link || link->closing)
@@ -448,6 +498,8 @@ bool bk_core_receive(struct bk_core *core, uint64_t id, struct bk_view bytes)
     bool good = bk_sip_msg_parse(msg, bytes, &fault) == 0 &&
                 (msg->status ? answer_check(core, msg, &head, &shard, &fault)
                              : bk_sip_msg_check(msg, &head, &fault)) == 0;
+    if (ret_readable)
+        *ret_readable = good;
     if (!good) {
         answer_fault(core, link, msg, &fault);
         link->faults++;

@@ -13,7 +13,6 @@
 enum {
     LISTENERS_MAX = 16,
     NETWORKS_MAX = 64,
-    UDP_PEERS_MAX = 10000,
     LINGER_MS = 2000,
 };
 
@@ -35,6 +34,7 @@ struct peer {
     struct bk_udp *udp;
     struct bk_map_node in_peers;
     struct bk_list in_age;
+    bool signed_in;
     struct bk_addr addr;
     int64_t last_in_ms;
     bool closing; /* the core wants it gone: the next datagram from there begins anew */
@@ -67,8 +67,9 @@ struct bk_front {
     int n_networks;
     struct bk_hash_key key;
     struct bk_map udp_peers;
-    struct bk_list udp_ages;
+    struct bk_list udp_strangers, udp_signed_in; /* oldest first */
     size_t n_udp_peers;
+    uint64_t udp_refused;
     bool refusing;
     bool dead; /* being destroyed: the core is gone already */
 };
@@ -142,6 +143,14 @@ static void datagram_peer_free(struct peer *peer)
     free(peer);
 }
 
+static void datagram_peer_known(struct peer *peer, bool known)
+{
+    peer->signed_in = known;
+    bk_list_remove(&peer->in_age);
+    bk_list_append(known ? &peer->front->udp_signed_in : &peer->front->udp_strangers,
+                   &peer->in_age);
+}
+
 static bool out_send(void *ctx, void *handle, struct bk_view bytes, bool droppable)
 {
     struct peer *peer = handle;
@@ -173,11 +182,13 @@ static void out_pause(void *ctx, void *handle, bool pause)
     bk_conn_pause(peer->conn, pause);
 }
 
-static void out_known(void *ctx, void *handle)
+static void out_known(void *ctx, void *handle, bool known)
 {
     struct peer *peer = handle;
     (void)ctx;
-    if (peer->kind == PEER_STREAM)
+    if (peer->kind == PEER_DATAGRAM)
+        datagram_peer_known(peer, known);
+    else if (known)
         bk_listener_known(peer->conn);
 }
 
@@ -223,8 +234,10 @@ static size_t sip_bytes(struct bk_conn *conn, void *ctx, struct bk_view bytes)
         if (step == BK_SIP_FRAME_PING) {
             bk_conn_send(conn, BK_VIEW("\r\n"), false);
         } else if (step == BK_SIP_FRAME_MESSAGE) {
-            bk_conn_calm(conn);
-            open = bk_core_receive(core, peer->link, bk_view_head(rest, len));
+            bool readable = false;
+            open = bk_core_receive(core, peer->link, bk_view_head(rest, len), &readable);
+            if (readable)
+                bk_conn_calm(conn);
         }
     }
     bk_core_pump(core);
@@ -391,12 +404,17 @@ static struct peer *datagram_peer(struct bk_front *front, const struct listener 
         peer = NULL;
     }
     if (peer) {
-        bk_list_remove(&peer->in_age);
-        bk_list_append(&front->udp_ages, &peer->in_age);
+        datagram_peer_known(peer, peer->signed_in); /* the youngest of its list */
         return peer;
     }
-    if (front->n_udp_peers >= UDP_PEERS_MAX)
-        datagram_peer_end(bk_container_of(front->udp_ages.next, struct peer, in_age));
+    /* A source address can be forged: strangers push out strangers, never somebody who signed in. */
+    if (front->n_udp_peers >= (size_t)front->settings->udp_peers) {
+        if (bk_list_empty(&front->udp_strangers)) {
+            front->udp_refused++;
+            return NULL;
+        }
+        datagram_peer_end(bk_container_of(front->udp_strangers.next, struct peer, in_age));
+    }
     peer = calloc(1, sizeof *peer);
     if (!peer || bk_map_insert(&front->udp_peers, &peer->in_peers, hash) < 0) {
         free(peer);
@@ -406,7 +424,7 @@ static struct peer *datagram_peer(struct bk_front *front, const struct listener 
     peer->front = front;
     peer->udp = listener->datagram;
     peer->addr = *from;
-    bk_list_append(&front->udp_ages, &peer->in_age);
+    bk_list_append(&front->udp_strangers, &peer->in_age);
     front->n_udp_peers++;
     bk_addr_host_text(from, ip);
     datagram_local_ip(front, strchr(ip, ':') != NULL, local_ip);
@@ -438,7 +456,7 @@ static void datagram(void *ctx, const struct bk_addr *from, struct bk_view bytes
     if (!peer || bytes.len > 65535)
         return;
     peer->last_in_ms = bk_clock_mono_ms(bk_loop_clock(front->loop));
-    bk_core_receive(front->core, peer->link, bytes);
+    bk_core_receive(front->core, peer->link, bytes, NULL);
     bk_core_pump(front->core);
 }
 
@@ -557,7 +575,8 @@ int bk_front_create(struct bk_loop *loop, const struct bk_settings *settings, st
         return -ENOMEM;
     front->loop = loop;
     front->settings = settings;
-    bk_list_init(&front->udp_ages);
+    bk_list_init(&front->udp_strangers);
+    bk_list_init(&front->udp_signed_in);
     bk_random_fill(&bk_random_system, &front->key, sizeof front->key);
     int r = parse_networks(front, settings->own_networks);
     if (r < 0) {
@@ -627,8 +646,10 @@ struct bk_front *bk_front_destroy(struct bk_front *front)
         bk_listener_destroy(front->listeners[i].stream);
         bk_udp_close(front->listeners[i].datagram);
     }
-    while (!bk_list_empty(&front->udp_ages))
-        datagram_peer_free(bk_container_of(front->udp_ages.next, struct peer, in_age));
+    while (!bk_list_empty(&front->udp_strangers))
+        datagram_peer_free(bk_container_of(front->udp_strangers.next, struct peer, in_age));
+    while (!bk_list_empty(&front->udp_signed_in))
+        datagram_peer_free(bk_container_of(front->udp_signed_in.next, struct peer, in_age));
     bk_map_finish(&front->udp_peers);
     bk_tls_server_unref(front->tls);
     bk_tls_server_unref(front->tls_ask);
@@ -646,7 +667,7 @@ uint16_t bk_front_port(const struct bk_front *front, const char *kind)
 
 void bk_front_stats(const struct bk_front *front, struct bk_front_stats *ret)
 {
-    *ret = (struct bk_front_stats){ 0 };
+    *ret = (struct bk_front_stats){ .udp_refused = front->udp_refused };
     for (int i = 0; i < front->n_listeners; i++) {
         struct bk_listener_stats one;
         if (!front->listeners[i].stream)

@@ -28,6 +28,7 @@ uint16_t bk_front_port(const struct bk_front *front, const char *kind);
 /* For metrics and status. */
 struct bk_front_stats {
     struct bk_listener_stats listeners; /* summed */
+    uint64_t udp_refused; /* datagrams of strangers for whom there was no place */
 };
 void bk_front_stats(const struct bk_front *front, struct bk_front_stats *ret);
 /* Whether an address belongs to the own networks. */

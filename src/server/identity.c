@@ -3,6 +3,7 @@
 #include "server/core_private.h"
 
 #include <errno.h>
+#include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -22,7 +23,28 @@ void attempt_of(const struct request *rq, struct bk_view address, int64_t user_i
     };
 }
 
-struct bk_view endpoint_of_request(const struct request *rq)
+/*
+ * A key stands in every binding, publication, row of the history and route token, and a client chooses it: it is
+ * bounded. SHA-256, so that the same endpoint has the same key after a restart and nobody can make two that meet.
+ */
+struct bk_view endpoint_key(struct bk_core *core, struct bk_view endpoint)
+{
+    static const char digits[] = "0123456789abcdef";
+    unsigned char hash[32];
+    char text[sizeof hash * 2];
+    unsigned n = sizeof hash;
+    if (endpoint.len <= ENDPOINT_MAX)
+        return endpoint;
+    if (EVP_Digest(endpoint.at, endpoint.len, hash, &n, EVP_sha256(), NULL) != 1)
+        return bk_view_head(endpoint, ENDPOINT_MAX);
+    for (size_t i = 0; i < sizeof hash; i++) {
+        text[2 * i] = digits[hash[i] >> 4];
+        text[2 * i + 1] = digits[hash[i] & 15];
+    }
+    return bk_arena_copy(&core->arena, (struct bk_view){ text, sizeof text });
+}
+
+static struct bk_view endpoint_named(const struct request *rq)
 {
     struct bk_view rest = bk_sip_msg_value(rq->msg, BK_SIP_HDR_CONTACT), value;
     struct bk_sip_addr contact = { 0 };
@@ -38,6 +60,11 @@ struct bk_view endpoint_of_request(const struct request *rq)
         bk_sip_param_find(from.params, BK_VIEW("epid"), &value) && value.len)
         return value;
     return has ? contact.uri_text : (struct bk_view){ 0 };
+}
+
+struct bk_view endpoint_of_request(const struct request *rq)
+{
+    return endpoint_key(rq->core, endpoint_named(rq));
 }
 
 static struct bk_view domain_of(struct bk_view address)
@@ -123,7 +150,8 @@ static void challenge(struct request *rq, struct link *link, struct bk_view addr
     char date[32];
 
     challenge_lines(core, link, address, proxy, stale, (struct bk_view){ 0 }, &lines);
-    if (rq->msg->method == BK_SIP_REGISTER) {
+    /* Our own client, which reads these, does not come over UDP, where each byte counts. */
+    if (rq->msg->method == BK_SIP_REGISTER && rq->asker.transport != BK_LINK_UDP) {
         if (core->config.services_url)
             bk_sip_field_addf(&lines, BK_SIP_HDR_BECKON_SERVICES, "<%s>",
                               core->config.services_url);
@@ -428,6 +456,7 @@ bool identify(struct request *rq, struct link *link)
         return false;
     }
     rq->identity = user.address;
+    link_prove(core, link, user.address);
     return true;
 }
 
@@ -444,7 +473,7 @@ static bool clock_is_right(struct request *rq, const struct bk_attempt *attempt)
     /* Date has whole seconds: exactly five minutes must pass. */
     int64_t skew = theirs - core_real(core);
     int64_t off = skew < 0 ? -skew - 999 : skew;
-    if (off <= core->config.limits.clock_skew_max_ms)
+    if (off <= BK_CLOCK_SKEW_MAX_MS)
         return true;
     char minutes[24], detail[96], server_time[32];
     snprintf(minutes, sizeof minutes, "%lld", (long long)((skew < 0 ? -skew : skew) / 60000));

@@ -347,6 +347,15 @@ static int publish_check(struct request *rq, struct bk_pidf *doc, const char **r
     return bk_pidf_parse(rq->msg->body, &rq->core->arena, doc, ret_why) < 0 ? 400 : 0;
 }
 
+/* RFC 3903 section 6, step 6: each 200 has both fields, also where nothing is left that the tag could name. */
+static void answer_removed(struct request *rq)
+{
+    char etag[BK_ETAG_SIZE], lines[64];
+    etag_make(rq->core, etag);
+    snprintf(lines, sizeof lines, "SIP-ETag: %s\r\nExpires: 0\r\n", etag);
+    answer(rq, 200, (struct bk_view){ 0 }, bk_view_of_str(lines));
+}
+
 void handle_publish(struct request *rq)
 {
     struct bk_core *core = rq->core;
@@ -359,6 +368,10 @@ void handle_publish(struct request *rq)
         status = 400;
     if (!status && expires_s && expires_s < PUBLISH_MIN_S)
         status = 423;
+    if (status == 403) {
+        refuse(rq, 214, 0, 403, NULL);
+        return;
+    }
     if (status) {
         answer(rq, status, status == 400 && why ? bk_view_of_str(why) : (struct bk_view){ 0 },
                status == 489   ? BK_VIEW("Allow-Events: presence\r\n")
@@ -386,8 +399,10 @@ void handle_publish(struct request *rq)
         goto out;
     }
     if (!if_match.len && (!rq->msg->body.len || expires_s == 0)) {
-        answer(rq, expires_s == 0 && rq->msg->body.len ? 200 : 400, BK_VIEW("Nothing to publish"),
-               (struct bk_view){ 0 });
+        if (expires_s == 0 && rq->msg->body.len)
+            answer_removed(rq);
+        else
+            answer(rq, 400, BK_VIEW("Nothing to publish"), (struct bk_view){ 0 });
         goto out;
     }
     /* Without a tag the newest of a connection wins: a stock client starts over that way. */
@@ -398,7 +413,7 @@ void handle_publish(struct request *rq)
         if (old)
             bk_state_unpublish(old);
         changed(core, person, true);
-        answer(rq, 200, (struct bk_view){ 0 }, BK_VIEW("Expires: 0\r\n"));
+        answer_removed(rq);
         goto out;
     }
     if (rq->msg->body.len) {

@@ -17,6 +17,9 @@ struct wanted {
     struct bk_view uri, params, endpoint;
     int64_t expires_s;
     bool ob;
+    bool skip;              /* a later Contact means the same endpoint */
+    struct bk_binding *old; /* what there is of it */
+    struct bk_binding *fresh;
 };
 
 /* ---- ends ---- */
@@ -25,11 +28,14 @@ void binding_end(struct bk_binding *b, enum bk_signin_end why)
 {
     struct bk_person *person = b->person;
     struct bk_core *core = person_shard(person)->core;
+    struct link *link = core_link(core, b->link);
 
     bk_history_end(core->config.history, bk_person_address(person), b->endpoint, why);
     person->holds++;
     presence_forget_link(core, person, b->link, b->endpoint);
     bk_state_unbind(b);
+    if (link)
+        link_unbound(core, link);
     presence_changed(core, person);
     person->holds--;
     bk_state_settle(person);
@@ -126,7 +132,10 @@ void tell_ended(struct bk_core *core, struct bk_binding *b, const struct bk_reco
 static void close_if_empty(struct bk_core *core, uint64_t id)
 {
     struct link *link = core_link(core, id);
-    if (link && bk_list_empty(&link->bindings) && link->transport != BK_LINK_UDP)
+    if (!link || !bk_list_empty(&link->bindings))
+        return;
+    link_unbound(core, link);
+    if (link->transport != BK_LINK_UDP)
         core_close_link(core, id);
 }
 
@@ -182,17 +191,13 @@ static int read_contacts(struct request *rq, int64_t fallback_s,
                 if (bk_view_to_u64(value, UINT32_MAX, &n) == 0)
                     w->expires_s = (int64_t)n;
             }
-            w->endpoint = *ret_n == 1 ? endpoint_of_request(rq) : a.uri_text;
+            w->endpoint =
+                *ret_n == 1 ? endpoint_of_request(rq) : endpoint_key(rq->core, a.uri_text);
         }
         if (r < 0)
             return 400;
     }
     return 0;
-}
-
-static int bindings_of_others(const struct bk_person *person, struct bk_view endpoint)
-{
-    return person->n_bindings - (bk_person_binding(person, endpoint) != NULL);
 }
 
 /* Lists the living endpoints for somebody who has one too many (SI-215). */
@@ -253,63 +258,79 @@ static bool speaks_dialect(const struct request *rq, const struct wanted *w)
            bk_sip_param_find(w->params, BK_VIEW("methods"), &value);
 }
 
-/* Makes or renews one binding. 0 or -errno. */
-static int bind_one(struct signin *s, const struct wanted *w, int64_t expires_s)
+/* A new binding beside the ones there are; nothing else changes yet. 0 or -errno. */
+static int prepare(struct signin *s, struct wanted *w)
 {
     struct bk_core *core = s->rq->core;
-    int64_t now = core_now(core);
-    struct bk_binding *old = bk_person_binding(s->person, w->endpoint), *b = old;
+    struct bk_buf params = { 0 };
+    struct bk_binding *b;
 
-    if (!old || old->link != s->link->id || !bk_view_equal(old->contact, w->uri)) {
-        struct bk_buf params = { 0 };
-        echo_params(w->params, &params);
-        int r =
-            params.failed
+    echo_params(w->params, &params);
+    int r = params.failed
                 ? -ENOMEM
                 : bk_state_bind(
                       s->person, &s->link->bindings, s->link->id, w->endpoint, w->uri,
                       bk_buf_view(&params), s->rq->head->call_id,
                       bk_view_head(bk_sip_msg_value(s->rq->msg, BK_SIP_HDR_USER_AGENT), CLIENT_MAX),
                       &b);
-        bk_buf_finish(&params);
-        if (r < 0)
-            return r;
-        b->timer.fire = binding_timer;
-        b->since_real = core_real(core);
-        b->epoch = ++core->epoch;
-        b->reliable = s->link->transport != BK_LINK_UDP;
-        b->promised = w->ob && b->reliable;
-        b->own = s->link->certificate != NULL;
-        b->dialect = speaks_dialect(s->rq, w);
-        snprintf(b->serial, sizeof b->serial, "%s", s->serial);
-        if (old) {
-            uint64_t old_link = old->link;
-            bool moved = old_link != s->link->id;
-            if (moved)
-                bk_history_end(core->config.history, bk_person_address(s->person), old->endpoint,
-                               BK_SIGNIN_END_REPLACED);
-            BK_LIST_EACH(&s->person->publications, it)
-            {
-                struct bk_publication *p = bk_container_of(it, struct bk_publication, in_person);
-                if (p->link == old_link && bk_view_equal(p->endpoint, old->endpoint))
-                    p->link =
-                        s->link->id; /* what it published ends with it, not with the old link */
-            }
-            bk_state_unbind(old);
-            if (moved)
-                close_if_empty(core, old_link);
-            s->fresh |= moved;
-        } else {
-            s->fresh = true;
-        }
+    bk_buf_finish(&params);
+    if (r < 0)
+        return r;
+    b->timer.fire = binding_timer;
+    b->since_real = core_real(core);
+    b->epoch = ++core->epoch;
+    b->reliable = s->link->transport != BK_LINK_UDP;
+    b->promised = w->ob && b->reliable;
+    b->own = s->link->certificate != NULL;
+    b->dialect = speaks_dialect(s->rq, w);
+    snprintf(b->serial, sizeof b->serial, "%s", s->serial);
+    w->fresh = b;
+    return 0;
+}
+
+/* The same endpoint again, over this connection or another one. */
+static void replace(struct signin *s, struct bk_binding *old, struct bk_binding *fresh)
+{
+    struct bk_core *core = s->rq->core;
+    uint64_t old_link = old->link;
+    bool moved = old_link != s->link->id;
+
+    if (!moved && bk_view_equal(old->contact, fresh->contact)) {
+        fresh->since_real = old->since_real; /* only under another Call-ID */
+        fresh->epoch = old->epoch;
     }
+    if (moved)
+        bk_history_end(core->config.history, bk_person_address(s->person), old->endpoint,
+                       BK_SIGNIN_END_REPLACED);
+    BK_LIST_EACH(&s->person->publications, it)
+    {
+        struct bk_publication *p = bk_container_of(it, struct bk_publication, in_person);
+        if (p->link == old_link && bk_view_equal(p->endpoint, old->endpoint))
+            p->link = s->link->id; /* what it published ends with it, not with the old link */
+    }
+    bk_state_unbind(old);
+    if (moved)
+        close_if_empty(core, old_link);
+    s->fresh |= moved;
+}
+
+/* Nothing can fail here: what was prepared counts from now on. */
+static void apply(struct signin *s, struct wanted *w, int64_t expires_s)
+{
+    struct bk_core *core = s->rq->core;
+    int64_t now = core_now(core);
+    struct bk_binding *b = w->fresh ? w->fresh : w->old;
+
+    if (w->fresh && w->old)
+        replace(s, w->old, w->fresh);
+    else if (w->fresh)
+        s->fresh = true;
     b->cseq = s->rq->head->cseq;
     b->expires_at = now + expires_s * 1000;
     int64_t first = b->expires_at;
     if (b->promised && now + core->config.limits.promised_silence_ms < first)
         first = now + core->config.limits.promised_silence_ms;
     bk_timer_arm(core->config.timers, &b->timer, first);
-    return 0;
 }
 
 static void answer_registered(struct signin *s, bool flow_timer)
@@ -356,50 +377,108 @@ static struct bk_binding *find_gone(struct bk_person *person, const struct wante
     return NULL;
 }
 
-/* Applies the Contacts; false: answered with a refusal. */
-static bool apply_contacts(struct signin *s, const struct wanted *wanted, int n, bool star,
+/* RFC 3261 10.3 steps 6 and 7: within one Call-ID only what is newer than what made the binding changes it. */
+static bool came_late(const struct request *rq, const struct bk_binding *b)
+{
+    return bk_view_equal(b->call_id, rq->head->call_id) && rq->head->cseq <= b->cseq;
+}
+
+static bool any_came_late(const struct request *rq, const struct bk_person *person,
+                          const struct wanted *wanted, int n, bool star)
+{
+    for (int i = 0; i < n; i++)
+        if (wanted[i].old && came_late(rq, wanted[i].old))
+            return true;
+    if (star)
+        BK_LIST_EACH(&person->bindings, it)
+    if (came_late(rq, bk_container_of(it, struct bk_binding, in_person)))
+        return true;
+    return false;
+}
+
+/* Which binding each Contact means. Of two Contacts for one endpoint the last counts. */
+static void match(struct bk_person *person, struct wanted *wanted, int n)
+{
+    for (int i = 0; i < n; i++) {
+        struct wanted *w = &wanted[i];
+        w->fresh = NULL;
+        w->old = w->expires_s ? bk_person_binding(person, w->endpoint) : find_gone(person, w);
+        for (int k = 0; k < i; k++)
+            wanted[k].skip |= bk_view_equal(wanted[k].endpoint, w->endpoint) ||
+                              (w->old && wanted[k].old == w->old);
+    }
+}
+
+/* Makes what is new; on failure all of it is taken back. */
+static int prepare_all(struct signin *s, struct wanted *wanted, int n)
+{
+    int r = 0;
+    for (int i = 0; r == 0 && i < n; i++) {
+        struct wanted *w = &wanted[i];
+        bool same = w->old && w->old->link == s->link->id &&
+                    bk_view_equal(w->old->contact, w->uri) &&
+                    bk_view_equal(w->old->call_id, s->rq->head->call_id);
+        if (w->expires_s && !w->skip && !same)
+            r = prepare(s, w);
+    }
+    for (int i = 0; r < 0 && i < n; i++)
+        if (wanted[i].fresh)
+            bk_state_unbind(wanted[i].fresh);
+    return r;
+}
+
+/* Applies the Contacts, all or (false: answered with a refusal) none of them: RFC 3261 10.3 step 7. */
+static bool apply_contacts(struct signin *s, struct wanted *wanted, int n, bool star,
                            const struct bk_attempt *attempt)
 {
     struct request *rq = s->rq;
     struct bk_core *core = rq->core;
     int64_t granted = bk_policy_number(core->directory, s->user, BK_POLICY_REGISTRATION_S);
+    int64_t max = bk_policy_number(core->directory, s->user, BK_POLICY_ENDPOINTS_MAX);
     int64_t min_s = 300, max_s = granted > 900 ? 900 : granted;
     bool udp = s->link->transport == BK_LINK_UDP;
+    int left = s->person->n_bindings;
+    bool any_kept = false;
 
     if (udp) {
         max_s = EXPIRES_UDP_S;
         min_s = 1;
     }
-    if (star) {
-        while (!bk_list_empty(&s->person->bindings))
-            binding_end(bk_container_of(s->person->bindings.next, struct bk_binding, in_person),
-                        BK_SIGNIN_END_CLIENT);
+    match(s->person, wanted, n);
+    if (any_came_late(rq, s->person, wanted, n, star)) {
+        answer(rq, 500, BK_VIEW("This REGISTER came late"), (struct bk_view){ 0 });
+        return false;
     }
     for (int i = 0; i < n; i++) {
         const struct wanted *w = &wanted[i];
-        struct bk_binding *old = find_gone(s->person, w);
-        if (old && bk_view_equal(old->call_id, rq->head->call_id) && rq->head->cseq < old->cseq) {
-            answer(rq, 500, BK_VIEW("This REGISTER came late"), (struct bk_view){ 0 });
-            return false;
-        }
-        if (w->expires_s == 0) {
-            if (old)
-                binding_end(old, BK_SIGNIN_END_CLIENT);
-            continue;
-        }
-        if (w->expires_s < min_s && !udp) {
+        if (w->expires_s && w->expires_s < min_s) {
             answer(rq, 423, (struct bk_view){ 0 }, BK_VIEW("Min-Expires: 300\r\n"));
             return false;
         }
-        int64_t max = bk_policy_number(core->directory, s->user, BK_POLICY_ENDPOINTS_MAX);
-        if (bindings_of_others(s->person, w->endpoint) >= max) {
-            refuse_too_many(rq, s->person, attempt, (int)max);
-            return false;
-        }
-        if (bind_one(s, w, w->expires_s < max_s ? w->expires_s : max_s) < 0) {
-            refuse(rq, 404, 0, 503, NULL);
-            return false;
-        }
+        if (w->skip)
+            continue;
+        any_kept |= w->expires_s != 0;
+        left += w->expires_s ? !w->old : w->old ? -1 : 0;
+    }
+    if (any_kept && left > max) {
+        refuse_too_many(rq, s->person, attempt, (int)max);
+        return false;
+    }
+    if (prepare_all(s, wanted, n) < 0) {
+        refuse(rq, 404, 0, 503, NULL);
+        return false;
+    }
+    while (star && !bk_list_empty(&s->person->bindings))
+        binding_end(bk_container_of(s->person->bindings.next, struct bk_binding, in_person),
+                    BK_SIGNIN_END_CLIENT);
+    for (int i = 0; i < n; i++) {
+        struct wanted *w = &wanted[i];
+        if (w->skip)
+            continue;
+        if (w->expires_s)
+            apply(s, w, w->expires_s < max_s ? w->expires_s : max_s);
+        else if (w->old)
+            binding_end(w->old, BK_SIGNIN_END_CLIENT);
     }
     return true;
 }
@@ -503,11 +582,8 @@ void handle_register(struct request *rq, struct link *link)
     s.person->server = rq->shard;
     s.person->holds++;
     if (apply_contacts(&s, wanted, n, star, &attempt)) {
-        if (!link->known) {
-            link->known = true;
-            link->tokens_milli = (int64_t)core->config.limits.requests_burst * 1000;
-            core->config.ops->known(core->config.ops_ctx, link->handle);
-        }
+        if (!bk_list_empty(&link->bindings))
+            link_signed_in(core, link);
         answer_registered(&s, n > 0 && wanted[0].ob);
         if (s.fresh) {
             core->metrics[BK_METRIC_SIGNINS]++;
@@ -524,19 +600,141 @@ void handle_register(struct request *rq, struct link *link)
     bk_state_settle(s.person);
 }
 
+/* ---- the subscriptions of somebody whose sessions end ---- */
+
+/*
+ * They stand on links, not with the watcher: over UDP, or where a link is shared, no connection that closes takes
+ * them along. They are looked for once for all who ended in that time, since that is a walk over every link.
+ */
+struct ended {
+    struct bk_map_node in_ended;
+    bool
+        whole; /* the account: every subscription; else those on links where no session of his is left */
+    size_t address_len;
+    char address[];
+};
+
+enum { ENDED_LOOK_MS = 500 };
+
+static struct ended *ended_find(struct bk_core *core, struct bk_view address)
+{
+    uint64_t hash = bk_hash(&core->config.hash_key, address);
+    for (struct bk_map_node *n = bk_map_first(&core->ended, hash); n; n = bk_map_next(n)) {
+        struct ended *e = bk_container_of(n, struct ended, in_ended);
+        if (bk_view_equal((struct bk_view){ e->address, e->address_len }, address))
+            return e;
+    }
+    return NULL;
+}
+
+static void ended_forget(struct bk_core *core, struct ended *e)
+{
+    if (e)
+        bk_map_remove(&core->ended, &e->in_ended);
+    free(e);
+}
+
+static bool organisation_ended(struct bk_core *core, struct bk_view address);
+
+static bool has_session_on(const struct link *link, struct bk_view address)
+{
+    BK_LIST_EACH(&link->bindings, it)
+    {
+        const struct bk_binding *b = bk_container_of(it, struct bk_binding, in_link);
+        if (bk_view_equal(bk_person_address(b->person), address))
+            return true;
+    }
+    return false;
+}
+
+/* Why the subscriptions of this watcher on that link end; NULL: they stay. */
+static const char *why_ended(struct bk_core *core, const struct link *link, struct bk_view watcher)
+{
+    const struct ended *e = core->ended.n_nodes ? ended_find(core, watcher) : NULL;
+    if ((e && e->whole) || organisation_ended(core, watcher))
+        return "rejected";
+    return e && !has_session_on(link, watcher) ? "deactivated" : NULL;
+}
+
+static void link_look_at_watchers(struct bk_core *core, struct link *link)
+{
+    char last[BK_SIP_AOR_MAX + 1];
+    size_t last_len = 0;
+    const char *why = NULL;
+    BK_LIST_EACH(&link->subscriptions, it)
+    {
+        struct bk_subscription *s = bk_container_of(it, struct bk_subscription, in_link);
+        struct bk_view w = s->watcher;
+        /* Nearly always one watcher a link: judged once. */
+        if (!last_len || !bk_view_equal(w, (struct bk_view){ last, last_len })) {
+            why = why_ended(core, link, w);
+            last_len = w.len < sizeof last ? w.len : 0;
+            memcpy(last, w.at, last_len);
+        }
+        if (why && s->notifier.state != BK_SIP_NOTIFIER_TERMINATED)
+            subscription_end(s, why, true);
+    }
+}
+
+static void look_at_watchers(struct bk_core *core)
+{
+    for (uint32_t i = 0; i < core->n_links; i++)
+        if (core->links[i] && !bk_list_empty(&core->links[i]->subscriptions))
+            link_look_at_watchers(core, core->links[i]);
+    registrar_forget_ended(core);
+}
+
+void registrar_forget_ended(struct bk_core *core)
+{
+    struct bk_map_cursor cursor = { 0 };
+    for (struct bk_map_node *n; (n = bk_map_walk(&core->ended, &cursor));)
+        ended_forget(core, bk_container_of(n, struct ended, in_ended));
+}
+
+void registrar_ended_timer(struct bk_timer *timer)
+{
+    look_at_watchers(bk_container_of(timer, struct bk_core, ended_timer));
+}
+
+static void watcher_ended(struct bk_core *core, struct bk_view address, bool whole)
+{
+    struct ended *e = ended_find(core, address);
+    if (!e && (e = calloc(1, sizeof *e + address.len))) {
+        e->address_len = address.len;
+        memcpy(e->address, address.at, address.len);
+        if (bk_map_insert(&core->ended, &e->in_ended, bk_hash(&core->config.hash_key, address)) <
+            0) {
+            free(e);
+            e = NULL;
+        }
+    }
+    if (!e) {
+        bk_log(core->config.log, BK_LOG_ERROR, "out of memory: subscriptions end when they expire");
+        return;
+    }
+    e->whole |= whole;
+    if (!bk_timer_armed(&core->ended_timer))
+        bk_timer_arm(core->config.timers, &core->ended_timer, core_now(core) + ENDED_LOOK_MS);
+}
+
 /* ---- changes from outside ---- */
+
+static bool is_meant(const struct bk_binding *b, struct bk_view serial, struct bk_view endpoint)
+{
+    return (!serial.len || bk_view_equal(serial, bk_view_of_str(b->serial))) &&
+           (!endpoint.len || bk_view_equal(endpoint, b->endpoint));
+}
 
 static void end_all(struct bk_core *core, struct bk_person *person, struct bk_view serial,
                     struct bk_view endpoint, const struct bk_record *record, const char *event,
                     enum bk_signin_end why, struct bk_view who, int *ret_n)
 {
+    int before = *ret_n;
     person->holds++;
     BK_LIST_EACH(&person->bindings, it)
     {
         struct bk_binding *b = bk_container_of(it, struct bk_binding, in_person);
-        if (serial.len && !bk_view_equal(serial, bk_view_of_str(b->serial)))
-            continue;
-        if (endpoint.len && !bk_view_equal(endpoint, b->endpoint))
+        if (!is_meant(b, serial, endpoint))
             continue;
         uint64_t link = b->link;
         tell_ended(core, b, record, event, who);
@@ -544,6 +742,8 @@ static void end_all(struct bk_core *core, struct bk_person *person, struct bk_vi
         close_if_empty(core, link);
         ++*ret_n;
     }
+    if (*ret_n > before)
+        watcher_ended(core, bk_person_address(person), false);
     person->holds--;
     bk_state_settle(person);
 }
@@ -555,19 +755,27 @@ static struct bk_person *find_person(struct bk_core *core, struct bk_view addres
 
 void bk_core_user_changed(struct bk_core *core, struct bk_view address)
 {
-    struct bk_person *person = find_person(core, address);
-    if (!person)
-        return;
     struct bk_arena arena = { 0 };
     struct bk_user user;
     const struct bk_record *record;
     int n = 0;
 
-    if (bk_store_user(core->config.store, address, &arena, &user) < 0)
+    int r = bk_store_user(core->config.store, address, &arena, &user);
+    if (r == -ENOENT)
         record = bk_record_find(201, 'a');
+    else if (r < 0)
+        record = NULL; /* the store cannot say: nobody is thrown out for that */
     else
         record = bk_judge_account(&user, bk_directory_tenant(core->directory, user.tenant_id),
                                   core_real(core));
+    bk_arena_finish(&arena);
+    if (record)
+        watcher_ended(core, address, true);
+    else if (r == 0)
+        ended_forget(core, ended_find(core, address)); /* back before anybody looked */
+    struct bk_person *person = find_person(core, address);
+    if (!person)
+        return;
     person->holds++;
     person->loaded = false;
     presence_load(core, person);
@@ -577,44 +785,76 @@ void bk_core_user_changed(struct bk_core *core, struct bk_view address)
     presence_changed(core, person);
     person->holds--;
     bk_state_settle(person);
-    bk_arena_finish(&arena);
 }
 
 /* Only the organisation is looked at here, not each account: a few comparisons a person. */
-static bool organisation_ended(struct bk_core *core, struct bk_person *person)
+static bool organisation_ended(struct bk_core *core, struct bk_view address)
 {
     struct bk_user anybody = { .enabled = true, .licensed = true };
-    struct bk_view address = bk_person_address(person);
     const struct bk_tenant *tenant = bk_directory_tenant_of(
         core->directory, bk_view_skip(address, bk_view_find(address, '@') + 1));
     return bk_judge_account(&anybody, tenant, core_real(core)) != NULL;
 }
 
+static void sweep_shard(struct bk_core *core, struct shard *shard)
+{
+    /* Whose sessions end may take others out of the table that is walked: first the walk, then the ends. */
+    struct bk_buf gone = { 0 };
+    struct bk_map_cursor cursor = { 0 };
+    for (struct bk_person *p; (p = bk_state_walk(shard->state, &cursor));)
+        if (p->n_bindings && organisation_ended(core, bk_person_address(p))) {
+            size_t whole = gone.len;
+            bk_buf_add_view(&gone, bk_person_address(p));
+            bk_buf_add_char(&gone, '\0');
+            if (gone.failed) {
+                gone.len = whole; /* the rest at the next sweep */
+                break;
+            }
+        }
+    struct bk_view rest = bk_buf_view(&gone);
+    while (rest.len)
+        bk_core_user_changed(core, bk_view_cut(&rest, '\0'));
+    bk_buf_finish(&gone);
+}
+
 void bk_core_sweep(struct bk_core *core)
 {
-    for (unsigned i = 0; i < core->config.n_shards; i++) {
-        struct bk_map_cursor cursor = { 0 };
-        for (struct bk_person *p; (p = bk_state_walk(core->shards[i].state, &cursor));)
-            if (p->n_bindings && organisation_ended(core, p))
-                bk_core_user_changed(core, bk_person_address(p));
-    }
+    for (unsigned i = 0; i < core->config.n_shards; i++)
+        sweep_shard(core, &core->shards[i]);
+    look_at_watchers(core);
+}
+
+static bool has_serial(const struct bk_person *person, struct bk_view serial)
+{
+    BK_LIST_EACH(&person->bindings, it)
+    if (is_meant(bk_container_of(it, struct bk_binding, in_person), serial, (struct bk_view){ 0 }))
+        return true;
+    return false;
+}
+
+/* A certificate is one person's; should it be more, the walk begins anew: ends change what is walked. */
+static struct bk_person *person_with_serial(struct shard *shard, struct bk_view serial)
+{
+    struct bk_map_cursor cursor = { 0 };
+    for (struct bk_person *p; (p = bk_state_walk(shard->state, &cursor));)
+        if (has_serial(p, serial))
+            return p;
+    return NULL;
 }
 
 void bk_core_certificate_revoked(struct bk_core *core, struct bk_view serial)
 {
     int n = 0;
-    for (unsigned i = 0; i < core->config.n_shards; i++) {
-        struct bk_map_cursor cursor = { 0 };
-        for (struct bk_person *p; (p = bk_state_walk(core->shards[i].state, &cursor));)
-            if (p->n_bindings)
-                end_all(core, p, serial, (struct bk_view){ 0 }, bk_record_find(219, 0), "rejected",
-                        BK_SIGNIN_END_ATTRIBUTES, BK_VIEW("an administrator"), &n);
-    }
+    for (unsigned i = 0; serial.len && i < core->config.n_shards; i++)
+        for (struct bk_person *p; (p = person_with_serial(&core->shards[i], serial));)
+            end_all(core, p, serial, (struct bk_view){ 0 }, bk_record_find(219, 0), "rejected",
+                    BK_SIGNIN_END_ATTRIBUTES, BK_VIEW("an administrator"), &n);
 }
 
 void bk_core_device_password_changed(struct bk_core *core, struct bk_view address)
 {
     struct bk_person *person = find_person(core, address);
+    watcher_ended(core, address, false);
     if (!person)
         return;
     person->holds++;

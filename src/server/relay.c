@@ -3,6 +3,7 @@
 #include "server/core_private.h"
 #include "server/json.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -28,16 +29,51 @@ static void relay_timer(struct bk_timer *timer)
         relay_answer(relay, 487, (struct bk_view){ 0 });
 }
 
+/*
+ * Each request under way is kept whole, for an answer or the store later: bytes that a sender makes us hold are
+ * counted, for his connection and for all of them.
+ */
+static bool may_keep(const struct request *rq, size_t bytes)
+{
+    const struct bk_core_limits *limits = &rq->core->config.limits;
+    const struct link *link = core_link(rq->core, rq->asker.link);
+    return rq->core->pending_bytes + bytes <= (size_t)limits->pending_bytes_total &&
+           (!link || link->pending_bytes + bytes <= (size_t)limits->pending_bytes_per_link);
+}
+
+static void count_bytes(struct relay *relay, bool more)
+{
+    struct bk_core *core = relay->shard->core;
+    struct link *link = core_link(core, relay->asker_link);
+    core->pending_bytes += more ? relay->bytes : -relay->bytes;
+    if (link)
+        link->pending_bytes += more ? relay->bytes : -relay->bytes;
+}
+
+static void refuse_spent(const struct request *rq)
+{
+    static const char *const values[] = { "seconds", "10", NULL };
+    refuse_why(
+        rq, 404, 503, 10, values,
+        BK_VIEW("{\"why\":\"unanswered requests hold all the bytes that limits.pending-bytes "
+                "or limits.pending-bytes-total allow\"}"));
+}
+
 struct relay *relay_create(struct request *rq, enum relay_kind kind, struct bk_person *person,
                            int n_forks)
 {
     size_t forks = (size_t)n_forks * sizeof(struct relay_fork);
-    struct relay *relay = malloc(sizeof *relay + forks + rq->msg->bytes.len + rq->identity.len);
+    size_t bytes = sizeof(struct relay) + forks + rq->msg->bytes.len + rq->identity.len;
+    struct relay *relay = may_keep(rq, bytes) ? malloc(bytes) : NULL;
     if (!relay) {
-        refuse(rq, 404, 0, 503, NULL);
+        if (may_keep(rq, bytes))
+            refuse(rq, 404, 0, 503, NULL);
+        else
+            refuse_spent(rq);
         return NULL;
     }
     memset(relay, 0, sizeof *relay + forks);
+    relay->bytes = bytes;
     relay->shard = rq->shard;
     relay->kind = kind;
     relay->asker_link = rq->asker.link;
@@ -55,6 +91,7 @@ struct relay *relay_create(struct request *rq, enum relay_kind kind, struct bk_p
         free(relay);
         return NULL;
     }
+    count_bytes(relay, true);
     bk_timer_init(&relay->timer, relay_timer);
     bk_list_append(&rq->shard->relays, &relay->in_shard);
     if (person) {
@@ -68,6 +105,7 @@ static void relay_free(struct relay *relay)
 {
     struct bk_core *core = relay->shard->core;
     message_relay_gone(relay);
+    count_bytes(relay, false);
     bk_list_remove(&relay->in_shard);
     bk_timer_disarm(core->config.timers, &relay->timer);
     if (relay->server)
@@ -160,33 +198,21 @@ void relay_hide(const struct bk_sip_msg *msg, struct bk_sip_edit *edit)
             bk_sip_edit_remove(edit, &msg->fields[i]);
 }
 
-int relay_add(struct relay *relay, const struct request *rq, uint64_t link_id, bool reliable,
-              struct bk_view uri, struct bk_view record_route, bool pop_route)
+/* Writes the request as it goes out over that link into core->out. false: out of memory. */
+static bool write_fork(const struct relay *relay, const struct request *rq, struct link *link,
+                       const struct bk_sip_tx *tx, struct bk_view uri, struct bk_view record_route,
+                       bool pop_route)
 {
-    struct bk_core *core = rq->core;
-    struct link *link = core_link(core, link_id);
-    if (!link)
-        return -1;
-    struct relay_fork *fork = &relay->forks[relay->n_forks];
-    struct bk_sip_flow flow = { link_id, reliable };
-    int r = bk_sip_tx_client_create(relay->shard->txs, flow, rq->msg->method, &fork_user, fork,
-                                    &fork->tx);
-    if (r < 0)
-        return r;
-    fork->relay = relay;
-    fork->link = link_id;
-    relay->n_forks++;
-    relay->n_open++;
-
+    struct bk_core *core = relay->shard->core;
     /* Views into scratch are taken only once all of it is written: it may move while it grows. */
     struct bk_buf *scratch = &core->out2;
     bk_buf_clear(scratch);
     if (!bk_buf_reserve(scratch, 2048 + record_route.len))
-        return -1;
+        return false;
     bk_buf_add_lit(scratch, "Via: ");
     core_via_head(core, link, scratch);
     bk_buf_add_lit(scratch, ";branch=");
-    bk_buf_add_view(scratch, bk_sip_tx_branch(fork->tx));
+    bk_buf_add_view(scratch, bk_sip_tx_branch(tx));
     bk_buf_add_lit(scratch, "\r\n");
     const struct bk_sip_field *forwards = bk_sip_msg_field(rq->msg, BK_SIP_HDR_MAX_FORWARDS);
     char hops[4];
@@ -216,12 +242,32 @@ int relay_add(struct relay *relay, const struct request *rq, uint64_t link_id, b
     relay_hide(rq->msg, &edit);
     bk_buf_clear(&core->out);
     bk_sip_edit_write(&edit, &core->out);
-    if (core->out.failed) {
+    return !core->out.failed;
+}
+
+int relay_add(struct relay *relay, const struct request *rq, uint64_t link_id, bool reliable,
+              struct bk_view uri, struct bk_view record_route, bool pop_route)
+{
+    struct bk_core *core = rq->core;
+    struct link *link = core_link(core, link_id);
+    if (!link)
+        return -1;
+    struct relay_fork *fork = &relay->forks[relay->n_forks];
+    struct bk_sip_flow flow = { link_id, reliable };
+    int r = bk_sip_tx_client_create(relay->shard->txs, flow, rq->msg->method, &fork_user, fork,
+                                    &fork->tx);
+    if (r < 0)
+        return r;
+    fork->relay = relay;
+    fork->link = link_id;
+    relay->n_forks++;
+    relay->n_open++;
+    if (!write_fork(relay, rq, link, fork->tx, uri, record_route, pop_route)) {
         bk_sip_tx_forget(fork->tx);
         fork->tx = NULL;
         relay->n_forks--;
         relay->n_open--;
-        return -1;
+        return -ENOMEM;
     }
     struct link *caller = core_link(core, relay->asker_link);
     relay->ours_differ |=

@@ -410,6 +410,9 @@ static void metrics(void *ctx, struct bk_buf *families)
                "Connections refused: limits of an address, rate, memory.",
                front.listeners.refused_per_ip + front.listeners.refused_rate +
                    front.listeners.refused_admit);
+    add_metric(families, "beckon_refused_datagrams", true,
+               "Datagrams of strangers dropped: every place over UDP is somebody's who signed in.",
+               front.udp_refused);
     add_metric(families, "beckon_store_commits", true, "Commits of the store.", store.commits);
     add_metric(families, "beckon_store_failures", true, "Commits that failed.", store.failures);
     add_metric(families, "beckon_store_pending_bytes", false, "Bytes that wait to be committed.",

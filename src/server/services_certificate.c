@@ -10,7 +10,6 @@
 #include <stdio.h>
 
 enum {
-    CLOCK_SKEW_MAX_MS = 300 * 1000,
     LIVING_CERTIFICATES_MAX = 100, /* of one person; the oldest gives way */
 };
 
@@ -36,7 +35,7 @@ static bool clock_is_right(struct op *op)
         skew = op->theirs_ms < 0 ? -SKEW_SHOWN_MAX_MS : SKEW_SHOWN_MAX_MS;
     if (skew > SKEW_SHOWN_MAX_MS)
         skew = SKEW_SHOWN_MAX_MS;
-    if (skew <= CLOCK_SKEW_MAX_MS && skew >= -CLOCK_SKEW_MAX_MS)
+    if (skew <= BK_CLOCK_SKEW_MAX_MS && skew >= -BK_CLOCK_SKEW_MAX_MS)
         return true;
     char minutes[24], detail[96], server_time[32];
     int64_t off = skew < 0 ? -skew : skew;

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <ini.h>
+#include <limits.h>
 #include <stdlib.h>
 
 enum kind {
@@ -55,6 +56,7 @@ static const struct row {
     { "limits", "first-request-ms", NUMBER, IN(first_request_ms), "10000", 100, 600000, "Time for the first complete request." },
     { "limits", "unfinished-message-ms", NUMBER, IN(torn_ms), "10000", 100, 600000, "Time for a message to arrive whole." },
     { "limits", "out-queue", NUMBER, IN(out_queue), "1048576", 65536, 1 << 30, "Bytes that may wait for one connection." },
+    { "limits", "udp-peers", NUMBER, IN(udp_peers), "10000", 1, 1000000, "Addresses over UDP that are kept; who signed in is never pushed out by others." },
     { "limits", "memory", NUMBER, IN(memory_max), "0", 0, INT64_MAX, "Bytes of memory to stay under; 0: none." },
     { "limits", "unauthenticated-message", LIMIT, IN(limits.unauthenticated_message_max), "32768", 1024, 262144, "Bytes of a message before sign-in." },
     { "limits", "unauthenticated-body", LIMIT, IN(limits.unauthenticated_body_max), "4096", 0, 262144, "Bytes of a body before sign-in." },
@@ -68,6 +70,8 @@ static const struct row {
     { "limits", "idle-ms", LIMIT, IN(limits.idle_ms), "120000", 1000, 86400000, "Idle life of a connection without sign-in." },
     { "limits", "subscriptions", LIMIT, IN(limits.subscriptions_per_endpoint), "1200", 1, 1000000, "Subscriptions of one endpoint." },
     { "limits", "pending", LIMIT, IN(limits.pending_per_link), "1200", 1, 1000000, "Unanswered requests of one connection." },
+    { "limits", "pending-bytes", LIMIT, IN(limits.pending_bytes_per_link), "4194304", 262144, 1 << 30, "Bytes of the unanswered requests of one connection." },
+    { "limits", "pending-bytes-total", LIMIT, IN(limits.pending_bytes_total), "268435456", 1048576, INT_MAX, "Bytes of the unanswered requests of all connections." },
     { "limits", "forks", LIMIT, IN(limits.forks_max), "10", 1, 10, "Endpoints that one request goes to." },
     { "limits", "message-wait-ms", LIMIT, IN(limits.message_wait_ms), "5000", 100, 30000, "Patience with an endpoint before a message is stored." },
     { "limits", "presence-gap-ms", LIMIT, IN(limits.presence_gap_ms), "300", 0, 60000, "Least time between two rounds of notifications about one person." },

@@ -30,7 +30,7 @@ struct bk_settings {
     char *own_networks; /* "10.0.0.0/8,..."; empty: loopback and private ranges */
     int64_t strangers_per_ip, connections_per_ip, new_per_ip_s, own_strangers_per_ip,
         own_new_per_ip_s;
-    int64_t handshake_ms, first_request_ms, torn_ms, out_queue;
+    int64_t handshake_ms, first_request_ms, torn_ms, out_queue, udp_peers;
     int64_t memory_max; /* bytes; 0: no limit: 75 % no new sign-ins, 90 % nothing new */
     struct bk_core_limits limits;
 };

@@ -224,7 +224,11 @@ static void notify(struct bk_subscription *s)
         return;
     }
     struct telling *t = telling_of(core, person);
-    enum sight sight = sight_of(presence_relation(core, person, s->watcher));
+    /* Whose account ended is told that it is over, and no presence any more. */
+    bool rejected =
+        n->state == BK_SIP_NOTIFIER_TERMINATED && n->reason && !strcmp(n->reason, "rejected");
+    enum sight sight =
+        rejected ? SEES_OFFLINE : sight_of(presence_relation(core, person, s->watcher));
     if (!tell_what(t, core, person, sight) || !tell_where(t, core, person, link))
         return;
     if (n->state == BK_SIP_NOTIFIER_ACTIVE && t->told[sight].hash == s->told_hash && !n->dirty)

@@ -54,10 +54,10 @@ static void link_pause(void *ctx, void *handle, bool pause)
     ((struct world_link *)handle)->paused = pause;
 }
 
-static void link_known(void *ctx, void *handle)
+static void link_known(void *ctx, void *handle, bool known)
 {
     (void)ctx;
-    ((struct world_link *)handle)->known = true;
+    ((struct world_link *)handle)->known = known;
 }
 
 static int64_t link_last_in(void *ctx, void *handle)
@@ -125,7 +125,7 @@ static struct world *begin(const struct world_config *config)
     w->real_ms = config->real_ms ? config->real_ms : 1795000000000;
     w->clock = (struct bk_clock){ mono_ms, real_ms, w };
     w->random = bk_random_from_seed(&w->seeded, config->seed);
-    w->limits = bk_core_limits_default;
+    w->limits = config->limits ? *config->limits : bk_core_limits_default;
     bk_timers_init(&w->timers, w->mono_ms);
     struct bk_store_config store = { .clock = &w->clock };
     if (config->image.len)
@@ -307,7 +307,7 @@ void world_send(struct world_link *link, const char *format, ...)
     va_end(args);
     world_must(n, "send");
     link->last_in_ms = link->world->mono_ms;
-    bk_core_receive(link->world->core, link->id, (struct bk_view){ text, (size_t)n });
+    bk_core_receive(link->world->core, link->id, (struct bk_view){ text, (size_t)n }, NULL);
     world_settle(link->world);
     free(text);
 }

@@ -25,8 +25,9 @@ struct world_config {
     unsigned shards;
     bool bus_always_queues;
     uint64_t seed;
-    struct bk_view image;     /* a store that survived; empty: a new one */
-    int64_t mono_ms, real_ms; /* where time begins; 0: somewhere */
+    struct bk_view image;                /* a store that survived; empty: a new one */
+    int64_t mono_ms, real_ms;            /* where time begins; 0: somewhere */
+    const struct bk_core_limits *limits; /* NULL: the defaults */
 };
 
 struct world {

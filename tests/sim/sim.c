@@ -511,7 +511,7 @@ static void server_reads(struct sim *s, struct conn *conn)
         bk_buf_drop(&conn->at_server, len);
         conn->link->last_in_ms = s->world->mono_ms;
         if (step == BK_SIP_FRAME_MESSAGE)
-            bk_core_receive(s->world->core, conn->link->id, bk_buf_view(&one));
+            bk_core_receive(s->world->core, conn->link->id, bk_buf_view(&one), NULL);
         bk_buf_finish(&one);
         world_settle(s->world);
     }
