@@ -81,13 +81,53 @@ static const struct row {
 
 struct parse {
     struct bk_settings *settings;
-    char *why; /* what is wrong with the line at hand */
+    FILE *file;
+    char *text; /* of the line at hand, as getline gave it */
+    size_t room;
+    int line;
+    char *why; /* the first fault, and the line it is in */
+    int why_line;
 };
 
 static void fault(struct parse *p, const char *format, const char *a, const char *b)
 {
-    if (!p->why && asprintf(&p->why, format, a, b) < 0)
+    if (p->why)
+        return;
+    p->why_line = p->line;
+    if (asprintf(&p->why, format, a, b) < 0)
         p->why = NULL;
+}
+
+/* For ini_parse_stream, shaped like fgets. A line that cannot be taken whole ends the reading, with its reason kept. */
+static char *line_read(char *ret, int size, void *user)
+{
+    struct parse *p = user;
+    ssize_t len = getline(&p->text, &p->room, p->file);
+    if (len < 0)
+        return NULL;
+    p->line++;
+    size_t end = (size_t)len;
+    while (end && (p->text[end - 1] == '\n' || p->text[end - 1] == '\r'))
+        end--;
+    if (end + 2 > (size_t)size) {
+        fault(p, "the line is too long%s%s", "", "");
+        return NULL;
+    }
+    for (size_t i = 0; i < end; i++) {
+        if (((unsigned char)p->text[i] < ' ' && p->text[i] != '\t') || p->text[i] == 0x7f) {
+            fault(p, "a control byte stands in the line%s%s", "", "");
+            return NULL;
+        }
+    }
+    /* inih would hang it onto the value above, of which only this part would then count. */
+    if (end && (p->text[0] == ' ' || p->text[0] == '\t') && p->text[strspn(p->text, " \t\r\n")] &&
+        !strchr(";#", p->text[strspn(p->text, " \t")])) {
+        fault(p, "the line begins with a blank%s%s", "", "");
+        return NULL;
+    }
+    memcpy(ret, p->text, end);
+    memcpy(ret + end, "\n", 2);
+    return ret;
 }
 
 static bool set(const struct row *row, const char *value, struct parse *p)
@@ -152,12 +192,22 @@ int bk_settings_load(const char *path, struct bk_settings *ret, char **ret_why)
     *ret_why = NULL;
     for (size_t i = 0; i < BK_COUNT_OF(rows); i++)
         set(&rows[i], rows[i].fallback, &p);
-    int line = ini_parse(path, on_line, &p);
-    if (line == 0)
+    p.file = fopen(path, "re");
+    int line = p.file ? ini_parse_stream(line_read, &p, on_line, &p) : -1;
+    int err = !p.file || ferror(p.file) ? errno : 0;
+    if (p.file)
+        fclose(p.file);
+    free(p.text);
+    if (p.why && (line <= 0 || p.why_line <= line))
+        line = p.why_line;
+    else if (p.why) {
+        free(p.why);
+        p.why = NULL;
+    }
+    if (line == 0 && !err)
         return 0;
-    int r = line < 0 ? -errno : -EINVAL;
-    if (line < 0) {
-        if (asprintf(ret_why, "%s: %s", path, strerror(errno)) < 0)
+    if (err) {
+        if (asprintf(ret_why, "%s: %s", path, strerror(err)) < 0)
             *ret_why = NULL;
     } else if (asprintf(ret_why, "%s:%d: %s", path, line,
                         p.why ? p.why : "this line is neither [section] nor key = value") < 0) {
@@ -165,7 +215,7 @@ int bk_settings_load(const char *path, struct bk_settings *ret, char **ret_why)
     }
     free(p.why);
     bk_settings_finish(ret);
-    return r ? r : -EINVAL;
+    return err ? -err : -EINVAL;
 }
 
 void bk_settings_finish(struct bk_settings *settings)
