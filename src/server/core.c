@@ -67,6 +67,14 @@ void core_msg_pop(struct bk_core *core)
 
 /* ---- the bus ---- */
 
+int shard_answer_check(const struct shard *shard, const struct bk_sip_msg *msg,
+                       struct bk_sip_head *head, struct bk_sip_fault *ret_fault)
+{
+    if (bk_sip_txs_asks_status(shard->txs, head->via_branch))
+        return 0;
+    return bk_sip_msg_check_rest(msg, head, ret_fault);
+}
+
 void shard_response(struct shard *shard, uint64_t link, bool reliable, const struct bk_sip_msg *msg,
                     const struct bk_sip_head *head)
 {
@@ -92,8 +100,11 @@ static void deliver(void *ctx, const struct bk_bus_frame *frame)
         if (!msg)
             return;
         if (bk_sip_msg_parse(msg, frame->body, &fault) == 0 &&
-            bk_sip_msg_check(msg, &head, &fault) == 0)
+            bk_sip_msg_check_found(msg, &head, &fault) == 0 &&
+            shard_answer_check(shard, msg, &head, &fault) == 0)
             shard_response(shard, flow.id, flow.reliable, msg, &head);
+        else
+            core->metrics[BK_METRIC_BAD_MESSAGES]++;
         core_msg_pop(core);
         return;
     }

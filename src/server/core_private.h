@@ -126,7 +126,12 @@ int64_t core_real(const struct bk_core *core); /* real ms */
 /* Puts a message that belongs to nobody's transaction into scratch buffers: *ret lives until the matching core_msg_pop. NULL: too deep. */
 struct bk_sip_msg *core_msg_push(struct bk_core *core);
 void core_msg_pop(struct bk_core *core);
-/* An answer that arrived, at the shard its branch names. */
+/*
+ * At the shard its branch names, an answer that arrived, when bk_sip_msg_check_found is done: is the rest good too? Not
+ * looked at where only the status is asked for, as with that to a NOTIFY. And then what is done with it.
+ */
+int shard_answer_check(const struct shard *shard, const struct bk_sip_msg *msg,
+                       struct bk_sip_head *head, struct bk_sip_fault *ret_fault);
 void shard_response(struct shard *shard, uint64_t link, bool reliable, const struct bk_sip_msg *msg,
                     const struct bk_sip_head *head);
 

@@ -445,10 +445,7 @@ static void answer_fault(struct bk_core *core, struct link *link, const struct b
     link_send(core, link, bk_buf_view(&core->out), false);
 }
 
-/*
- * An answer of which nobody asks more than its status (that to a NOTIFY) is read no further than to who waits for it.
- * *ret_shard is whom it is for, -1: nobody here.
- */
+/* *ret_shard is whom it is for, -1: nobody here. Over the bus it is that shard which looks at the rest. */
 static int answer_check(const struct bk_core *core, const struct bk_sip_msg *msg,
                         struct bk_sip_head *ret, int *ret_shard, struct bk_sip_fault *ret_fault)
 {
@@ -456,12 +453,12 @@ static int answer_check(const struct bk_core *core, const struct bk_sip_msg *msg
     if (r < 0)
         return r;
     int shard = bk_sip_branch_shard(ret->via_branch);
-    *ret_shard = shard >= 0 && (unsigned)shard < core->config.n_shards ? shard : -1;
-    /* Where shards are reached by the bus alone, nobody looks into them from here. */
-    if (*ret_shard >= 0 && !core->config.bus_always_queues &&
-        bk_sip_txs_asks_status(core->shards[shard].txs, ret->via_branch))
+    if (shard < 0 || (unsigned)shard >= core->config.n_shards)
+        return bk_sip_msg_check_rest(msg, ret, ret_fault);
+    *ret_shard = shard;
+    if (core->config.bus_always_queues)
         return 0;
-    return bk_sip_msg_check_rest(msg, ret, ret_fault);
+    return shard_answer_check(&core->shards[shard], msg, ret, ret_fault);
 }
 
 static void link_response(struct bk_core *core, struct link *link, const struct bk_sip_msg *msg,

@@ -423,6 +423,140 @@ static void nobody_signs_others_out_by_a_forged_notice(void **state)
     world_destroy(w);
 }
 
+/* bob watches ann and has answered what he was told so far. */
+static void watch(struct world *w, struct world_link *ann, struct world_link *bob)
+{
+    world_sign_in(ann, "ann", "urn:a", 600);
+    world_sign_in(bob, "bob", "urn:b", 600);
+    ask(bob, "SUBSCRIBE", "sip:ann@example.org", "bob", "ann", NULL, "s1", 1,
+        "Event: presence\r\nExpires: 600\r\n");
+    assert_int_equal(world_status(world_take(bob)), 200);
+    answer(bob, world_take(bob), 200);
+    world_advance(w, 1000);
+    while (world_take(bob) || world_take(ann))
+        ;
+}
+
+/* ann publishes; no timer runs, only what a burst of bytes sets going. */
+static void publish(struct world *w, struct world_link *ann, int n, const char *activity)
+{
+    char body[512], text[1024];
+    snprintf(body, sizeof body,
+             "<?xml version=\"1.0\"?><presence xmlns=\"urn:ietf:params:xml:ns:pidf\" "
+             "xmlns:dm=\"urn:ietf:params:xml:ns:pidf:data-model\" "
+             "xmlns:rpid=\"urn:ietf:params:xml:ns:pidf:rpid\" entity=\"sip:ann@example.org\">"
+             "<dm:person id=\"p\"><rpid:activities><rpid:%s/></rpid:activities></dm:person>"
+             "</presence>",
+             activity);
+    int len = snprintf(text, sizeof text,
+                       "PUBLISH sip:ann@example.org SIP/2.0\r\n"
+                       "Via: SIP/2.0/TLS 127.0.0.1;branch=z9hG4bKpub%d\r\n"
+                       "From: <sip:ann@example.org>;tag=p\r\nTo: <sip:ann@example.org>\r\n"
+                       "Call-ID: pub\r\nCSeq: %d PUBLISH\r\nMax-Forwards: 70\r\n"
+                       "Event: presence\r\nContent-Type: application/pidf+xml\r\n"
+                       "Content-Length: %zu\r\n\r\n%s",
+                       n, n, strlen(body), body);
+    bk_core_receive(w->core, ann->id, (struct bk_view){ text, (size_t)len }, NULL);
+    bk_core_pump(w->core);
+    assert_int_equal(world_status(world_take(ann)), 200);
+}
+
+static void what_is_published_is_told_at_once_and_then_after_a_pause(void **state)
+{
+    struct world *w = begin(*(unsigned *)*state);
+    struct world_link *ann = world_connect(w, BK_LINK_TLS), *bob = world_connect(w, BK_LINK_TLS);
+    watch(w, ann, bob);
+
+    publish(w, ann, 1, "busy");
+    const char *told = world_take(bob);
+    assert_non_null(told);
+    assert_non_null(strstr(told, "busy"));
+    answer(bob, told, 200);
+
+    /* Within 300 ms of the last round: one NOTIFY for all of it, and the last word counts. */
+    publish(w, ann, 2, "away");
+    publish(w, ann, 3, "busy");
+    publish(w, ann, 4, "on-the-phone");
+    assert_null(world_take(bob));
+    world_advance(w, 320);
+    told = world_take(bob);
+    assert_non_null(told);
+    assert_non_null(strstr(told, "on-the-phone"));
+    answer(bob, told, 200);
+    world_advance(w, 2000);
+    assert_null(world_take(bob));
+
+    world_disconnect(ann, BK_LINK_END_CLOSED);
+    world_disconnect(bob, BK_LINK_END_CLOSED);
+    world_destroy(w);
+}
+
+static void news_behind_an_unanswered_notify_are_the_latest(void **state)
+{
+    struct world *w = begin(*(unsigned *)*state);
+    struct world_link *ann = world_connect(w, BK_LINK_TLS), *bob = world_connect(w, BK_LINK_TLS);
+    watch(w, ann, bob);
+
+    publish(w, ann, 1, "busy");
+    const char *taken = world_take(bob);
+    assert_non_null(taken);
+    char *first = strdup(taken ? taken : "");
+    world_advance(w, 1000);
+    publish(w, ann, 2, "away");
+    world_advance(w, 1000);
+    publish(w, ann, 3, "on-the-phone");
+    world_advance(w, 1000);
+    assert_null(world_take(bob)); /* one NOTIFY at a time */
+    answer(bob, first, 200);
+    free(first);
+    const char *told = world_take(bob);
+    assert_non_null(told);
+    assert_non_null(strstr(told, "on-the-phone"));
+    answer(bob, told, 200);
+    assert_null(world_take(bob));
+
+    world_disconnect(ann, BK_LINK_END_CLOSED);
+    world_disconnect(bob, BK_LINK_END_CLOSED);
+    world_destroy(w);
+}
+
+static void of_the_answer_to_a_notify_only_the_status_counts(void **state)
+{
+    struct world *w = begin(*(unsigned *)*state);
+    struct world_link *ann = world_connect(w, BK_LINK_TLS), *bob = world_connect(w, BK_LINK_TLS);
+    watch(w, ann, bob);
+
+    publish(w, ann, 1, "busy");
+    const char *told = world_take(bob);
+    assert_non_null(told);
+    world_send(bob,
+               "SIP/2.0 200 OK\r\nVia: %s\r\nFrom: <nobody\r\nTo: \"\r\nCall-ID: \r\n"
+               "CSeq: %s\r\nContent-Length: 0\r\n\r\n",
+               world_field(told, "Via"), world_field(told, "CSeq"));
+    world_advance(w, 1000);
+    publish(w, ann, 2, "away");
+    assert_non_null(world_take(bob)); /* the first one is over */
+
+    /* One that is handed on to somebody is looked at as a whole. */
+    message(ann, "ann", "bob", 1, "hello");
+    const char *got = world_take(bob);
+    assert_non_null(got);
+    struct bk_buf vias = { 0 };
+    for (const char *at = got; (at = strstr(at, "\r\nVia: ")); at += 2) {
+        bk_buf_add(&vias, at + 2, (size_t)(strstr(at + 2, "\r\n") - at));
+    }
+    world_send(bob,
+               "SIP/2.0 200 OK\r\n%.*sFrom: <nobody\r\nTo: \"\r\nCall-ID: x\r\n"
+               "CSeq: 1 MESSAGE\r\nContent-Length: 0\r\n\r\n",
+               (int)vias.len, vias.at);
+    bk_buf_finish(&vias);
+    assert_null(world_take(ann));
+
+    world_disconnect(ann, BK_LINK_END_CLOSED);
+    world_disconnect(bob, BK_LINK_END_CLOSED);
+    world_destroy(w);
+}
+
 static void credentials_and_claimed_identities_stay_here(void **state)
 {
     struct world *w = begin(*(unsigned *)*state);
@@ -1084,6 +1218,9 @@ int main(void)
         BOTH(a_wrong_password_and_an_unknown_person_are_told_the_same),
         BOTH(credentials_without_a_count_are_good_once),
         BOTH(watchers_see_people_come_and_go),
+        BOTH(what_is_published_is_told_at_once_and_then_after_a_pause),
+        BOTH(news_behind_an_unanswered_notify_are_the_latest),
+        BOTH(of_the_answer_to_a_notify_only_the_status_counts),
         BOTH(over_udp_every_request_proves_who_it_is),
         BOTH(a_call_passes_through_with_its_dialog),
         BOTH(nobody_signs_others_out_by_a_forged_notice),
