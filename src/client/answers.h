@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* client/answers.h - the JSON documents a server hands out (signin-behaviour.md 8a), read strictly. Pure. */
+/* client/answers.h - the JSON documents a server hands out (docs/https.md), read strictly. Pure. */
 #ifndef BK_CLIENT_ANSWERS_H
 #define BK_CLIENT_ANSWERS_H
 

@@ -117,7 +117,7 @@ int bk_client_send_message(struct bk_client *client, const char *to, const char 
 
 /* ---- events ---- */
 
-enum bk_client_state {                 /* signin-behaviour.md 9, plus the ends */
+enum bk_client_state {                 /* docs/behaviour.md, "Sign-in states" */
                        BK_CLIENT_IDLE, /* nothing was asked for yet */
                        BK_CLIENT_RESOLVING,
                        BK_CLIENT_CONTACTING,

@@ -9,7 +9,7 @@
 
 enum { REDIRECTS_MAX = 5 };
 
-/* signin-behaviour.md 8, in order. */
+/* docs/behaviour.md, "Discovery", in order. */
 static const struct step {
     enum { STEP_HTTPS, STEP_SRV, STEP_HOST } how;
     const char *prefix;

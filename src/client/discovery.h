@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* client/discovery.h - from the domain of an address to servers, in the order of signin-behaviour.md 8. */
+/* client/discovery.h - from the domain of an address to servers, in the order of docs/behaviour.md, "Discovery". */
 #ifndef BK_CLIENT_DISCOVERY_H
 #define BK_CLIENT_DISCOVERY_H
 

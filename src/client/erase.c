@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* "Delete my sign-in info" (signin-behaviour.md 5): sign out, revoke at the server, remove, tell line by line. */
+/* "Delete my sign-in info" (docs/behaviour.md): sign out, revoke at the server, remove, tell line by line. */
 #include "base/cleanup.h"
 #include "client/client_private.h"
 

@@ -380,7 +380,7 @@ static void add_aor(struct bk_buf *to, struct bk_view uri_text)
         bk_buf_add_view(to, uri_text);
 }
 
-/* reliability.md, "Exactly once": From tag, Call-ID, CSeq, From, To. The branch is not in it. */
+/* docs/limits.md, "Exactly once": From tag, Call-ID, CSeq, From, To. The branch is not in it. */
 static int make_key(const struct bk_sip_head *head, uint8_t ret[BK_PROFILE_KEY_SIZE])
 {
     BK_AUTO_BUF struct bk_buf text = { 0 };

@@ -440,7 +440,7 @@ void bk_presence_begin(struct bk_client *c)
     }
 }
 
-/* signin-behaviour.md 11: unknown, never offline. */
+/* docs/behaviour.md, "Own connection lost": unknown, never offline. */
 void bk_presence_reset(struct bk_client *c)
 {
     bk_ask_drop(c->publishing);

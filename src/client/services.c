@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The HTTPS requests under the services base (signin-behaviour.md 8a), one at a time, and the report of our half of a case. */
+/* The HTTPS requests under the services base (docs/https.md), one at a time, and the report of our half of a case. */
 #include "base/cleanup.h"
 #include "base/text.h"
 #include "client/client_private.h"

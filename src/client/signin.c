@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The way from an address to signed in, and what happens when it breaks: signin-behaviour.md 9, as a table. */
+/* The way from an address to signed in, and what happens when it breaks: docs/behaviour.md, "Sign-in states", as a table. */
 #include "base/cleanup.h"
 #include "base/text.h"
 #include "client/client_private.h"
@@ -473,7 +473,7 @@ static const char *why_of_end(struct bk_view event)
     return "the server ended the session";
 }
 
-/* ms-sip.md 2.5: `deregistered;event=rejected`, the reason in ms-diagnostics. */
+/* docs/behaviour.md, "The server ends a session": `deregistered;event=rejected`, the reason in ms-diagnostics. */
 static void end_by_server(struct bk_client *c, const struct bk_sip_msg *msg)
 {
     struct bk_view params = bk_view_trim(msg->body), event = { 0 };
@@ -722,7 +722,7 @@ void bk_client_fail(struct bk_client *c, const struct bk_fault *fault)
 
 /* ---- the network of this computer ---- */
 
-/* signin-behaviour.md 10: at once on network-up. A network that flaps gets one try a second. */
+/* docs/behaviour.md, "Trying again": at once on network-up. A network that flaps gets one try a second. */
 static void hurry(struct bk_client *c)
 {
     int64_t now = bk_client_now(c);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* ms/autodiscover.h - the two documents of Lync discovery (ms-sip 1), and the ticket that the second is given for. */
+/* ms/autodiscover.h - the two documents of Lync discovery ([MS-OCDISCWS]), and the ticket that the second is given for. */
 #ifndef BK_MS_AUTODISCOVER_H
 #define BK_MS_AUTODISCOVER_H
 

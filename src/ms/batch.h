@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* ms/batch.h - watching many people with one subscription: the request, and the multipart answer (ms-sip 5.3). */
+/* ms/batch.h - watching many people with one subscription: the request, and the multipart answer ([MS-PRES]). */
 #ifndef BK_MS_BATCH_H
 #define BK_MS_BATCH_H
 

@@ -225,7 +225,7 @@ bool bk_ms_machine_closed(const struct bk_ms_state *state)
     return state->availability >= 18000 || (state->availability && state->availability < 3000);
 }
 
-/* signin-behaviour.md 13b, the points that are published. */
+/* docs/behaviour.md, "Presence: documents": the points that are published. */
 static const struct {
     int availability;
     const char *activity;
@@ -383,7 +383,7 @@ void bk_ms_card_write(struct bk_buf *to, const struct bk_ms_card *card)
     bk_buf_add_lit(to, "</contactCard>");
 }
 
-/* signin-behaviour.md 14: who sees what of a card; other elements are for nobody. type empty: of any. */
+/* docs/behaviour.md, "Relations": who sees what of a card; other elements are for nobody. type empty: of any. */
 static const struct {
     const char *element, *type;
     int from; /* the lowest relation that sees it */

@@ -77,7 +77,7 @@ int bk_ms_state_read(const struct bk_ms_xml *content, struct bk_ms_state *ret);
 /* The personal text of a <note>; at == NULL: it has none. */
 struct bk_view bk_ms_note_read(const struct bk_ms_xml *content);
 
-/* signin-behaviour.md 13b and the ranges of ms-sip.md 5.2. */
+/* docs/behaviour.md, "Presence: documents"; numbers are read by their ranges. */
 enum bk_pidf_manual
 bk_ms_manual_of(const struct bk_ms_state *state); /* of a userState; never MISSING */
 enum bk_pidf_machine
@@ -119,7 +119,7 @@ struct bk_ms_card {
 };
 void bk_ms_card_write(struct bk_buf *to, const struct bk_ms_card *card);
 /*
- * A contact card somebody published himself, cut to what a relation sees (signin-behaviour.md 14): phones by their type,
+ * A contact card somebody published himself, cut to what a relation sees (docs/behaviour.md, "Relations"): phones by their type,
  * titles and office not for the blocked. relation: 100, 200, 300, 400, 32000.
  */
 void bk_ms_card_filter(struct bk_buf *to, const struct bk_ms_xml *card, int relation);

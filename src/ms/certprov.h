@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * ms/certprov.h - a personal certificate in exchange for a web ticket (ms-sip 3.5(a)4): the request, whose time stamp is signed
+ * ms/certprov.h - a personal certificate in exchange for a web ticket ([MS-OCAUTHWS]): the request, whose time stamp is signed
  * with the ticket's proof key, and the answer.
  */
 #ifndef BK_MS_CERTPROV_H

@@ -9,7 +9,7 @@
 #define BK_MS_CONTACTS_CONTENT_TYPE "application/vnd-microsoft-roaming-contacts+xml"
 
 enum {
-    BK_MS_GROUPS_MAX = 64,     /* signin-behaviour.md 15 */
+    BK_MS_GROUPS_MAX = 64,     /* docs/limits.md, "Messages and parsing" */
     BK_MS_CONTACTS_MAX = 1000, /* same */
     BK_MS_CONTACT_TEXT_MAX = 256,
     BK_MS_CONTACT_EXTERNAL_MAX = 1024,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* ms/container.h - access levels: who is in which container, and what that makes of a watcher (ms-sip 5.4). */
+/* ms/container.h - access levels: who is in which container, and what that makes of a watcher ([MS-PRES]). */
 #ifndef BK_MS_CONTAINER_H
 #define BK_MS_CONTAINER_H
 
@@ -8,7 +8,7 @@
 #define BK_MS_SET_MEMBERS_CONTENT_TYPE "application/msrtc-setcontainermembers+xml"
 #define BK_MS_SET_SUBSCRIBERS_CONTENT_TYPE "application/msrtc-presence-setsubscriber+xml"
 
-/* The containers that are privacy relations (signin-behaviour.md 14); 0 to 3 are the person's own. */
+/* The containers that are privacy relations (docs/behaviour.md, "Relations"); 0 to 3 are the person's own. */
 enum {
     BK_MS_CONTAINER_PUBLIC = 100,   /* External */
     BK_MS_CONTAINER_COMPANY = 200,  /* Colleagues */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* ms/mex.h - the metadata of the two services, as far as clients read it (ms-sip 3.5(a)1 and 2), and where each service is. */
+/* ms/mex.h - the metadata of the two services, as far as clients read it (WS-MetadataExchange), and where each service is. */
 #ifndef BK_MS_MEX_H
 #define BK_MS_MEX_H
 

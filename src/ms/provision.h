@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* ms/provision.h - what the server tells a client to do, right after sign-in (ms-sip 4.2). */
+/* ms/provision.h - what the server tells a client to do, right after sign-in. */
 #ifndef BK_MS_PROVISION_H
 #define BK_MS_PROVISION_H
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * ms/webticket.h - the web ticket: a short-lived token that says who proved a password, for which of our services, and with which
- * proof key (WS-Trust 1.3; ms-sip 3.5(a)3). Asked for with a RequestSecurityToken, given in a SAML 1.1 assertion which clients
+ * proof key (WS-Trust 1.3, [MS-OCAUTHWS]). Asked for with a RequestSecurityToken, given in a SAML 1.1 assertion which clients
  * carry back byte by byte and do not look into.
  */
 #ifndef BK_MS_WEBTICKET_H

@@ -51,7 +51,7 @@ void bk_ms_ws_escape(struct bk_buf *to, struct bk_view text);
 int bk_ms_ws_base64(struct bk_view text, struct bk_buf *ret);
 
 /*
- * A refusal in the shape whose text the stock client shows (ms-sip 3.5(a)3): Body/Fault/Detail/error/internalerror/text,
+ * A refusal in the shape whose text the stock client shows ([MS-OCAUTHWS]): Body/Fault/Detail/error/internalerror/text,
  * sent with status 200, since the text of other statuses is not shown. code: the diagnostics id.
  */
 void bk_ms_ws_fault(struct bk_buf *to, uint32_t code, struct bk_view text);

@@ -56,7 +56,7 @@ struct bk_conn_ops {
     void (*drained)(struct bk_conn *conn, void *ctx);
 };
 
-struct bk_conn_limits { /* reliability.md "Limits"; 0: none */
+struct bk_conn_limits { /* docs/limits.md, "Connections"; 0: none */
     int handshake_ms;   /* TCP and TLS together */
     int first_ms;       /* until the owner calls bk_conn_calm: the first complete request */
     int torn_ms;        /* bytes were left unused for so long: an unfinished message */

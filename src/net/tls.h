@@ -26,7 +26,7 @@ X509 *bk_tls_server_certificate(const struct bk_tls_server *tls);
 
 /*
  * A client certificate is asked for only when the peer offered ALPN "beckon" (or ask_certificate_always), and any one is
- * taken: possession of the key is proven, everything else is judged at REGISTER or at the HTTPS request (reliability.md).
+ * taken: possession of the key is proven, everything else is judged at REGISTER or at the HTTPS request (docs/limits.md, "Connections").
  */
 
 struct bk_tls_client;

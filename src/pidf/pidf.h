@@ -9,7 +9,7 @@
 /*
  * One model, read and written here by server and client. Plain clients understand the PIDF and RPID
  * part; elements in the namespace "urn:beckon:presence" (written with the prefix b) say exactly
- * what PIDF cannot (signin-behaviour.md 13b):
+ * what PIDF cannot (docs/behaviour.md, "Presence: documents"):
  *
  *   <b:manual state="busy"/>                      what the person chose; in PUBLISH; left out: no change
  *   <b:machine state="inactive"/>                 what this computer saw;  in PUBLISH
@@ -139,7 +139,7 @@ int bk_pidf_parse(struct bk_view text, struct bk_arena *arena, struct bk_pidf *r
 void bk_pidf_write(struct bk_buf *to, const struct bk_pidf *doc);
 
 /*
- * The state a document shows: its own b:shown, else what signin-behaviour.md 13b reads from a plain
+ * The state a document shows: its own b:shown, else what docs/behaviour.md, "Presence: documents" reads from a plain
  * client's PIDF. Never MISSING.
  */
 enum bk_pidf_shown bk_pidf_read_shown(const struct bk_pidf *doc);

@@ -23,11 +23,11 @@ struct bk_record {
     char sub;         /* 'a'.. where one number has causes told apart for the admin; 0: none */
     const char *slug; /* "account-disabled" */
     enum bk_record_category category;
-    uint16_t sip_status;   /* what goes over SIP; 0: never sent by a server */
-    uint16_t http_status;  /* what goes over HTTPS */
-    uint32_t diagnostics;  /* ms-diagnostics id: the published one, else 95000 + number */
-    bool neutral;          /* may be told to somebody who is not authenticated */
-    bool fatal;            /* the client stops retrying by itself (signin-behaviour.md 10) */
+    uint16_t sip_status;  /* what goes over SIP; 0: never sent by a server */
+    uint16_t http_status; /* what goes over HTTPS */
+    uint32_t diagnostics; /* ms-diagnostics id: the published one, else 95000 + number */
+    bool neutral;         /* may be told to somebody who is not authenticated */
+    bool fatal; /* the client stops retrying by itself (docs/behaviour.md, "Trying again") */
     const char *user_text; /* one sentence or two; may hold {placeholders}, see bk_record_text */
     const char *user_does;
     const char *admin_text;

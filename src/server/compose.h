@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* server/compose.h - the truth table of presence (signin-behaviour.md 13a). Pure. */
+/* server/compose.h - the truth table of presence (docs/behaviour.md, "Presence: truth table"). Pure. */
 #ifndef BK_SERVER_COMPOSE_H
 #define BK_SERVER_COMPOSE_H
 

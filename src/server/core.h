@@ -49,7 +49,7 @@ struct bk_core_ops {
     int64_t (*last_in_ms)(void *ctx, void *handle);
 };
 
-/* Numbers that reliability.md calls limits; bk_core_limits_default holds them. Settings change them by name (settings.c). */
+/* The limits of docs/limits.md that are the core's; bk_core_limits_default holds them. Settings change them by name (settings.c). */
 struct bk_core_limits {
     int unauthenticated_message_max, unauthenticated_body_max;
     int message_body_max; /* an IM */

@@ -26,7 +26,7 @@ static void answer_begin(const struct request *rq, int status, struct bk_view re
 }
 
 /*
- * To an address that may be forged never more than twice the bytes (reliability.md, "UDP"): an answer that would be
+ * To an address that may be forged never more than twice the bytes (docs/limits.md, "Rates"): an answer that would be
  * larger is made without what it can do without (docs/decisions/0006).
  */
 static bool is_too_big(const struct request *rq)

@@ -116,7 +116,7 @@ void link_signed_in(struct bk_core *core, struct link *link)
     core->config.ops->known(core->config.ops_ctx, link->handle, true);
 }
 
-/* A connection that lost its registration loses what came with it (reliability.md, "Authentication"). */
+/* A connection that lost its registration loses what came with it (docs/limits.md, "Authentication"). */
 void link_unbound(struct bk_core *core, struct link *link)
 {
     const struct bk_core_limits *limits = &core->config.limits;

@@ -167,7 +167,7 @@ static void add_access(const struct bk_services *s, const char *element, const c
     bk_buf_addf(to, "\" port=\"%u\"/>", (unsigned)sip->port);
 }
 
-/* What Lync-compatible clients read: User at once, without the detour over tickets (ms-sip 1). */
+/* What Lync-compatible clients read: User at once, without the detour over tickets (docs/behaviour.md, "Discovery documents"). */
 static void answer_xml(const struct bk_services *s, struct bk_http_exchange *x, bool own_network)
 {
     BK_AUTO_BUF struct bk_buf to = { 0 };

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* server/discover.h - from an address alone to the servers of its domain (signin-behaviour 8a, ms-sip 1). */
+/* server/discover.h - from an address alone to the servers of its domain (docs/behaviour.md, "Discovery documents"). */
 #ifndef BK_SERVER_DISCOVER_H
 #define BK_SERVER_DISCOVER_H
 

@@ -67,7 +67,7 @@ void bk_refusal_diagnostics(const struct bk_history *history, const struct bk_re
 void bk_refusal_json(const struct bk_refusal *refusal, struct bk_buf *to);
 
 /*
- * Failed attempts (reliability.md): 10 a minute per account and net, 60 a minute per ip, then a
+ * Failed attempts (docs/limits.md, "Failed sign-ins"): 10 a minute per account and net, 60 a minute per ip, then a
  * delay that doubles; the account itself is never locked for everybody. 0: go on; else seconds to wait (answer 503 + Retry-After).
  */
 int bk_history_may_try(struct bk_history *history, const struct bk_attempt *attempt);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Who is it: the connection's accepted identity, a personal certificate, or Digest (reliability.md, "Authentication"). */
+/* Who is it: the connection's accepted identity, a personal certificate, or Digest (docs/limits.md, "Authentication"). */
 #include "server/core_private.h"
 
 #include <errno.h>

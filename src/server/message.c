@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* MESSAGE (RFC 3428): to every endpoint, or kept until somebody is there; each message once (reliability.md). */
+/* MESSAGE (RFC 3428): to every endpoint, or kept until somebody is there; each message once (docs/limits.md, "Exactly once"). */
 #include "server/core_private.h"
 
 #include <openssl/evp.h>

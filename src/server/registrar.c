@@ -79,7 +79,7 @@ static void binding_timer(struct bk_timer *timer)
     bk_timer_arm(core->config.timers, timer, next);
 }
 
-/* Tells an endpoint of our own kind why its session ends (the notice of the Lync dialect, ms-sip.md 2.5). */
+/* Tells an endpoint of our own kind why its session ends (docs/behaviour.md, "The server ends a session"). */
 void tell_ended(struct bk_core *core, struct bk_binding *b, const struct bk_record *record,
                 const char *event, struct bk_view who)
 {

@@ -161,7 +161,7 @@ static int64_t memory_used(void)
     return (int64_t)pages * sysconf(_SC_PAGESIZE);
 }
 
-/* At 75 % of the limit nobody new signs in, at 90 % nothing new is accepted (reliability.md). */
+/* At 75 % of the limit nobody new signs in, at 90 % nothing new is accepted (docs/limits.md, "Connections"). */
 static void look_at_memory(struct bk_timer *timer)
 {
     struct bk_run *run = bk_container_of(timer, struct bk_run, memory);

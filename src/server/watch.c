@@ -75,7 +75,7 @@ static const char *plain_note(struct bk_person *person)
 
 static enum sight sight_of(int relation)
 {
-    /* signin-behaviour.md 14: notes are for colleagues and nearer. */
+    /* docs/behaviour.md, "Relations": notes are for colleagues and nearer. */
     return relation >= RELATION_BLOCKED ? SEES_OFFLINE : relation >= 200 ? SEES_NOTE : SEES_STATE;
 }
 

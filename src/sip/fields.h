@@ -64,7 +64,7 @@ struct bk_sip_content_type {
 };
 int bk_sip_content_type_parse(struct bk_view value, struct bk_sip_content_type *ret);
 
-/* ms-diagnostics: id;key="value"... (signin-errors.md, "Diagnostics on the wire"). Empty views where missing. */
+/* ms-diagnostics: id;key="value"... (docs/https.md, "Refusals"). Empty views where missing. */
 struct bk_sip_diagnostics {
     uint32_t id;
     struct bk_view reason, source, record, case_code; /* unquoted, escapes kept */

@@ -29,7 +29,7 @@ int bk_mime_next(struct bk_view *rest, struct bk_view boundary, int *count,
 int bk_mime_find(struct bk_view content_type, struct bk_view body, struct bk_view wanted_type,
                  struct bk_mime_part *ret);
 
-/* Parts end with CRLF CRLF before the boundary line: a stock client cuts four bytes (ms-sip.md 0.1). */
+/* Parts end with CRLF CRLF before the boundary line: a stock client cuts four bytes. */
 void bk_mime_add(struct bk_buf *to, struct bk_view boundary, struct bk_view content_type,
                  struct bk_view extra_fields, struct bk_view body);
 void bk_mime_end(struct bk_buf *to, struct bk_view boundary);

@@ -78,11 +78,11 @@ enum bk_sip_hdr {
     BK_SIP_HDR_REFERRED_BY,
     BK_SIP_HDR_MS_DIAGNOSTICS,
     BK_SIP_HDR_MS_KEEP_ALIVE,
-    BK_SIP_HDR_BECKON_SERVICES, /* signin-behaviour.md 8a */
+    BK_SIP_HDR_BECKON_SERVICES, /* docs/behaviour.md, "Discovery" */
     BK_SIP_HDR_COUNT,
 };
 
-/* reliability.md, "Limits". */
+/* docs/limits.md, "Messages and parsing". */
 enum {
     BK_SIP_FIELDS_MAX = 128,
     BK_SIP_VIA_MAX = 70,
@@ -123,7 +123,7 @@ struct bk_sip_msg {
 
 /* Why a message is not one; text and code go into the answer, where one can be made. */
 struct bk_sip_fault {
-    int status;       /* 400, 414, 505, ... what RFC 3261 and reliability.md ask for */
+    int status;       /* 400, 414, 505, ... what RFC 3261 and docs/limits.md ask for */
     const char *text; /* static, English, names the place: "Content-Length is not a number" */
     size_t offset;    /* byte where it was noticed */
 };

@@ -95,7 +95,7 @@ bool bk_sip_txs_asks_status(const struct bk_sip_txs *txs, struct bk_view branch)
 
 /* The flow broke: its client transactions fail (TRANSPORT), its server transactions end. Costs the flow's own only. */
 void bk_sip_txs_flow_gone(struct bk_sip_txs *txs, uint64_t flow_id);
-/* Pending transactions of one flow, for the limit of reliability.md. */
+/* Pending transactions of one flow, for the limit of docs/limits.md, "Rates". */
 size_t bk_sip_txs_flow_count(const struct bk_sip_txs *txs, uint64_t flow_id);
 
 /*

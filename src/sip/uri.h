@@ -75,7 +75,7 @@ int bk_sip_unescape(struct bk_view text, struct bk_buf *ret);
 void bk_sip_escape_user(struct bk_buf *to, struct bk_view text);
 
 /*
- * Is this a sign-in address we take (signin-errors.md SI-111)? 0; or -EINVAL with *ret_at the byte
+ * Is this a sign-in address we take (docs/records.md, SI-111)? 0; or -EINVAL with *ret_at the byte
  * offset of what is wrong and *ret_why a static text, e.g. "an apostrophe" for the offending
  * character, "a second dot in a row", "more than 64 characters before the @", "no @".
  * "sip:" in front is allowed and skipped.

@@ -124,7 +124,7 @@ struct bk_presence_note { /* what of presence outlives sign-out */
     int64_t at;
 };
 
-/* Privacy relation of owner towards subject (signin-behaviour.md 14): 100, 200, 300, 400, 32000 blocked. */
+/* Privacy relation of owner towards subject (docs/behaviour.md, "Relations"): 100, 200, 300, 400, 32000 blocked. */
 struct bk_relation {
     struct bk_view owner, subject; /* subject: an address, or "@domain" */
     int level;

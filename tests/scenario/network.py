@@ -28,8 +28,8 @@ DOMAIN = "example.test"
 SERVER = "10.80.0.1"
 EMPTY = "10.80.0.9"  # the server's computer has it too, and nothing listens there
 AT_ONCE_S = 5  # what the kernel tells by itself
-SILENCE_S = 12  # signin-behaviour.md 9: after 10 s it is said what is waited for; then it is known that nobody answers
-GONE_S = 60  # reliability.md: by then it is known that a machine, a program or a network is gone
+SILENCE_S = 12  # docs/behaviour.md, "Sign-in states": after 10 s it is said what is waited for; then it is known that nobody answers
+GONE_S = 60  # docs/limits.md, "Life signs": by then it is known that a machine, a program or a network is gone
 NAMES = [f"{prefix}.{DOMAIN}" for prefix in ("lyncdiscoverinternal", "lyncdiscover", "_sipinternaltls._tcp", "_sip._tls",
                                              "sipinternal", "sip", "sipexternal")]
 
