@@ -224,6 +224,18 @@ static int move_address(struct bk_store_conn *conn, const struct bk_value *user)
         " WHERE address = (SELECT address FROM users WHERE id = ?1 AND address <> ?3)",
         "UPDATE OR REPLACE relations SET owner = ?3"
         " WHERE owner = (SELECT address FROM users WHERE id = ?1 AND address <> ?3)",
+        "UPDATE OR REPLACE contact_lists SET owner = ?3"
+        " WHERE owner = (SELECT address FROM users WHERE id = ?1 AND address <> ?3)",
+        "UPDATE OR REPLACE contact_groups SET owner = ?3"
+        " WHERE owner = (SELECT address FROM users WHERE id = ?1 AND address <> ?3)",
+        "UPDATE OR REPLACE contacts SET owner = ?3"
+        " WHERE owner = (SELECT address FROM users WHERE id = ?1 AND address <> ?3)",
+        "UPDATE OR REPLACE containers SET owner = ?3"
+        " WHERE owner = (SELECT address FROM users WHERE id = ?1 AND address <> ?3)",
+        "UPDATE OR REPLACE publications SET owner = ?3"
+        " WHERE owner = (SELECT address FROM users WHERE id = ?1 AND address <> ?3)",
+        "UPDATE OR REPLACE followers SET owner = ?3"
+        " WHERE owner = (SELECT address FROM users WHERE id = ?1 AND address <> ?3)",
     };
     int r = 0;
     for (size_t i = 0; r == 0 && i < BK_COUNT_OF(moves); i++)
@@ -284,6 +296,12 @@ static int drop_user(struct bk_store_conn *conn, const struct bk_value *v)
         "DELETE FROM message_keys WHERE rcpt = (SELECT address FROM users WHERE id = ?1)",
         "DELETE FROM presence_notes WHERE address = (SELECT address FROM users WHERE id = ?1)",
         "DELETE FROM relations WHERE owner = (SELECT address FROM users WHERE id = ?1)",
+        "DELETE FROM contact_lists WHERE owner = (SELECT address FROM users WHERE id = ?1)",
+        "DELETE FROM contact_groups WHERE owner = (SELECT address FROM users WHERE id = ?1)",
+        "DELETE FROM contacts WHERE owner = (SELECT address FROM users WHERE id = ?1)",
+        "DELETE FROM containers WHERE owner = (SELECT address FROM users WHERE id = ?1)",
+        "DELETE FROM publications WHERE owner = (SELECT address FROM users WHERE id = ?1)",
+        "DELETE FROM followers WHERE owner = (SELECT address FROM users WHERE id = ?1)",
     };
     int r = 0;
     for (size_t i = 0; r == 0 && i < BK_COUNT_OF(drops); i++)

@@ -130,6 +130,39 @@ struct bk_relation {
     int level;
 };
 
+/* ---- what Lync-compatible clients keep here; owner is an address ---- */
+struct bk_contact_list {
+    struct bk_view owner;
+    int64_t delta;      /* rises with each change of the list */
+    int64_t next_group; /* number of the next new group */
+};
+struct bk_contact_group {
+    struct bk_view owner;
+    int64_t id;
+    struct bk_view name, external;
+};
+struct bk_contact {
+    struct bk_view owner, address, name;
+    struct bk_view groups; /* "1 2" */
+    bool subscribed;
+    struct bk_view external;
+};
+struct bk_container { /* how often the members of a privacy relation changed */
+    struct bk_view owner;
+    int64_t container, version;
+};
+struct bk_static_publication { /* one that outlives the sign-in */
+    struct bk_view owner, category;
+    int64_t instance, container, version;
+    int64_t at;
+    struct bk_view document;
+};
+struct bk_follower { /* who put the owner on their list */
+    struct bk_view owner, follower, display_name;
+    bool acknowledged; /* the owner was told and said so */
+    int64_t at;
+};
+
 struct bk_policy_value {
     struct bk_view scope; /* "global", "site", "user" */
     struct bk_view name;  /* of the site or user policy; empty for global */
@@ -256,6 +289,18 @@ int bk_store_reports(struct bk_store *, struct bk_view case_code, struct bk_aren
                      BK_STORE_EACH(bk_report));
 int bk_store_relations(struct bk_store *, struct bk_view owner, struct bk_arena *,
                        BK_STORE_EACH(bk_relation));
+int bk_store_contact_list(struct bk_store *, struct bk_view owner, struct bk_arena *,
+                          struct bk_contact_list *ret);
+int bk_store_contact_groups(struct bk_store *, struct bk_view owner, struct bk_arena *,
+                            BK_STORE_EACH(bk_contact_group)); /* by id */
+int bk_store_contacts(struct bk_store *, struct bk_view owner, struct bk_arena *,
+                      BK_STORE_EACH(bk_contact)); /* in the order in which they came */
+int bk_store_containers(struct bk_store *, struct bk_view owner, struct bk_arena *,
+                        BK_STORE_EACH(bk_container));
+int bk_store_publications(struct bk_store *, struct bk_view owner, struct bk_arena *,
+                          BK_STORE_EACH(bk_static_publication));
+int bk_store_followers(struct bk_store *, struct bk_view owner, struct bk_arena *,
+                       BK_STORE_EACH(bk_follower)); /* oldest first */
 int bk_store_policies(struct bk_store *, struct bk_arena *, BK_STORE_EACH(bk_policy_value));
 struct bk_setting {
     struct bk_view key, value;
@@ -281,7 +326,7 @@ void bk_store_drop_domain(struct bk_store_batch *, struct bk_view name);
 /*
  * -EEXIST: address or user name is somebody else's (either column, either way); an empty user name stands for the
  * address. created_at counts for a new user only; password_changed_at is set by bk_store_put_password alone. A changed
- * address takes along what is kept by address: offline messages, note, relations.
+ * address takes along what is kept by address: offline messages, note, relations, contact list, publications.
  */
 void bk_store_put_user(struct bk_store_batch *, const struct bk_user *);
 /* And all that is theirs; the history of sign-ins stays. */
@@ -320,6 +365,17 @@ void bk_store_put_report(struct bk_store_batch *, const struct bk_report *);
 void bk_store_put_presence_note(struct bk_store_batch *, const struct bk_presence_note *);
 void bk_store_put_relation(struct bk_store_batch *,
                            const struct bk_relation *); /* level 0: remove */
+/* Puts replace what has the same key; dropping what is not there is fine. A contact keeps its place, a follower his time. */
+void bk_store_put_contact_list(struct bk_store_batch *, const struct bk_contact_list *);
+void bk_store_put_contact_group(struct bk_store_batch *, const struct bk_contact_group *);
+void bk_store_drop_contact_group(struct bk_store_batch *, struct bk_view owner, int64_t id);
+void bk_store_put_contact(struct bk_store_batch *, const struct bk_contact *);
+void bk_store_drop_contact(struct bk_store_batch *, struct bk_view owner, struct bk_view address);
+void bk_store_put_container(struct bk_store_batch *, const struct bk_container *);
+void bk_store_put_publication(struct bk_store_batch *, const struct bk_static_publication *);
+void bk_store_drop_publication(struct bk_store_batch *, struct bk_view owner,
+                               struct bk_view category, int64_t instance, int64_t container);
+void bk_store_put_follower(struct bk_store_batch *, const struct bk_follower *);
 void bk_store_put_policy(struct bk_store_batch *,
                          const struct bk_policy_value *); /* value.at NULL: remove */
 void bk_store_put_setting(struct bk_store_batch *, struct bk_view key,

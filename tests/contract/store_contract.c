@@ -1015,6 +1015,143 @@ static void notes_relations_policies_settings_and_secrets_are_replaced_and_remov
     assert_seen(&s, r, "s2= ");
 }
 
+static bool see_group(void *seen, const struct bk_contact_group *g)
+{
+    bk_buf_addf(&((struct seen *)seen)->text, "%lld=%.*s ", (long long)g->id,
+                BK_VIEW_ARGS(g->name));
+    return more(seen);
+}
+
+static bool see_contact(void *seen, const struct bk_contact *c)
+{
+    bk_buf_addf(&((struct seen *)seen)->text, "%.*s(%.*s)%d ", BK_VIEW_ARGS(c->address),
+                BK_VIEW_ARGS(c->groups), c->subscribed);
+    return more(seen);
+}
+
+static bool see_container(void *seen, const struct bk_container *c)
+{
+    bk_buf_addf(&((struct seen *)seen)->text, "%lld=%lld ", (long long)c->container,
+                (long long)c->version);
+    return more(seen);
+}
+
+static bool see_publication(void *seen, const struct bk_static_publication *p)
+{
+    bk_buf_addf(&((struct seen *)seen)->text, "%.*s/%lld/%lld=%lld@%lld ",
+                BK_VIEW_ARGS(p->category), (long long)p->instance, (long long)p->container,
+                (long long)p->version, (long long)p->at);
+    return more(seen);
+}
+
+static bool see_follower(void *seen, const struct bk_follower *w)
+{
+    bk_buf_addf(&((struct seen *)seen)->text, "%.*s:%d@%lld ", BK_VIEW_ARGS(w->follower),
+                w->acknowledged, (long long)w->at);
+    return more(seen);
+}
+
+/* Everything of that owner, in one line. */
+static void assert_kept(struct fixture *f, const char *owner, const char *expected)
+{
+    struct seen s = { 0 };
+    struct bk_contact_list list;
+    int n = 0;
+    if (bk_store_contact_list(f->store, v(owner), &f->arena, &list) == 0) {
+        bk_buf_addf(&s.text, "%lld,%lld ", (long long)list.delta, (long long)list.next_group);
+        n = s.n = 1;
+    }
+    n += bk_store_contact_groups(f->store, v(owner), &f->arena, see_group, &s);
+    n += bk_store_contacts(f->store, v(owner), &f->arena, see_contact, &s);
+    n += bk_store_containers(f->store, v(owner), &f->arena, see_container, &s);
+    n += bk_store_publications(f->store, v(owner), &f->arena, see_publication, &s);
+    n += bk_store_followers(f->store, v(owner), &f->arena, see_follower, &s);
+    assert_seen(&s, n, expected);
+}
+
+static void keep_all(struct fixture *f, const char *owner, int version)
+{
+    struct bk_store_batch *b = bk_store_batch_create();
+    bk_store_put_contact_list(b, &(struct bk_contact_list){ v(owner), version, 3 });
+    bk_store_put_contact_group(b, &(struct bk_contact_group){ v(owner), 2, v("pals"), v("") });
+    bk_store_put_contact_group(b, &(struct bk_contact_group){ v(owner), 1, v("~"), v("") });
+    bk_store_put_contact(
+        b, &(struct bk_contact){ v(owner), v("zoe@x"), v("Z"), v("1 2"), true, v("") });
+    bk_store_put_contact(b,
+                         &(struct bk_contact){ v(owner), v("bob@x"), v(""), v("1"), false, v("") });
+    bk_store_put_container(b, &(struct bk_container){ v(owner), 32000, version });
+    bk_store_put_publication(b, &(struct bk_static_publication){ v(owner), v("note"), 0, 400,
+                                                                 version, 7, v("<note/>") });
+    bk_store_put_publication(b, &(struct bk_static_publication){ v(owner), v("note"), 4294967295, 2,
+                                                                 version, 7, v("<x/>") });
+    bk_store_put_follower(
+        b, &(struct bk_follower){ v(owner), v("bob@x"), v("Bob"), version > 1, 10 + version });
+    assert_int_equal(fixture_commit(f, b), 0);
+}
+
+static void a_contact_list_and_what_belongs_to_it_come_back_in_order(void **state)
+{
+    struct fixture *f = *state;
+    keep_all(f, "ann@x", 1);
+    keep_all(f, "ann@x", 2); /* replaces, and everything keeps its place */
+    keep_all(f, "ann@y", 1);
+    fixture_reopen(f);
+    assert_kept(f, "ann@x",
+                "2,3 1=~ 2=pals zoe@x(1 2)1 bob@x(1)0 32000=2 note/0/400=2@7 "
+                "note/4294967295/2=2@7 bob@x:1@11 ");
+    struct bk_store_batch *b = bk_store_batch_create();
+    bk_store_drop_contact_group(b, v("ann@x"), 2);
+    bk_store_drop_contact_group(b, v("ann@x"), 9);
+    bk_store_drop_contact(b, v("ann@x"), v("zoe@x"));
+    bk_store_drop_contact(b, v("ann@x"), v("nobody@x"));
+    bk_store_drop_publication(b, v("ann@x"), v("note"), 0, 400);
+    bk_store_drop_publication(b, v("ann@x"), v("note"), 1, 400);
+    assert_int_equal(fixture_commit(f, b), 0);
+    assert_kept(f, "ann@x", "2,3 1=~ bob@x(1)0 32000=2 note/4294967295/2=2@7 bob@x:1@11 ");
+    assert_kept(f, "nobody@x", "");
+}
+
+static bool see_document(void *to, const struct bk_static_publication *p)
+{
+    *(struct bk_static_publication *)to = *p;
+    return true;
+}
+
+static void a_contact_and_a_publication_may_hold_any_bytes(void **state)
+{
+    struct fixture *f = *state;
+    struct lent l = { 0 };
+    struct bk_store_batch *b = bk_store_batch_create();
+    bk_store_put_publication(b, &(struct bk_static_publication){ .owner = v("ann@x"),
+                                                                 .category = lend(&l, "c"),
+                                                                 .document = lend(&l, "d") });
+    take_back(&l);
+    assert_int_equal(fixture_commit(f, b), 0);
+    struct bk_static_publication p = { 0 };
+    assert_int_equal(bk_store_publications(f->store, v("ann@x"), &f->arena, see_document, &p), 1);
+    assert_odd(p.category, "c");
+    assert_odd(p.document, "d");
+}
+
+static void a_contact_list_goes_where_its_owner_goes(void **state)
+{
+    struct fixture *f = *state;
+    int64_t tenant = add_tenant(f, "t");
+    assert_int_equal(put_user(f, 0, tenant, "ann@x", ""), 0);
+    keep_all(f, "ann@x", 1);
+    keep_all(f, "other@x", 1);
+    assert_int_equal(put_user(f, user_id(f, "ann@x"), tenant, "anna@x", ""), 0);
+    assert_kept(f, "ann@x", "");
+    const char *all = "1,3 1=~ 2=pals zoe@x(1 2)1 bob@x(1)0 32000=1 note/0/400=1@7 "
+                      "note/4294967295/2=1@7 bob@x:0@11 ";
+    assert_kept(f, "anna@x", all);
+    struct bk_store_batch *b = bk_store_batch_create();
+    bk_store_drop_user(b, user_id(f, "anna@x"));
+    assert_int_equal(fixture_commit(f, b), 0);
+    assert_kept(f, "anna@x", "");
+    assert_kept(f, "other@x", all);
+}
+
 static bool see_whole_audit(void *to, const struct bk_audit *a)
 {
     *(struct bk_audit *)to = *a;
@@ -1532,6 +1669,9 @@ int main(void)
         TEST(sign_ins_that_succeed_each_have_a_row_until_they_end),
         TEST(reports_belong_to_their_case),
         TEST(notes_relations_policies_settings_and_secrets_are_replaced_and_removed),
+        TEST(a_contact_list_and_what_belongs_to_it_come_back_in_order),
+        TEST(a_contact_and_a_publication_may_hold_any_bytes),
+        TEST(a_contact_list_goes_where_its_owner_goes),
         TEST(the_audit_is_kept_newest_first),
         TEST(a_batch_is_done_whole_or_not_at_all),
         TEST(one_batch_that_fails_leaves_its_neighbours_alone),
