@@ -3,6 +3,7 @@
 #include "base/cleanup.h"
 #include "base/text.h"
 #include "ctl/ctl_private.h"
+#include "ms/ntlm.h"
 #include "server/password.h"
 
 #include <stdarg.h>
@@ -42,8 +43,13 @@ static void say(struct ctl *ctl, json_t *result, const char *format, ...)
 
 /* ---- passwords ---- */
 
-/* How long policy wants them: for the person, or for everybody where there is no account yet. */
-static int length_min(struct ctl *ctl, const char *address, int64_t *ret)
+struct wanted {
+    int64_t length_min;
+    bool nt_hash;
+};
+
+/* What policy wants of them: for the person, or for everybody where there is no account yet. */
+static int password_policy(struct ctl *ctl, const char *address, struct wanted *ret)
 {
     size_t i;
     json_t *policies, *row, *args = json_object();
@@ -57,10 +63,23 @@ static int length_min(struct ctl *ctl, const char *address, int64_t *ret)
         const char *name = json_string_value(json_object_get(row, "name")),
                    *value = json_string_value(json_object_get(row, "value"));
         if (name && value && !strcmp(name, "password-length-min"))
-            *ret = strtoll(value, NULL, 10);
+            ret->length_min = strtoll(value, NULL, 10);
+        if (name && value && !strcmp(name, "ntlm-signin"))
+            ret->nt_hash = !strcmp(value, "on");
     }
     json_decref(policies);
     return CTL_OK;
+}
+
+static void add_nt_hash(json_t *args, struct bk_view password)
+{
+    BK_CLEANUP(wipe) struct bk_buf hex = { 0 };
+    uint8_t hash[BK_NT_HASH_SIZE];
+    if (bk_ntlm_hash(password, hash) < 0)
+        return;
+    bk_buf_add_hex(&hex, hash, sizeof hash);
+    json_object_set_new(args, "nt_hash", json_string(bk_buf_cstr(&hex)));
+    bk_wipe(hash, sizeof hash);
 }
 
 /* The new password into *ret, its hash into args. `whose`: an account that is there, NULL: not yet. */
@@ -69,8 +88,8 @@ static int new_password(struct ctl *ctl, bool generate, const char *whose, json_
 {
     BK_AUTO_BUF struct bk_buf hash = { 0 };
     const char *address = ctl_word(ctl, 0), *username = ctl_option(ctl, "username");
-    int64_t min = 8;
-    int r = length_min(ctl, whose, &min);
+    struct wanted policy = { .length_min = 8 };
+    int r = password_policy(ctl, whose, &policy);
     if (r != CTL_OK)
         return r;
     if (generate) {
@@ -81,13 +100,15 @@ static int new_password(struct ctl *ctl, bool generate, const char *whose, json_
             return r;
         struct bk_view names[3] = { bk_view_of_str(address), bk_view_of_str(username) };
         names[2] = bk_view_head(names[0], bk_view_find(names[0], '@'));
-        const char *fault = bk_password_fault(bk_buf_view(ret), min, names, 3);
+        const char *fault = bk_password_fault(bk_buf_view(ret), policy.length_min, names, 3);
         if (fault)
             return ctl_fail(ctl, CTL_FAILED, "the password was not accepted: %s", fault);
     }
     if (bk_password_hash(bk_buf_view(ret), 0, &hash) < 0)
         return ctl_fail(ctl, CTL_FAILED, "the password cannot be hashed");
     json_object_set_new(args, "yescrypt", json_string(bk_buf_cstr(&hash)));
+    if (policy.nt_hash)
+        add_nt_hash(args, bk_buf_view(ret));
     if (ctl_option(ctl, "must-change"))
         json_object_set_new(args, "password_must_change", json_true());
     return CTL_OK;

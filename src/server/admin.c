@@ -3,6 +3,7 @@
 #include "server/admin_private.h"
 
 #include "server/core.h"
+#include "server/password.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -124,11 +125,24 @@ static json_t *success(struct call *call)
     return json_pack("{s:b, s:o}", "ok", 1, "result", result);
 }
 
+/* Whoever may not sign in by NTLM any more has no hash for it any more. */
+static void sweep_nt_hashes(struct call *call)
+{
+    BK_CLEANUP(bk_arena_finish) struct bk_arena arena = { 0 };
+    struct bk_user user;
+    if (call->directory_changed)
+        bk_nt_hash_sweep(admin_store(call), admin_directory(call), 0);
+    else if (call->changed[0] &&
+             bk_store_user(admin_store(call), bk_view_of_str(call->changed), &arena, &user) == 0)
+        bk_nt_hash_sweep(admin_store(call), admin_directory(call), user.id);
+}
+
 static void tell_core(struct call *call)
 {
     const struct bk_admin_config *config = &call->admin->config;
     if (call->directory_changed && config->directory_changed)
         config->directory_changed(config->ctx);
+    sweep_nt_hashes(call);
     if (!config->core)
         return;
     if (call->changed[0] && !strcmp(call->op, "device.remove"))
@@ -175,6 +189,7 @@ static void audit(struct call *call)
 {
     json_t *copy = json_copy(call->args);
     json_object_del(copy, "yescrypt");
+    json_object_del(copy, "nt_hash");
     json_object_del(copy, "device");
     json_t *users = json_object_get(copy, "users");
     if (users)

@@ -68,6 +68,12 @@ struct bk_store *admin_store(const struct call *call)
     return call->admin->config.store;
 }
 
+const struct bk_directory *admin_directory(const struct call *call)
+{
+    const struct bk_admin_config *config = &call->admin->config;
+    return config->directory ? config->directory(config->ctx) : NULL;
+}
+
 bool admin_address_arg(struct call *call, struct bk_view *ret)
 {
     struct bk_view v = admin_arg_lower(call, "address");

@@ -69,6 +69,8 @@ struct bk_store_batch *admin_batch(struct call *call);
 void admin_touch(struct call *call, struct bk_view address);
 int64_t admin_now(const struct call *call);
 struct bk_store *admin_store(const struct call *call);
+/* NULL: none could be loaded. */
+const struct bk_directory *admin_directory(const struct call *call);
 /* The account as it is, with what would refuse it now (admin_users.c). */
 json_t *admin_account_json(struct call *call, const struct bk_user *user);
 

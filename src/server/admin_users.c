@@ -3,6 +3,7 @@
 #include "server/admin_private.h"
 
 #include "server/history.h"
+#include "server/password.h"
 #include "sip/digest.h"
 
 #include <stddef.h>
@@ -129,6 +130,8 @@ static bool user_fields(struct call *call, struct bk_user *user)
 
 struct secrets {
     struct bk_view yescrypt; /* empty: none given */
+    bool has_nt_hash;        /* of the same password; counts where policy wants it */
+    uint8_t nt_hash[BK_NT_HASH_SIZE];
     bool has_device;
     struct bk_device_password device;
 };
@@ -147,6 +150,13 @@ static bool secrets_arg(struct call *call, struct secrets *ret)
     if (json_object_get(call->args, "yescrypt") &&
         (!bk_view_starts_with(ret->yescrypt, BK_VIEW("$y$")) || ret->yescrypt.len > 256))
         REFUSE(call, "invalid", "yescrypt", "The password comes as a yescrypt hash.");
+    struct bk_view nt_hash = admin_arg(call, "nt_hash");
+    ret->has_nt_hash = nt_hash.len > 0;
+    if (ret->has_nt_hash &&
+        (!ret->yescrypt.len || bk_hex_decode(nt_hash, ret->nt_hash, sizeof ret->nt_hash) < 0))
+        REFUSE(call, "invalid", "nt_hash",
+               "An NT hash has 32 hexadecimal digits and comes with "
+               "the yescrypt hash of the same password.");
     if (!device)
         return true;
     if (json_unpack((json_t *)device, "{s?s, s:s, s:s, s:s}", "label", &label, "algorithm", &name,
@@ -172,13 +182,16 @@ static bool secrets_arg(struct call *call, struct secrets *ret)
     return true;
 }
 
-static void put_secrets(struct call *call, struct bk_view address, const struct secrets *secrets)
+static void put_secrets(struct call *call, const struct bk_user *user, struct secrets *secrets)
 {
     if (secrets->yescrypt.len)
-        bk_store_put_password(admin_batch(call), address, secrets->yescrypt, admin_now(call),
+        bk_store_put_password(admin_batch(call), user->address, secrets->yescrypt, admin_now(call),
                               json_is_true(json_object_get(call->args, "password_must_change")));
+    if (secrets->has_nt_hash)
+        bk_nt_hash_put(admin_batch(call), admin_directory(call), user, secrets->nt_hash);
     if (secrets->has_device)
-        bk_store_put_device_password(admin_batch(call), address, &secrets->device);
+        bk_store_put_device_password(admin_batch(call), user->address, &secrets->device);
+    bk_wipe(secrets->nt_hash, sizeof secrets->nt_hash);
 }
 
 /* Whose this address or user name is already, either way; false: nobody's. */
@@ -230,7 +243,7 @@ static bool add_user(struct call *call, json_t *taken, struct bk_view *ret_addre
         json_object_setn_new(taken, user.username.at, user.username.len, json_true());
     }
     bk_store_put_user(admin_batch(call), &user);
-    put_secrets(call, address, &secrets);
+    put_secrets(call, &user, &secrets);
     *ret_address = address;
     return true;
 }
@@ -284,7 +297,7 @@ void admin_user_set(struct call *call)
     if (!admin_user_arg(call, &user) || !user_fields(call, &user) || !secrets_arg(call, &secrets))
         return;
     bk_store_put_user(admin_batch(call), &user);
-    put_secrets(call, user.address, &secrets);
+    put_secrets(call, &user, &secrets);
     admin_touch(call, user.address);
     call->result = json_pack("{s:o}", "address", admin_view(user.address));
 }

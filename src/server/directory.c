@@ -50,6 +50,9 @@ static const struct bk_policy_row rows[BK_POLICY_COUNT] = {
     [BK_POLICY_SIGNIN_HISTORY_DAYS] = {
         "signin-history-days", BK_POLICY_NUMBER, "90", 1, 3650, NULL,
         "For how many days attempts to sign in are remembered. Counts globally only." },
+    [BK_POLICY_NTLM_SIGNIN] = {
+        "ntlm-signin", BK_POLICY_SWITCH, "off", 0, 0, NULL,
+        "Whether Lync-compatible clients may sign in by NTLM. A hash that is worth the password is then kept from the next password change on; it is deleted when this is switched off." },
 };
 /* clang-format on */
 

@@ -3,6 +3,7 @@
 
 #include "base/cleanup.h"
 #include "base/text.h"
+#include "ms/ntlm.h"
 
 #include <crypt.h>
 #include <errno.h>
@@ -95,4 +96,59 @@ const char *bk_password_fault(struct bk_view password, int64_t length_min,
         if (names[i].len && bk_view_equal_nocase(password, names[i]))
             return "it is your name, your address or your present password";
     return NULL;
+}
+
+/* ---- the NT hash ---- */
+
+void bk_nt_hash_put(struct bk_store_batch *batch, const struct bk_directory *dir,
+                    const struct bk_user *user, const uint8_t hash[BK_NT_HASH_SIZE])
+{
+    if (dir && bk_policy_switch(dir, user, BK_POLICY_NTLM_SIGNIN))
+        bk_store_put_nt_hash(batch, user->address, hash);
+}
+
+void bk_nt_hash_keep(struct bk_store_batch *batch, const struct bk_directory *dir,
+                     const struct bk_user *user, struct bk_view password)
+{
+    uint8_t hash[BK_NT_HASH_SIZE];
+    if (!bk_policy_switch(dir, user, BK_POLICY_NTLM_SIGNIN) || bk_ntlm_hash(password, hash) < 0)
+        return;
+    bk_store_put_nt_hash(batch, user->address, hash);
+    bk_wipe(hash, sizeof hash);
+}
+
+struct sweep {
+    struct bk_store *store;
+    const struct bk_directory *dir;
+    struct bk_store_batch *batch; /* NULL: nothing to do yet */
+};
+
+static bool sweep_one(void *ctx, const struct bk_nt_hash_owner *owner)
+{
+    struct sweep *s = ctx;
+    BK_CLEANUP(bk_arena_finish) struct bk_arena arena = { 0 };
+    struct bk_user user;
+    if (bk_store_user_by_id(s->store, owner->user_id, &arena, &user) < 0 ||
+        bk_policy_switch(s->dir, &user, BK_POLICY_NTLM_SIGNIN))
+        return true;
+    if (!s->batch)
+        s->batch = bk_store_batch_create();
+    if (s->batch)
+        bk_store_drop_nt_hash(s->batch, owner->user_id);
+    return s->batch != NULL;
+}
+
+void bk_nt_hash_sweep(struct bk_store *store, const struct bk_directory *dir, int64_t user_id)
+{
+    BK_CLEANUP(bk_arena_finish) struct bk_arena arena = { 0 };
+    struct sweep s = { store, dir, NULL };
+    struct bk_nt_hash_owner owner = { user_id };
+    if (!dir)
+        return;
+    if (user_id)
+        sweep_one(&s, &owner);
+    else
+        bk_store_nt_hash_owners(store, &arena, sweep_one, &s);
+    if (s.batch)
+        bk_store_commit(store, s.batch, NULL, NULL);
 }

@@ -4,6 +4,7 @@
 #define BK_SERVER_PASSWORD_H
 
 #include "base/buf.h"
+#include "server/directory.h"
 
 enum { BK_PASSWORD_BYTES_MAX = 256 };
 
@@ -22,5 +23,19 @@ bool bk_password_check(struct bk_view password, struct bk_view hash);
  */
 const char *bk_password_fault(struct bk_view password, int64_t length_min,
                               const struct bk_view *names, size_t n_names);
+
+/* ---- the NT hash, for those whose policy lets them sign in by NTLM ---- */
+
+/* Puts that of a new password into the batch behind bk_store_put_password, where policy wants it; else does nothing. */
+void bk_nt_hash_keep(struct bk_store_batch *batch, const struct bk_directory *dir,
+                     const struct bk_user *user, struct bk_view password);
+/* The same from the hash, as beckonctl sends it. */
+void bk_nt_hash_put(struct bk_store_batch *batch, const struct bk_directory *dir,
+                    const struct bk_user *user, const uint8_t hash[BK_NT_HASH_SIZE]);
+/*
+ * Policy changed, or an account did: takes away the hashes of whoever may not sign in by NTLM any more. user_id 0: everybody's.
+ * The write is handed to the store; nobody waits for it.
+ */
+void bk_nt_hash_sweep(struct bk_store *store, const struct bk_directory *dir, int64_t user_id);
 
 #endif

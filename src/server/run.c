@@ -5,6 +5,7 @@
 #include "base/text.h"
 #include "server/admin_socket.h"
 #include "server/front.h"
+#include "server/password.h"
 #include "server/services.h"
 
 #include <errno.h>
@@ -505,6 +506,7 @@ int bk_run_start(struct bk_loop *loop, const struct bk_settings *settings, const
     int r = open_store(run, ret_why);
     if (r == 0) {
         close_old_signins(run);
+        bk_nt_hash_sweep(run->store, run->directory, 0);
         r = load_authority(run, ret_why);
     }
     if (r == 0)

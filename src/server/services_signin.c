@@ -179,6 +179,7 @@ static void password_worked(struct op *op)
     if (batch) {
         bk_store_put_password(batch, op->user.address, bk_buf_view(&op->new_hash),
                               services_now(op->services), false);
+        bk_nt_hash_keep(batch, op->dir, &op->user, op->new_password);
         op_put_audit(op, batch, BK_VIEW("password.change"), BK_VIEW("{\"by\":\"owner\"}"));
         bk_history_accept_in(op->services->config.history, batch, &op->attempt,
                              BK_VIEW("{\"changed\":\"password\"}"));

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Tenants, domains, users, their passwords and certificates: what is asked and what is changed, side by side. */
 #include "base/cleanup.h"
+#include "base/text.h"
 #include "store/store_private.h"
 
 #include <errno.h>
@@ -339,6 +340,12 @@ static int put_password(struct bk_store_conn *conn, const struct bk_value *v)
                                " SELECT id, ?2 FROM users WHERE address = ?1"
                                " ON CONFLICT (user_id) DO UPDATE SET yescrypt = excluded.yescrypt",
                                "tt", v);
+    /* An NT hash is of one password: the new one's comes behind this, or none. */
+    if (r == 0)
+        r = bk_store_conn_run(conn,
+                              "DELETE FROM nt_hashes WHERE user_id ="
+                              " (SELECT id FROM users WHERE address = ?1)",
+                              "t", v);
     if (r < 0)
         return r;
     return bk_store_conn_run_must(
@@ -353,6 +360,65 @@ void bk_store_put_password(struct bk_store_batch *batch, struct bk_view address,
 {
     BK_BATCH_STEP(batch, put_password, BK_VALUE(address), BK_VALUE(yescrypt), BK_VALUE_INT(at),
                   BK_VALUE_INT(must_change));
+}
+
+int bk_store_nt_hash(struct bk_store *store, int64_t user_id, uint8_t ret[BK_NT_HASH_SIZE])
+{
+    BK_CLEANUP(bk_arena_finish) struct bk_arena arena = { 0 };
+    BK_CLEANUP(bk_query_end) struct bk_query q;
+    bk_query_read(&q, store, "SELECT hash FROM nt_hashes WHERE user_id = ?1");
+    bk_query_int(&q, 1, user_id);
+    int r = bk_query_step(&q);
+    if (r <= 0)
+        return r < 0 ? r : -ENOENT;
+    struct bk_view hash = bk_query_get(&q, 0, &arena);
+    if (q.error == 0 && hash.len == BK_NT_HASH_SIZE) {
+        memcpy(ret, hash.at, hash.len);
+        bk_wipe((char *)hash.at, hash.len);
+    }
+    return q.error ? q.error : hash.len == BK_NT_HASH_SIZE ? 0 : -EBADMSG;
+}
+
+static int put_nt_hash(struct bk_store_conn *conn, const struct bk_value *v)
+{
+    return bk_store_conn_run_must(conn,
+                                  "INSERT INTO nt_hashes (user_id, hash)"
+                                  " SELECT id, ?2 FROM users WHERE address = ?1"
+                                  " ON CONFLICT (user_id) DO UPDATE SET hash = excluded.hash",
+                                  "tb", v);
+}
+
+void bk_store_put_nt_hash(struct bk_store_batch *batch, struct bk_view address,
+                          const uint8_t hash[BK_NT_HASH_SIZE])
+{
+    struct bk_view bytes = { (const char *)hash, BK_NT_HASH_SIZE };
+    BK_BATCH_STEP(batch, put_nt_hash, BK_VALUE(address), BK_VALUE(bytes));
+}
+
+static int drop_nt_hash(struct bk_store_conn *conn, const struct bk_value *v)
+{
+    return bk_store_conn_any(
+        bk_store_conn_run(conn, "DELETE FROM nt_hashes WHERE user_id = ?1", "i", v));
+}
+
+void bk_store_drop_nt_hash(struct bk_store_batch *batch, int64_t user_id)
+{
+    BK_BATCH_STEP(batch, drop_nt_hash, BK_VALUE_INT(user_id));
+}
+
+static void read_nt_hash_owner(struct bk_query *q, struct bk_arena *arena,
+                               struct bk_nt_hash_owner *ret)
+{
+    (void)arena;
+    ret->user_id = bk_query_get_int(q, 0);
+}
+
+int bk_store_nt_hash_owners(struct bk_store *store, struct bk_arena *arena,
+                            BK_STORE_EACH(bk_nt_hash_owner))
+{
+    BK_CLEANUP(bk_query_end) struct bk_query q;
+    bk_query_read(&q, store, "SELECT user_id FROM nt_hashes ORDER BY user_id");
+    BK_QUERY_ALL(&q, read_nt_hash_owner, arena, bk_nt_hash_owner, each, ctx);
 }
 
 static void read_device_password(struct bk_query *q, struct bk_arena *arena,

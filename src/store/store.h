@@ -239,6 +239,9 @@ int bk_store_user_by_username(struct bk_store *, struct bk_view username, struct
                               struct bk_user *ret);
 int bk_store_password(struct bk_store *, int64_t user_id, struct bk_arena *,
                       struct bk_view *ret_yescrypt);
+/* MD4 of the password, where policy lets somebody sign in by NTLM. A secret like the password itself: the caller wipes it. -ENOENT. */
+enum { BK_NT_HASH_SIZE = 16 };
+int bk_store_nt_hash(struct bk_store *, int64_t user_id, uint8_t ret[BK_NT_HASH_SIZE]);
 int bk_store_certificate(struct bk_store *, struct bk_view serial, struct bk_arena *,
                          struct bk_certificate *ret);
 int bk_store_presence_note(struct bk_store *, struct bk_view address, struct bk_arena *,
@@ -265,6 +268,10 @@ int bk_store_tenants(struct bk_store *, struct bk_arena *, BK_STORE_EACH(bk_tena
  * to the case of ASCII letters, empty: all. */
 int bk_store_users(struct bk_store *, int64_t tenant_id /* 0: all */, struct bk_view after,
                    struct bk_view match, int limit, struct bk_arena *, BK_STORE_EACH(bk_user));
+struct bk_nt_hash_owner {
+    int64_t user_id;
+};
+int bk_store_nt_hash_owners(struct bk_store *, struct bk_arena *, BK_STORE_EACH(bk_nt_hash_owner));
 int bk_store_device_passwords(struct bk_store *, int64_t user_id, struct bk_arena *,
                               BK_STORE_EACH(bk_device_password));
 int bk_store_certificates(struct bk_store *, int64_t user_id, struct bk_arena *,
@@ -331,8 +338,13 @@ void bk_store_drop_domain(struct bk_store_batch *, struct bk_view name);
 void bk_store_put_user(struct bk_store_batch *, const struct bk_user *);
 /* And all that is theirs; the history of sign-ins stays. */
 void bk_store_drop_user(struct bk_store_batch *, int64_t id);
+/* Takes the NT hash of the old password away. */
 void bk_store_put_password(struct bk_store_batch *, struct bk_view address, struct bk_view yescrypt,
                            int64_t at, bool must_change);
+/* Behind bk_store_put_password of the same password. */
+void bk_store_put_nt_hash(struct bk_store_batch *, struct bk_view address,
+                          const uint8_t hash[BK_NT_HASH_SIZE]);
+void bk_store_drop_nt_hash(struct bk_store_batch *, int64_t user_id);
 void bk_store_put_device_password(struct bk_store_batch *, struct bk_view address,
                                   const struct bk_device_password *);
 void bk_store_drop_device_password(struct bk_store_batch *, int64_t user_id,

@@ -463,6 +463,44 @@ static void passwords_belong_to_their_account(void **state)
     assert_int_equal(fixture_commit(f, b), 0);
 }
 
+static bool see_nt_hash_owner(void *seen, const struct bk_nt_hash_owner *owner)
+{
+    *(int64_t *)seen += owner->user_id;
+    return true;
+}
+
+static void an_nt_hash_goes_with_the_password_it_was_made_of(void **state)
+{
+    struct fixture *f = *state;
+    int64_t t = add_tenant(f, "t"), sum = 0;
+    assert_int_equal(put_user(f, 0, t, "ann@x", ""), 0);
+    assert_int_equal(put_user(f, 0, t, "bob@x", ""), 0);
+    int64_t ann = user_id(f, "ann@x"), bob = user_id(f, "bob@x");
+    const uint8_t hash[BK_NT_HASH_SIZE] = { 1, 2, 0, 4 }, other[BK_NT_HASH_SIZE] = { 9 };
+    uint8_t got[BK_NT_HASH_SIZE];
+    struct bk_store_batch *b = bk_store_batch_create();
+    bk_store_put_password(b, v("ann@x"), v("$y$1"), 5, false);
+    bk_store_put_nt_hash(b, v("ann@x"), other);
+    bk_store_put_nt_hash(b, v("ann@x"), hash);
+    bk_store_put_nt_hash(b, v("bob@x"), other);
+    assert_int_equal(fixture_commit(f, b), 0);
+    fixture_reopen(f);
+    assert_int_equal(bk_store_nt_hash(f->store, ann, got), 0);
+    assert_memory_equal(got, hash, sizeof hash);
+    assert_int_equal(bk_store_nt_hash_owners(f->store, &f->arena, see_nt_hash_owner, &sum), 2);
+    assert_int_equal(sum, ann + bob);
+
+    b = bk_store_batch_create();
+    bk_store_put_password(b, v("ann@x"), v("$y$2"), 6, false);
+    bk_store_drop_nt_hash(b, bob);
+    assert_int_equal(fixture_commit(f, b), 0);
+    assert_int_equal(bk_store_nt_hash(f->store, ann, got), -ENOENT);
+    assert_int_equal(bk_store_nt_hash(f->store, bob, got), -ENOENT);
+    b = bk_store_batch_create();
+    bk_store_put_nt_hash(b, v("nobody@x"), hash);
+    assert_int_equal(fixture_commit(f, b), -ENOENT);
+}
+
 static bool see_certificate(void *seen, const struct bk_certificate *c)
 {
     bk_buf_addf(&((struct seen *)seen)->text, "%.*s ", BK_VIEW_ARGS(c->serial));
@@ -1658,6 +1696,7 @@ int main(void)
         TEST(nobody_gets_a_name_that_somebody_signs_in_with),
         TEST(users_are_listed_in_pages_and_found_by_part_of_a_name),
         TEST(passwords_belong_to_their_account),
+        TEST(an_nt_hash_goes_with_the_password_it_was_made_of),
         TEST(a_certificate_comes_back_and_stays_revoked_as_first_said),
         TEST(a_dropped_user_takes_along_what_is_theirs_and_nothing_else),
         TEST(a_new_address_keeps_what_was_kept_by_the_old),

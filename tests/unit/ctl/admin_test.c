@@ -4,6 +4,7 @@
 #include "base/text.h"
 #include "server/admin.h"
 
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -204,6 +205,8 @@ static void only_hashes_are_taken(void **state)
                                     "\"ha1_user\":\"" HA1 "\",\"ha1_address\":\"" HA1 "\"}"));
 }
 
+#define NT "a4f49c406510bdcab6824ee7c30fd852"
+
 struct audits {
     int n, bad;
 };
@@ -215,7 +218,41 @@ static bool audit_row(void *ctx, const struct bk_audit *row)
     a->bad += !bk_view_equal(row->actor, BK_VIEW("tester"));
     a->bad += bk_view_find_view(row->detail, BK_VIEW("$y$")) < row->detail.len;
     a->bad += bk_view_find_view(row->detail, BK_VIEW(HA1)) < row->detail.len;
+    a->bad += bk_view_find_view(row->detail, BK_VIEW(NT)) < row->detail.len;
     return true;
+}
+
+static int nt_hash_of(struct office *o, const char *address)
+{
+    BK_CLEANUP(bk_arena_finish) struct bk_arena arena = { 0 };
+    struct bk_user user;
+    uint8_t hash[BK_NT_HASH_SIZE];
+    assert_int_equal(bk_store_user(o->store, bk_view_of_str(address), &arena, &user), 0);
+    bk_store_pump(o->store); /* what was handed over without waiting */
+    return bk_store_nt_hash(o->store, user.id, hash);
+}
+
+static void an_nt_hash_is_kept_while_policy_says_so_and_no_longer(void **state)
+{
+    struct office *o = *state;
+    refused(o, ADD("ann@example.org", ",\"nt_hash\":\"" NT "\""), "invalid", "nt_hash");
+    refused(o, ADD("ann@example.org", ",\"yescrypt\":\"" HASH "\",\"nt_hash\":\"x\""), "invalid",
+            "nt_hash");
+    do_it(o, ADD("ann@example.org", ",\"yescrypt\":\"" HASH "\",\"nt_hash\":\"" NT "\""));
+    assert_int_equal(nt_hash_of(o, "ann@example.org"), -ENOENT); /* off by default */
+    do_it(o, "{\"op\":\"policy.set\",\"args\":{\"name\":\"ntlm-signin\",\"value\":\"on\"}}");
+    assert_int_equal(nt_hash_of(o, "ann@example.org"), -ENOENT);
+    do_it(o, "{\"op\":\"user.set\",\"args\":{\"address\":\"ann@example.org\",\"yescrypt\":\"" HASH
+             "\",\"nt_hash\":\"" NT "\"}}");
+    assert_int_equal(nt_hash_of(o, "ann@example.org"), 0);
+    do_it(o, ADD("bob@example.org", ",\"yescrypt\":\"" HASH "\",\"nt_hash\":\"" NT "\""));
+    assert_int_equal(nt_hash_of(o, "bob@example.org"), 0);
+    /* A password that comes without one takes the old one away. */
+    do_it(o, "{\"op\":\"user.set\",\"args\":{\"address\":\"bob@example.org\",\"yescrypt\":\"" HASH
+             "\"}}");
+    assert_int_equal(nt_hash_of(o, "bob@example.org"), -ENOENT);
+    do_it(o, "{\"op\":\"policy.set\",\"args\":{\"name\":\"ntlm-signin\",\"value\":\"off\"}}");
+    assert_int_equal(nt_hash_of(o, "ann@example.org"), -ENOENT);
 }
 
 static void the_audit_has_every_change_and_no_hash(void **state)
@@ -223,7 +260,7 @@ static void the_audit_has_every_change_and_no_hash(void **state)
     struct office *o = *state;
     struct audits seen = { 0 };
     BK_CLEANUP(bk_arena_finish) struct bk_arena arena = { 0 };
-    do_it(o, ADD("ann@example.org", ",\"yescrypt\":\"" HASH "\""));
+    do_it(o, ADD("ann@example.org", ",\"yescrypt\":\"" HASH "\",\"nt_hash\":\"" NT "\""));
     do_it(o, "{\"op\":\"user.set\",\"args\":{\"address\":\"ann@example.org\",\"yescrypt\":\"" HASH
              "\",\"device\":{\"algorithm\":\"MD5\",\"ha1_user\":\"" HA1 "\",\"ha1_address\":\"" HA1
              "\"}}}");
@@ -314,6 +351,7 @@ int main(void)
         CASE(an_address_that_cannot_be_is_refused_with_the_character),
         CASE(a_name_belongs_to_one_person_whichever_kind_it_is),
         CASE(only_hashes_are_taken),
+        CASE(an_nt_hash_is_kept_while_policy_says_so_and_no_longer),
         CASE(the_audit_has_every_change_and_no_hash),
         CASE(each_row_of_an_import_has_its_own_result),
         CASE(an_import_that_only_looks_writes_nothing),
