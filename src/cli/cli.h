@@ -72,6 +72,21 @@ bool cli_wait(struct cli *cli);
 char *cli_ask(const char *prompt, bool echo);
 void cli_wipe(char *secret);
 
+/* ---- password.c: a new password, asked for on the terminal ---- */
+enum cli_password_step {
+    CLI_PASSWORD_NONE, /* no change is under way: the event is somebody else's */
+    CLI_PASSWORD_GOES_ON,
+    CLI_PASSWORD_DONE,
+    CLI_PASSWORD_FAILED, /* the failure in the event is the end of it */
+};
+/*
+ * Asks for the present one and the new one and begins. then_sign_in: with the new one, once it is changed. False: nobody
+ * answered.
+ */
+bool cli_password_begin(struct cli *cli, bool then_sign_in);
+enum cli_password_step cli_password_event(struct cli *cli, const struct bk_client_event *event);
+void cli_password_end(void);
+
 /* ---- show.c: events as lines for people ---- */
 void cli_show(struct cli *cli, const struct bk_client_event *event);
 /* Text from somebody else: control bytes and what turns the direction of writing around are made visible as '?'. */

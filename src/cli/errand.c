@@ -234,30 +234,31 @@ static void delete_event(struct cli *cli, const struct bk_client_event *event)
 
 static void password_begin(struct cli *cli)
 {
-    char *old = cli->password ? strdup(cli->password) : cli_ask("Present password: ", false);
-    char *fresh = old ? cli_ask("New password: ", false) : NULL;
-    char *again = fresh ? cli_ask("New password again: ", false) : NULL;
-    if (!cli->address || !again) {
-        (void)fputs("beckon-cli: an address and a terminal are needed\n", stderr);
-        cli->exit_status = CLI_USAGE;
-    } else if (strcmp(fresh, again) != 0) {
-        (void)fputs("beckon-cli: the two new passwords differ\n", stderr);
-        cli->exit_status = CLI_USAGE;
-    } else if (bk_client_change_password(cli->client, cli->address, cli->user, old, fresh) < 0) {
-        cli->exit_status = CLI_BROKEN;
-    }
-    cli->finished = cli->exit_status != CLI_OK;
-    cli_wipe(old);
-    cli_wipe(fresh);
-    cli_wipe(again);
+    if (cli_password_begin(cli, false))
+        return;
+    (void)fputs(
+        cli->address
+            ? "beckon-cli: nothing was changed: both passwords are asked for on a terminal\n"
+            : "beckon-cli: whose? Name the address with --address\n",
+        stderr);
+    cli->exit_status = CLI_USAGE;
+    cli->finished = true;
 }
 
 static void password_event(struct cli *cli, const struct bk_client_event *event)
 {
-    if (event->type == BK_CLIENT_EVENT_FAILURE)
+    if (event->type == BK_CLIENT_EVENT_TRUST)
+        (void)bk_client_trust(cli->client, BK_CLIENT_TRUST_NO);
+    switch (cli_password_event(cli, event)) {
+    case CLI_PASSWORD_FAILED:
         cli_leave(cli, cli_status_of(&event->failure));
-    else if (event->type == BK_CLIENT_EVENT_STATE && event->state.state == BK_CLIENT_SIGNED_OUT)
-        cli_leave(cli, cli->exit_status);
+        return;
+    case CLI_PASSWORD_DONE:
+        cli_leave(cli, CLI_OK);
+        return;
+    default:
+        return;
+    }
 }
 
 /* ---- JSON ---- */

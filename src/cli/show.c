@@ -90,6 +90,8 @@ void cli_print_failure(struct cli *cli, FILE *to, const struct bk_client_failure
                       f->id);
     else if (*f->id)
         (void)fprintf(to, " (%s)", f->id);
+    if (strcmp(f->id, "SI-206") == 0 && !cli->errand->reads_input)
+        (void)fputs("\n  beckon-cli password changes it", to);
     if (f->next == BK_CLIENT_NEXT_RETRY && f->retry_in_s)
         (void)fprintf(to, "\n  %strying again in %d s%s", paint(cli, DIM), f->retry_in_s,
                       paint(cli, PLAIN));

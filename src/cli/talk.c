@@ -292,6 +292,13 @@ static void do_quit(char *rest)
     cli_leave(talk.cli, talk.cli->exit_status);
 }
 
+static void do_password(char *rest)
+{
+    (void)rest;
+    if (!cli_password_begin(talk.cli, true))
+        say("  The password was not changed.");
+}
+
 static void do_help(char *rest);
 
 static const struct {
@@ -309,6 +316,7 @@ static const struct {
     { "retry", "", "try again now", do_retry },
     { "sign-in", "[ADDRESS]", "sign in again, or as somebody else", do_sign_in },
     { "sign-out", "", "sign out and stay here", do_sign_out },
+    { "password", "", "choose another password", do_password },
     { "delete", "", "delete what this computer keeps of your sign-in", do_delete },
     { "help", "", "this list", do_help },
     { "quit", "", "sign out and leave", do_quit },
@@ -467,6 +475,9 @@ static void keep_failure(struct cli *cli, const struct bk_client_failure *failur
 
 void cli_talk_event(struct cli *cli, const struct bk_client_event *event)
 {
+    if (cli_password_event(cli, event) == CLI_PASSWORD_GOES_ON &&
+        event->type != BK_CLIENT_EVENT_TRUST)
+        return;
     switch (event->type) {
     case BK_CLIENT_EVENT_STATE:
         if (event->state.state == BK_CLIENT_SIGNED_IN) {
@@ -480,6 +491,9 @@ void cli_talk_event(struct cli *cli, const struct bk_client_event *event)
     case BK_CLIENT_EVENT_ENDED:
         cli->exit_status = cli_status_of(&event->failure);
         keep_failure(cli, &event->failure);
+        if (cli->terminal_in && strcmp(event->failure.id, "SI-206") == 0 &&
+            cli_password_begin(cli, true))
+            return;
         if (cli->terminal_in && event->failure.next == BK_CLIENT_NEXT_STOP)
             say("  /sign-in tries again, /details shows what was tried, /quit leaves.");
         return;
@@ -535,6 +549,7 @@ void cli_talk_readable(struct cli *cli)
 void cli_talk_end(struct cli *cli)
 {
     (void)cli;
+    cli_password_end();
     if (talk.line)
         el_end(talk.line);
     if (talk.history)

@@ -7,10 +7,15 @@ usage: signin.py BUILD_FOLDER [CASE ...]
 import datetime
 import http.client
 import json
+import os
 import pathlib
+import pty
+import select
+import signal
 import socket
 import sys
 import tempfile
+import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tools"))
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
@@ -135,6 +140,126 @@ def user_name_other_than_address(domain):
         cyd.sign_in(PASSWORD)
 
 
+NEW_PASSWORD = "staple battery horse"
+
+
+def refused_change(client, old, new):
+    since = client.mark()
+    client.say("password", old=old, new=new)
+    return client.wait("failure", since)
+
+
+def a_password_that_must_be_changed_is_changed(domain):
+    domain.add_user("dot", PASSWORD, must_change=True)
+    failure = told(domain, "dot", "SI-206")
+    equal(failure["next"], "stop")
+    with domain.client("dot") as dot:
+        failure = refused_change(dot, "not the present one", NEW_PASSWORD)
+        equal(failure["record"], "SI-202")
+        record_in_history(domain, dot.address, "SI-202", failure["case"])
+        for refused, why in (("short", "too short"), (dot.address, "your name"), (PASSWORD, "present password")):
+            failure = refused_change(dot, PASSWORD, refused)
+            equal(failure["record"], "SI-224", refused)
+            assert why in failure["text"], failure["text"]
+            record_in_history(domain, dot.address, "SI-224", failure["case"])
+        equal(dot.refused(PASSWORD)["record"], "SI-206")  # nothing of that changed anything
+        since = dot.mark()
+        dot.say("password", old=PASSWORD, new=NEW_PASSWORD)
+        dot.wait("notice", since, text="The password was changed.")
+        dot.wait("state", since, state="signed-out")
+        equal(dot.refused(PASSWORD)["record"], "SI-202")
+        dot.sign_in(NEW_PASSWORD)
+
+
+class Terminal:
+    """beckon-cli as a person meets it: on a terminal of its own."""
+
+    def __init__(self, domain, name, *arguments, profile):
+        command = [domain.programs.cli, "--address", f"{name}@{domain.domain}", "--profile",
+                   str(domain.folder / "profiles" / profile), "--ca", str(domain.ca), "--dns", domain.dns_address, *arguments]
+        self.process, self.fd = pty.fork()
+        if self.process == 0:
+            # libedit never gives back the names of functions added to it.
+            os.environ.update(TERM="dumb", LC_ALL="C.UTF-8", ASAN_OPTIONS="detect_leaks=0")
+            os.execv(command[0], command)
+        self.text = ""
+        self.at = 0
+
+    def read(self, end):
+        """What the program writes until `end`; False: it is gone, or says nothing."""
+        ready = select.select([self.fd], [], [], max(end - time.monotonic(), 0))[0]
+        try:
+            more = os.read(self.fd, 4096) if ready else b""
+        except OSError:
+            more = b""
+        self.text += more.decode(errors="replace")
+        return bool(more)
+
+    def expect(self, wanted):
+        """Reads on to the end of `wanted`, from where the last one ended."""
+        end = time.monotonic() + beckon.PATIENCE
+        while wanted not in self.text[self.at:]:
+            if not self.read(end):
+                raise beckon.Failed(f"no {wanted!r} on the terminal:\n{self.text}")
+        self.at = self.text.index(wanted, self.at) + len(wanted)
+
+    def answer(self, question, line):
+        self.expect(question)
+        os.write(self.fd, line.encode() + b"\r")  # as the key Enter does
+
+    def status(self):
+        end = time.monotonic() + beckon.PATIENCE
+        while self.read(end):
+            pass
+        number = os.waitpid(self.process, os.WNOHANG if time.monotonic() > end else 0)[1]
+        self.process = 0
+        return os.waitstatus_to_exitcode(number)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        os.close(self.fd)
+        if self.process:
+            os.kill(self.process, signal.SIGKILL)
+            os.waitpid(self.process, 0)
+
+
+def who_must_change_the_password_is_asked_for_it_and_signed_in(domain):
+    domain.add_user("eve", PASSWORD, must_change=True)
+    with Terminal(domain, "eve", profile="eve-terminal") as terminal:
+        terminal.answer("Password of eve@", PASSWORD)
+        terminal.expect("must be changed")
+        terminal.answer("Present password: ", PASSWORD)
+        terminal.answer("New password: ", "one thing")
+        terminal.answer("once more: ", "another thing")
+        terminal.expect("The two differ")
+        terminal.answer("New password: ", "short")
+        terminal.answer("once more: ", "short")
+        terminal.expect("too short")
+        terminal.answer("New password: ", NEW_PASSWORD)
+        terminal.answer("once more: ", NEW_PASSWORD)
+        terminal.expect("The password was changed.")
+        terminal.expect("signed in as eve@")
+        terminal.answer("> ", "/quit")
+        equal(terminal.status(), 0)
+        for secret in (PASSWORD, NEW_PASSWORD, "one thing"):
+            assert secret not in terminal.text, "a password was shown"
+
+
+def the_password_command_tells_what_was_wrong_by_its_status(domain):
+    domain.add_user("fay", PASSWORD)
+    for present, said, status in (("not this one", "password is wrong", 11), (PASSWORD, "was changed", 0)):
+        with Terminal(domain, "fay", "password", profile="fay-terminal") as terminal:
+            terminal.answer("Present password: ", present)
+            terminal.answer("New password: ", NEW_PASSWORD)
+            terminal.answer("once more: ", NEW_PASSWORD)
+            terminal.expect(said)
+            equal(terminal.status(), status)
+    with domain.client("fay") as fay:
+        fay.sign_in(NEW_PASSWORD)
+
+
 def delete_my_sign_in_info_leaves_nothing(domain):
     with domain.client("ann", profile="deleted") as ann:
         ann.sign_in(PASSWORD)
@@ -204,14 +329,16 @@ def the_history_holds_no_secret(domain):
     for path in (domain.folder / "beckon.db", domain.folder / "beckon.db-wal", domain.log_path):
         if path.exists():
             data = path.read_bytes()
-            for secret in (PASSWORD, "something else"):
+            for secret in (PASSWORD, "something else", NEW_PASSWORD):
                 assert secret.encode() not in data, f"{path.name} holds a password"
 
 
 CASES = [signs_in_by_address_alone_and_again_without_a_password, wrong_password,
          unknown_address_is_a_wrong_password_to_a_stranger, unknown_address_is_named_within_the_own_networks, unlicensed,
          disabled_while_signed_in_and_after, expired_subscription, revoked_certificate, clock_six_minutes_off,
-         unsupported_character, user_name_other_than_address, delete_my_sign_in_info_leaves_nothing,
+         unsupported_character, user_name_other_than_address, a_password_that_must_be_changed_is_changed,
+         who_must_change_the_password_is_asked_for_it_and_signed_in,
+         the_password_command_tells_what_was_wrong_by_its_status, delete_my_sign_in_info_leaves_nothing,
          plain_http_tells_where_the_server_is, plain_http_answers_nothing_else,
          the_history_holds_no_secret]
 
