@@ -152,6 +152,7 @@ static void where_from(const struct page *page, const json_t *attempt)
     static const char *const roads[][2] = {
         { "https-password", "with a password, over HTTPS" },
         { "https-certificate", "with a personal certificate, over HTTPS" },
+        { "https-webticket", "with a password and a web ticket, as Lync-compatible clients do" },
         { "sip-certificate", "with a personal certificate, over SIP" },
         { "sip-digest", "with a device password (Digest), over SIP" },
     };

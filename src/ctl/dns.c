@@ -13,7 +13,7 @@ static const char placeholder[] = "192.0.2.1"; /* RFC 5737: never anybody's */
 
 struct record {
     char domain[NAME_BYTES], name[NAME_BYTES + 32];
-    bool srv;
+    bool srv, tcp;   /* tcp: names the port without TLS */
     const char *why; /* who looks it up */
     /* what was found */
     const char *state; /* "right", "missing", "wrong", "there", "unanswered" */
@@ -27,7 +27,7 @@ struct zones {
     size_t n;
     struct bk_addr addresses[ADDRESSES_MAX];
     size_t n_addresses;
-    uint16_t port;
+    uint16_t port, tcp_port; /* tcp_port 0: it does not listen there, or the kernel chose one */
     size_t pending;
 };
 
@@ -83,6 +83,7 @@ static int find_place(struct zones *z)
             !bk_view_equal(host, BK_VIEW("::")))
             add_address(z, host, false);
     }
+    host_of(bk_view_trim(bk_view_head(bk_view_of_str(s->tcp), strcspn(s->tcp, ","))), &z->tcp_port);
     if (s->advertise[0]) {
         uint16_t port;
         host_of(bk_view_of_str(s->advertise), &port);
@@ -107,30 +108,40 @@ static int find_records(struct zones *z)
         const char *label;
         bool srv;
         const char *why;
+        bool tcp; /* only where it listens without TLS */
     } wanted[] = {
         { "_sipinternaltls._tcp", true, "Beckon and Lync-compatible clients, inside" },
         { "_sip._tls", true, "the same, outside" },
         { "_sips._tcp", true, "standard SIP clients (RFC 3263)" },
+        { "_sipinternal._tcp", true, "Lync-compatible clients set to TCP", true },
+        { "_sip._tcp", true, "standard SIP clients, and Lync-compatible ones, over TCP", true },
         { "sip", false, "where the names above point" },
         { "lyncdiscover", false,
           "discovery, outside: HTTPS on 443, HTTP on 80 where listen.http has it" },
         { "lyncdiscoverinternal", false, "discovery, inside: the same" },
     };
-    json_t *domains, *row;
+    json_t *domains = NULL, *row;
     size_t i;
     const char *only = ctl_option(z->ctl, "domain");
     int r = ctl_call(z->ctl, "domain.list", NULL, &domains);
-    if (r != CTL_OK)
+    if (r == CTL_OK) /* the door is open, so the settings are there */
+        r = find_place(z);
+    if (r != CTL_OK) {
+        json_decref(domains);
         return r;
+    }
     json_array_foreach(domains, i, row)
     {
         const char *domain = json_string_value(json_object_get(row, "domain"));
         if (!domain || (only && strcasecmp(only, domain)))
             continue;
         for (size_t k = 0; k < BK_COUNT_OF(wanted) && z->n < RECORDS_MAX; k++) {
+            if (wanted[k].tcp && !z->tcp_port)
+                continue;
             struct record *record = &z->records[z->n++];
             record->zones = z;
             record->srv = wanted[k].srv;
+            record->tcp = wanted[k].tcp;
             record->why = wanted[k].why;
             snprintf(record->domain, sizeof record->domain, "%s", domain);
             snprintf(record->name, sizeof record->name, "%s.%s", wanted[k].label, domain);
@@ -162,7 +173,7 @@ static void expected(const struct zones *z, const struct record *r, json_t *rows
 {
     char value[NAME_BYTES + 64];
     if (r->srv) {
-        snprintf(value, sizeof value, "0 0 %u sip.%s.", z->port, r->domain);
+        snprintf(value, sizeof value, "0 0 %u sip.%s.", r->tcp ? z->tcp_port : z->port, r->domain);
         json_array_append_new(rows, record_json(r, "SRV", value));
         return;
     }
@@ -181,8 +192,7 @@ static int prepare(struct ctl *ctl, struct zones **ret)
         return ctl_fail(ctl, CTL_FAILED, "out of memory");
     z->ctl = ctl;
     *ret = z;
-    int r = find_records(z); /* opens the door, so the settings are there then */
-    return r == CTL_OK ? find_place(z) : r;
+    return find_records(z);
 }
 
 static bool has_port(const char *listen, uint16_t wanted)
@@ -288,7 +298,7 @@ static void on_srv(void *ctx, enum bk_dns_result result, const struct bk_dns_srv
                  records[i].port);
         add_found(r, text);
         /* The server's own name will do as well as the one that the lines above would have it. */
-        all = all && records[i].port == r->zones->port &&
+        all = all && records[i].port == (r->tcp ? r->zones->tcp_port : r->zones->port) &&
               (!strcasecmp(records[i].target, target) ||
                !strcasecmp(records[i].target, r->zones->ctl->settings.name));
     }

@@ -4,6 +4,8 @@
 
 #include "base/cleanup.h"
 #include "base/text.h"
+#include "ms/autodiscover.h"
+#include "ms/mex.h"
 #include "server/json.h"
 #include "server/services_private.h"
 #include "sip/uri.h"
@@ -105,7 +107,7 @@ bool services_wants_json(const struct bk_http_request *request)
     return false;
 }
 
-/* ---- the two documents ---- */
+/* ---- the documents ---- */
 
 static void answer_json(const struct bk_services *s, struct bk_http_exchange *x,
                         struct bk_view domain)
@@ -126,20 +128,6 @@ static void answer_json(const struct bk_services *s, struct bk_http_exchange *x,
     services_answer(x, 200, bk_buf_view(&to));
 }
 
-static void add_xml(struct bk_buf *to, const char *text)
-{
-    for (; *text; text++) {
-        if (*text == '&')
-            bk_buf_add_lit(to, "&amp;");
-        else if (*text == '<')
-            bk_buf_add_lit(to, "&lt;");
-        else if (*text == '"')
-            bk_buf_add_lit(to, "&quot;");
-        else
-            bk_buf_add_char(to, *text);
-    }
-}
-
 /* The first server of that place over TLS, else the first over TLS at all. NULL: none. */
 static const struct bk_services_sip *server_for(const struct bk_services *s, const char *where)
 {
@@ -156,32 +144,63 @@ static const struct bk_services_sip *server_for(const struct bk_services *s, con
     return any;
 }
 
-static void add_access(const struct bk_services *s, const char *element, const char *where,
-                       struct bk_buf *to)
+static struct bk_ms_sip_place place_for(const struct bk_services *s, const char *where)
 {
     const struct bk_services_sip *sip = server_for(s, where);
-    if (!sip)
-        return;
-    bk_buf_addf(to, "<%s fqdn=\"", element);
-    add_xml(to, sip->host);
-    bk_buf_addf(to, "\" port=\"%u\"/>", (unsigned)sip->port);
+    return sip ? (struct bk_ms_sip_place){ bk_view_of_str(sip->host), sip->port }
+               : (struct bk_ms_sip_place){ 0 };
 }
 
-/* What Lync-compatible clients read: User at once, without the detour over tickets (docs/behaviour.md, "Discovery documents"). */
-static void answer_xml(const struct bk_services *s, struct bk_http_exchange *x, bool own_network)
+/* What Lync-compatible clients read first: where they prove a password and get the rest (docs/https.md, "What Lync-compatible clients ask"). */
+static void answer_root(const struct bk_services *s, struct bk_http_exchange *x, bool own_network)
 {
     BK_AUTO_BUF struct bk_buf to = { 0 };
-    bk_buf_addf(&to,
-                "<?xml version=\"1.0\" encoding=\"utf-8\"?>\r\n<AutodiscoverResponse "
-                "AccessLocation=\"%s\"><User>",
-                own_network ? "Internal" : "External");
-    add_access(s, "SipServerInternalAccess", "internal", &to);
-    add_access(s, "SipServerExternalAccess", "external", &to);
-    add_access(s, "SipClientInternalAccess", "internal", &to);
-    add_access(s, "SipClientExternalAccess", "external", &to);
-    bk_buf_add_lit(&to, "</User></AutodiscoverResponse>\r\n");
-    bk_http_answer_field(x, "Cache-Control", BK_VIEW("no-store"));
-    bk_http_answer(x, 200, "application/vnd.microsoft.rtc.autodiscover+xml; v=1", bk_buf_view(&to));
+    bk_ms_autodiscover_root(services_base(s), own_network, &to);
+    services_answer_xml(x, BK_MS_AUTODISCOVER_TYPE, &to);
+}
+
+static void answer_places(const struct bk_services *s, struct bk_http_exchange *x,
+                          const char *element)
+{
+    BK_AUTO_BUF struct bk_buf to = { 0 };
+    struct bk_ms_sip_place inside = place_for(s, "internal"), outside = place_for(s, "external");
+    struct bk_attempt who;
+    char ip[64];
+    services_attempt(s, x, (struct bk_view){ 0 }, ip, &who);
+    bk_ms_autodiscover_places(element, services_base(s), who.own_network, &inside, &outside, &to);
+    services_answer_xml(x, BK_MS_AUTODISCOVER_TYPE, &to);
+}
+
+void services_discover_domain(struct bk_services *s, struct bk_http_exchange *x,
+                              const struct bk_http_request *request,
+                              const struct services_route *route)
+{
+    (void)request, (void)route;
+    answer_places(s, x, "Domain");
+}
+
+void services_discover_user(struct bk_services *s, struct bk_http_exchange *x,
+                            const struct bk_http_request *request,
+                            const struct services_route *route)
+{
+    struct bk_arena arena = { 0 };
+    struct bk_ms_ticket ticket;
+    struct bk_view field = bk_http_field(request, BK_VIEW("X-MS-WebTicket"));
+    (void)route;
+    bool good = bk_ms_autodiscover_ticket(&s->ticket_key, field, services_now(s), &arena,
+                                          &ticket) == BK_MS_TICKET_GOOD &&
+                ticket.service == BK_MS_SERVICE_USER;
+    bk_arena_finish(&arena);
+    if (good) {
+        answer_places(s, x, "User");
+        return;
+    }
+    /* No WWW-Authenticate: a client would answer that one and not look at where tickets are given. */
+    BK_AUTO_BUF struct bk_buf url = { 0 };
+    bk_buf_add_view(&url, services_base(s));
+    bk_buf_add_lit(&url, BK_MS_PATH_WEBTICKET);
+    bk_http_answer_field(x, "X-MS-WebTicketURL", bk_buf_view(&url));
+    services_say(x, 401, "This needs a web ticket.", -1);
 }
 
 static void refuse_domain(struct bk_services *s, struct bk_http_exchange *x,
@@ -230,7 +249,7 @@ void services_discover(struct bk_services *s, struct bk_http_exchange *x,
         if (services_wants_json(request))
             answer_json(s, x, bk_buf_view(&domain));
         else
-            answer_xml(s, x, attempt.own_network);
+            answer_root(s, x, attempt.own_network);
     } else if (address.len || bk_view_starts_with_nocase(request->host, BK_VIEW("lyncdiscover"))) {
         refuse_domain(s, x, &attempt, dir, bk_buf_view(&domain), bk_buf_view(&address));
     } else if (!bk_conn_is_tls(bk_http_conn(x))) {

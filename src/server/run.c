@@ -452,6 +452,10 @@ static void name_ourselves(struct bk_run *run)
 
 static int make_services(struct bk_run *run)
 {
+    uint8_t tickets[SECRET_BYTES];
+    int r = secret(run, "ticket.secret", tickets);
+    if (r < 0)
+        return r;
     struct bk_services_config config = {
         .loop = run->loop,
         .work = run->work,
@@ -473,8 +477,11 @@ static int make_services(struct bk_run *run)
         .metrics = metrics,
         .ctx = run,
     };
+    memcpy(config.ticket_secret, tickets, sizeof config.ticket_secret);
     name_ourselves(run);
-    int r = bk_services_create(&config, &run->services);
+    r = bk_services_create(&config, &run->services);
+    bk_wipe(tickets, sizeof tickets);
+    bk_wipe(config.ticket_secret, sizeof config.ticket_secret);
     if (r < 0)
         return r;
     struct bk_http_server_config http = {

@@ -3,6 +3,8 @@
 #include "server/services_op_private.h"
 
 #include "base/cleanup.h"
+#include "base/text.h"
+#include "ms/mex.h"
 #include "server/password.h"
 
 #include <errno.h>
@@ -23,6 +25,7 @@ int bk_services_create(const struct bk_services_config *config, struct bk_servic
         return -ENOMEM;
     s->config = *config;
     s->refs = 1;
+    memcpy(s->ticket_key.secret, config->ticket_secret, sizeof s->ticket_key.secret);
     struct bk_url url;
     int r = bk_url_parse(bk_view_of_str(config->services_url), &url);
     if (r == 0 && (!url.path.len || url.path.at[url.path.len - 1] != '/'))
@@ -51,6 +54,9 @@ void services_release(struct bk_services *s)
         return;
     free(s->nobody);
     free(s->path);
+    free(s->ticket_uses);
+    bk_wipe(&s->ticket_key, sizeof s->ticket_key);
+    bk_wipe(s->config.ticket_secret, sizeof s->config.ticket_secret);
     free(s);
 }
 
@@ -59,6 +65,13 @@ struct bk_services *bk_services_destroy(struct bk_services *s)
     if (s)
         services_release(s);
     return NULL;
+}
+
+struct bk_view services_base(const struct bk_services *s)
+{
+    struct bk_view url = bk_view_of_str(s->config.services_url);
+    size_t begin = 8; /* behind https:// */
+    return bk_view_head(url, begin + bk_view_find(bk_view_skip(url, begin), '/'));
 }
 
 int64_t services_now(const struct bk_services *s)
@@ -74,6 +87,7 @@ enum {
 };
 
 static const struct services_body json = { "JSON", "application/json" };
+static const struct services_body soap = { "a SOAP envelope", "text/xml" };
 
 /* In the order in which help and metrics list them. */
 static const struct services_route routes[] = {
@@ -88,6 +102,20 @@ static const struct services_route routes[] = {
       "case and what the client saw" },
     { "", 0, "GET, HEAD", 0, NULL, services_help, NULL, NULL },
     { "/", ROUTE_IN_CLEAR, "GET, HEAD", 0, NULL, services_discover, NULL, NULL },
+    { BK_MS_PATH_DISCOVER, ROUTE_ANY_CASE | ROUTE_IN_CLEAR, "GET, HEAD", 0, NULL, services_discover,
+      NULL, NULL },
+    { BK_MS_PATH_DISCOVER_DOMAIN, ROUTE_ANY_CASE, "GET, HEAD", 0, NULL, services_discover_domain,
+      NULL, NULL },
+    { BK_MS_PATH_DISCOVER_USER, ROUTE_ANY_CASE, "GET, HEAD", 0, NULL, services_discover_user, NULL,
+      NULL },
+    { BK_MS_PATH_WEBTICKET_MEX, ROUTE_ANY_CASE, "GET, HEAD", 0, NULL, services_mex_webticket, NULL,
+      NULL },
+    { BK_MS_PATH_WEBTICKET_AUTH, ROUTE_ANY_CASE, "POST", BODY_MAX, &soap, services_webticket,
+      &op_webticket, NULL },
+    { BK_MS_PATH_CERTPROV_MEX, ROUTE_ANY_CASE, "GET, HEAD", 0, NULL, services_mex_certprov, NULL,
+      NULL },
+    { BK_MS_PATH_CERTPROV_PROOF, ROUTE_ANY_CASE, "POST", BODY_MAX, &soap, op_handle, &op_certprov,
+      NULL },
     { "/health", ROUTE_OWN_NETWORKS, "GET, HEAD", 0, NULL, services_health, NULL, NULL },
     { "/metrics", ROUTE_OWN_NETWORKS, "GET, HEAD", 0, NULL, services_metrics, NULL, NULL },
 };
@@ -109,9 +137,12 @@ static const struct services_route *find_route(const struct bk_services *s, stru
     if (bk_view_starts_with(path, bk_view_of_str(s->path)))
         below = bk_view_skip(path, strlen(s->path));
     for (size_t i = 0; i < BK_COUNT_OF(routes); i++) {
+        struct bk_view wanted = bk_view_of_str(routes[i].path);
         bool whole = routes[i].path[0] == '/';
-        if ((whole || below.at) &&
-            bk_view_equal(whole ? path : below, bk_view_of_str(routes[i].path)))
+        if (!whole && !below.at)
+            continue;
+        if (routes[i].flags & ROUTE_ANY_CASE ? bk_view_equal_nocase(path, wanted)
+                                             : bk_view_equal(whole ? path : below, wanted))
             return &routes[i];
     }
     return NULL;

@@ -32,6 +32,8 @@ struct bk_services_config {
     const struct bk_services_sip *sip;
     size_t n_sip;
     int password_cost; /* of new hashes, see bk_password_hash; 0: the default */
+    unsigned char ticket_secret
+        [32]; /* what web tickets are covered with; the same on all servers of the store */
 
     /* Which peers are of the own networks; NULL: bk_addr_is_private. */
     bool (*own_network)(void *ctx, const struct bk_addr *peer);
@@ -51,7 +53,8 @@ struct bk_services_config {
  * The requests under services_url and the bodies (JSON both ways) stand in docs/https.md. The certificate that a client showed is
  * taken from its TLS connection. Nothing here blocks the loop; an answer that acknowledges a change comes after its commit.
  *
- * Paths beside it: "/" answers discovery for any Host; "/health" and "/metrics" answer own networks only.
+ * Paths beside it: "/" answers discovery for any Host; "/health" and "/metrics" answer own networks only; the web services of
+ * the Lync dialect stand where its clients look for them (ms/mex.h).
  */
 struct bk_services;
 int bk_services_create(const struct bk_services_config *config, struct bk_services **ret);

@@ -3,6 +3,7 @@
 #include "server/services_private.h"
 
 #include "base/cleanup.h"
+#include "ms/ws.h"
 #include "server/json.h"
 
 #include <stdio.h>
@@ -47,21 +48,48 @@ void services_say_allowed(struct bk_http_exchange *x, const char *allowed)
     services_say(x, 405, text, -1);
 }
 
-void services_answer_refusal(const struct bk_services *s, struct bk_http_exchange *x,
-                             const struct bk_refusal *refusal, struct bk_view members)
+static void add_refusal_fields(const struct bk_services *s, struct bk_http_exchange *x,
+                               const struct bk_refusal *refusal)
 {
     BK_AUTO_BUF struct bk_buf text = { 0 };
     bk_refusal_diagnostics(s->config.history, refusal, &text);
     bk_http_answer_field(x, "X-Ms-diagnostics", bk_buf_view(&text));
-    if (refusal->status == 401)
-        bk_http_answer_field(x, "WWW-Authenticate",
-                             BK_VIEW("Beckon")); /* RFC 9110 15.5.2: one must be there */
     if (refusal->retry_after_s > 0) {
         bk_buf_clear(&text);
         bk_buf_addf(&text, "%d", refusal->retry_after_s);
         bk_http_answer_field(x, "Retry-After", bk_buf_view(&text));
     }
-    bk_buf_clear(&text);
+}
+
+void services_answer_xml(struct bk_http_exchange *x, const char *content_type,
+                         const struct bk_buf *xml)
+{
+    if (xml->failed) {
+        services_say(x, 503, "Out of memory.", -1);
+        return;
+    }
+    bk_http_answer_field(x, "Cache-Control", BK_VIEW("no-store"));
+    bk_http_answer(x, 200, content_type, bk_buf_view(xml));
+}
+
+void services_answer_fault(const struct bk_services *s, struct bk_http_exchange *x,
+                           const struct bk_refusal *refusal)
+{
+    BK_AUTO_BUF struct bk_buf text = { 0 }, xml = { 0 };
+    add_refusal_fields(s, x, refusal);
+    bk_buf_addf(&text, "%s (%s)", refusal->text, refusal->case_code);
+    bk_ms_ws_fault(&xml, refusal->diagnostics, bk_buf_view(&text));
+    services_answer_xml(x, "text/xml; charset=utf-8", &xml);
+}
+
+void services_answer_refusal(const struct bk_services *s, struct bk_http_exchange *x,
+                             const struct bk_refusal *refusal, struct bk_view members)
+{
+    BK_AUTO_BUF struct bk_buf text = { 0 };
+    add_refusal_fields(s, x, refusal);
+    if (refusal->status == 401)
+        bk_http_answer_field(x, "WWW-Authenticate",
+                             BK_VIEW("Beckon")); /* RFC 9110 15.5.2: one must be there */
     bk_refusal_json(refusal, &text);
     if (members.len && text.len) {
         text.len--; /* the last brace */

@@ -24,8 +24,7 @@ void op_want_certificate(struct op *op)
         3600 * 1000;
 }
 
-/* false: it was answered. */
-static bool clock_is_right(struct op *op)
+bool op_clock_is_right(struct op *op)
 {
     int64_t skew = 0;
     if (!op->has_time)
@@ -97,7 +96,7 @@ static void put_issued(struct op *op, struct bk_store_batch *batch)
 
 void op_keep_certificate(struct op *op)
 {
-    if (!clock_is_right(op))
+    if (!op_clock_is_right(op))
         return;
     if (op->issue_result < 0) {
         op_refuse_why(op, op->issue_result == -ENOMEM ? 401 : 218, false, op->issue_why);

@@ -40,6 +40,9 @@ static void op_end(struct op *op)
     if (op->new_hash.at)
         bk_wipe(op->new_hash.at, op->new_hash.cap);
     bk_buf_finish(&op->new_hash);
+    if (op->secret.at)
+        bk_wipe(op->secret.at, op->secret.cap);
+    bk_buf_finish(&op->secret);
     bk_buf_finish(&op->certificate);
     bk_arena_finish(&op->arena);
     bk_directory_unref(op->dir);
@@ -70,6 +73,14 @@ void op_answer(struct op *op, int status, struct bk_view json)
     op_end(op);
 }
 
+void op_answer_soap(struct op *op, const struct bk_buf *xml)
+{
+    op_count(op, OUTCOME_OK);
+    if (op->x)
+        services_answer_xml(op->x, "text/xml; charset=utf-8", xml);
+    op_end(op);
+}
+
 void op_refuse_with(struct op *op, const struct bk_record *record, bool neutral,
                     struct bk_view detail, int retry_after_s, const char *const *values)
 {
@@ -77,7 +88,9 @@ void op_refuse_with(struct op *op, const struct bk_record *record, bool neutral,
     bk_history_refuse(op->services->config.history, &op->attempt, record, neutral, false, detail,
                       retry_after_s, values, &refusal);
     op_count(op, OUTCOME_REFUSED);
-    if (op->x)
+    if (op->x && op->route->op->soap)
+        services_answer_fault(op->services, op->x, &refusal);
+    else if (op->x)
         services_answer_refusal(op->services, op->x, &refusal, (struct bk_view){ 0 });
     op_end(op);
 }
@@ -217,6 +230,7 @@ void op_handle(struct bk_services *s, struct bk_http_exchange *x,
         services_say(x, 503, "Out of memory.", -1);
         return;
     }
-    if (!route->body_max || op_read_body(op, request))
+    if (!route->body_max ||
+        (route->op->read ? route->op->read(op, request) : op_read_body(op, request)))
         route->op->begin(op);
 }

@@ -3,6 +3,7 @@
 #ifndef BK_SERVER_SERVICES_PRIVATE_H
 #define BK_SERVER_SERVICES_PRIVATE_H
 
+#include "ms/webticket.h"
 #include "server/services.h"
 
 #include <jansson.h>
@@ -15,6 +16,7 @@ struct op_kind;
 enum {
     ROUTE_IN_CLEAR = 1 << 0,     /* also over plain HTTP; 403 for all others there */
     ROUTE_OWN_NETWORKS = 1 << 1, /* for all others there is nothing here: 404 */
+    ROUTE_ANY_CASE = 1 << 2,     /* the path, however its letters are written */
 };
 
 /* What a body is: for people, and as Content-Type without parameters. */
@@ -49,6 +51,8 @@ struct bk_services {
         int64_t at_mono;
     } reports[64]; /* the newest, so that two of the same moment are not both taken */
     unsigned next_report;
+    struct bk_ms_ticket_key ticket_key;
+    struct services_ticket_use *ticket_uses; /* services_ticket.c */
 };
 
 /* The table, row by row; NULL behind the last one. */
@@ -88,9 +92,30 @@ void services_json_free(char *text);
 bool services_json_text(const json_t *object, const char *name, size_t max, struct bk_view *ret,
                         const char **ret_bad);
 
-/* Handlers that answer at once: discover.c and services_status.c. */
+/* "https://host:port", what services_url begins with. */
+struct bk_view services_base(const struct bk_services *services);
+/* A document of the Lync dialect. */
+void services_answer_xml(struct bk_http_exchange *x, const char *content_type,
+                         const struct bk_buf *xml);
+/* A refusal as a SOAP fault with status 200, which is the one place whose text the clients of the dialect show. */
+void services_answer_fault(const struct bk_services *services, struct bk_http_exchange *x,
+                           const struct bk_refusal *refusal);
+
+/* Handlers that answer at once: discover.c, services_ticket.c and services_status.c. */
 void services_discover(struct bk_services *services, struct bk_http_exchange *x,
                        const struct bk_http_request *request, const struct services_route *route);
+void services_discover_domain(struct bk_services *services, struct bk_http_exchange *x,
+                              const struct bk_http_request *request,
+                              const struct services_route *route);
+void services_discover_user(struct bk_services *services, struct bk_http_exchange *x,
+                            const struct bk_http_request *request,
+                            const struct services_route *route);
+void services_mex_webticket(struct bk_services *services, struct bk_http_exchange *x,
+                            const struct bk_http_request *request,
+                            const struct services_route *route);
+void services_mex_certprov(struct bk_services *services, struct bk_http_exchange *x,
+                           const struct bk_http_request *request,
+                           const struct services_route *route);
 void services_help(struct bk_services *services, struct bk_http_exchange *x,
                    const struct bk_http_request *request, const struct services_route *route);
 void services_health(struct bk_services *services, struct bk_http_exchange *x,

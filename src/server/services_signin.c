@@ -89,33 +89,43 @@ static const char *new_password_fault(struct op *op)
         names, BK_COUNT_OF(names));
 }
 
-static void by_password(struct op *op)
+bool op_look_up(struct op *op)
 {
     struct bk_history *history = op->services->config.history;
     if (!address_is_good(op))
-        return;
+        return false;
     if (!op->password.len) {
         op_refuse_with(op, bk_record_find(102, 0), false, BK_VIEW("{\"offered\":[\"password\"]}"),
                        0, NULL);
-        return;
+        return false;
     }
     int wait_s = bk_history_may_try(history, &op->attempt);
     if (wait_s > 0) {
         op_refuse_busy(op, wait_s,
                        BK_VIEW("{\"why\":\"too many failed attempts from this network\"}"));
-        return;
+        return false;
     }
-    if (!look_up(op))
-        return;
+    return look_up(op);
+}
+
+void op_prove(struct op *op)
+{
     op->prove = true;
+    /* Counted before it is known: a hundred guesses at the same moment are a hundred. */
+    bk_history_failed(op->services->config.history, &op->attempt);
+    op_submit(op);
+}
+
+static void by_password(struct op *op)
+{
+    if (!op_look_up(op))
+        return;
     if (op->route->op == &op_sign_in)
         op_want_certificate(op);
     else
         op->make_hash = !new_password_fault(op);
     op->issue_for = op->address;
-    /* Counted before it is known: a hundred guesses at the same moment are a hundred. */
-    bk_history_failed(history, &op->attempt);
-    op_submit(op);
+    op_prove(op);
 }
 
 void op_refuse_wrong(struct op *op)
@@ -137,8 +147,7 @@ void op_refuse_wrong(struct op *op)
                    bk_buf_view(&detail), 0, NULL);
 }
 
-/* Whose password was it? false: it was answered. */
-static bool credentials_fit(struct op *op)
+bool op_credentials_fit(struct op *op)
 {
     if (op->username.len && !bk_view_equal(op->user.address, op->address)) {
         BK_AUTO_BUF struct bk_buf detail = { 0 };
@@ -158,7 +167,7 @@ static bool credentials_fit(struct op *op)
 
 static void sign_in_worked(struct op *op)
 {
-    if (!credentials_fit(op) || !op_account_is_good(op))
+    if (!op_credentials_fit(op) || !op_account_is_good(op))
         return;
     if (op->user.password_must_change)
         op_refuse(op, 206, 0, false);
@@ -168,7 +177,7 @@ static void sign_in_worked(struct op *op)
 
 static void password_worked(struct op *op)
 {
-    if (!credentials_fit(op) || !op_account_is_good(op))
+    if (!op_credentials_fit(op) || !op_account_is_good(op))
         return;
     const char *fault = new_password_fault(op);
     if (fault || op->hash_result < 0 || !op->new_hash.len) {

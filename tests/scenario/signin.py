@@ -293,7 +293,9 @@ def plain_http_tells_where_the_server_is(domain):
     equal(answer.status, 200)
     equal(answer.getheader("Content-Type").split(";")[0], "application/vnd.microsoft.rtc.autodiscover+xml")
     equal(answer.getheader("Connection"), "close", "a port that is asked once")
-    assert f'<SipClientInternalAccess fqdn="{domain.host}" port="{domain.tls_port}"/>' in answer.text, answer.text
+    services = json.loads(asked_in_clear(domain, "GET", "/", {**host, "Accept": "application/json"}).text)["services"]
+    user = f'{services.removesuffix("/beckon/v1/")}/Autodiscover/AutodiscoverService.svc/root/user'
+    assert f'<Link token="User" href="{user}"/>' in answer.text, answer.text
     document = json.loads(asked_in_clear(domain, "GET", "/", {**host, "Accept": "application/json"}).text)
     equal(document["sip"][0], {"host": domain.host, "port": domain.tls_port, "transport": "tls", "where": "internal"})
     equal(document["services"].split(":")[0], "https")

@@ -117,6 +117,28 @@ static void every_domain_has_its_lines_and_addresses_go_into_them(void **state)
     assert_int_equal(RUN("dns", "--address", "server"), CTL_USAGE);
 }
 
+static void who_may_come_without_tls_finds_that_port(void **state)
+{
+    (void)state;
+    FILE *to = fopen(config, "a");
+    assert_non_null(to);
+    fputs("\n[listen]\ntcp = 127.0.0.1:5070\n", to);
+    fclose(to);
+    assert_int_equal(RUN("dns"), CTL_OK);
+    said(out_text, "_sipinternal._tcp.example.org.");
+    said(out_text, "_sip._tcp.example.org.");
+    said(out_text, "SRV   0 0 5070 sip.example.org.");
+    said(out_text, "SRV   0 0 5061 sip.example.org.");
+    dns_server_add(server, "_sipinternal._tcp.example.org", "SRV", "0 0 5070 sip.example.org");
+    dns_server_add(server, "_sip._tcp.example.org", "SRV", "0 0 5061 sip.example.org");
+    assert_int_equal(RUN("dns", "check", "--server", at, "--json"), CTL_FAILED);
+    json_t *rows = printed();
+    assert_int_equal(json_array_size(rows), 8);
+    assert_string_equal(state_of(rows, "_sipinternal._tcp.example.org"), "right");
+    assert_string_equal(state_of(rows, "_sip._tcp.example.org"), "wrong");
+    json_decref(rows);
+}
+
 int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -125,6 +147,7 @@ int main(void)
         CASE(what_is_missing_or_wrong_is_named),
         CASE(a_server_that_fails_is_not_a_missing_record),
         CASE(every_domain_has_its_lines_and_addresses_go_into_them),
+        CASE(who_may_come_without_tls_finds_that_port),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

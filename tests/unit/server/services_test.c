@@ -1226,15 +1226,30 @@ static void discovery_is_the_same_for_every_address_of_a_domain(void **state)
             assert_true(strncmp(known.type, "application/vnd.microsoft.rtc.autodiscover+xml", 46) ==
                         0);
             assert_non_null(
-                strstr(xml, "<AutodiscoverResponse AccessLocation=\"External\"><User>"));
-            assert_non_null(
-                strstr(xml, "<SipClientInternalAccess fqdn=\"in.example.org\" port=\"5061\"/>"));
-            assert_non_null(
-                strstr(xml, "<SipClientExternalAccess fqdn=\"out.example.org\" port=\"443\"/>"));
+                strstr(xml, "<AutodiscoverResponse AccessLocation=\"External\"><Root>"));
+            char link[256];
+            snprintf(
+                link, sizeof link,
+                "<Link token=\"User\" href=\"%sAutodiscover/AutodiscoverService.svc/root/user\"/>",
+                site.url);
+            assert_non_null(strstr(xml, link));
         }
         forget(&known);
         forget(&unknown);
     }
+}
+
+static void the_domain_document_names_both_places(void **state)
+{
+    (void)state;
+    struct answer a = get("autodiscover/autodiscoverservice.svc/root/Domain", NULL);
+    assert_int_equal(a.status, 200);
+    const char *xml = bk_buf_cstr(&a.body);
+    assert_non_null(
+        strstr(xml, "<SipClientInternalAccess fqdn=\"in.example.org\" port=\"5061\"/>"));
+    assert_non_null(
+        strstr(xml, "<SipClientExternalAccess fqdn=\"out.example.org\" port=\"443\"/>"));
+    forget(&a);
 }
 
 static void a_domain_of_others_is_refused_and_a_slip_is_helped(void **state)
@@ -1361,6 +1376,7 @@ int main(void)
         TEST(a_report_needs_a_case_of_the_last_day),
         TEST(one_case_has_twenty_reports_at_most),
         TEST(discovery_is_the_same_for_every_address_of_a_domain),
+        TEST(the_domain_document_names_both_places),
         TEST(a_domain_of_others_is_refused_and_a_slip_is_helped),
         TEST(the_host_names_the_domain_where_no_address_does),
         TEST(health_and_metrics_are_for_own_networks),
