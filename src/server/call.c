@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Calls and conversations pass through: forks, Record-Route, and requests inside their dialogs. */
 #include "server/core_private.h"
+#include "server/ms_session.h"
 
 #include <stdio.h>
 
-enum { MAC_BYTES = 8 };
+enum {
+    MAC_BYTES = 8,
+    SESSION_PATIENCE_MS = 20 * 1000, /* a conversation that rings longer is the server's */
+};
 
 /*
  * Our Record-Route holds both ends of the dialog, so that a request inside it finds the other one
@@ -127,7 +131,7 @@ static struct bk_person *reachable(struct request *rq)
     return person;
 }
 
-static void fork_to_all(struct request *rq, enum relay_kind kind)
+static void fork_to_all(struct request *rq, enum relay_kind kind, bool session)
 {
     struct bk_core *core = rq->core;
     struct bk_person *person = reachable(rq);
@@ -139,6 +143,9 @@ static void fork_to_all(struct request *rq, enum relay_kind kind)
     if (relay) {
         struct bk_buf route = { 0 };
         relay->calls++;
+        relay->session = session;
+        if (session)
+            bk_timer_arm(core->config.timers, &relay->timer, core_now(core) + SESSION_PATIENCE_MS);
         if (kind == RELAY_INVITE) {
             core->metrics[BK_METRIC_CALLS]++;
             relay_answer(relay, 100, (struct bk_view){ 0 });
@@ -165,12 +172,17 @@ static void fork_to_all(struct request *rq, enum relay_kind kind)
 
 void handle_invite(struct request *rq)
 {
-    fork_to_all(rq, RELAY_INVITE);
+    fork_to_all(rq, RELAY_INVITE, false);
+}
+
+void handle_session_invite(struct request *rq)
+{
+    fork_to_all(rq, RELAY_INVITE, true);
 }
 
 void handle_other(struct request *rq)
 {
-    fork_to_all(rq, RELAY_OTHER);
+    fork_to_all(rq, RELAY_OTHER, false);
 }
 
 /* The endpoint at the other end of a dialog, by our token, or by the very Contact it gave. */
@@ -203,6 +215,11 @@ static struct bk_binding *other_end(struct request *rq)
 void handle_in_dialog(struct request *rq)
 {
     struct bk_binding *b = other_end(rq);
+    bool text = rq->msg->method == BK_SIP_MESSAGE && rq->route.len;
+    if (!b && text) {
+        ms_session_message(rq); /* what is said reaches the person, if not this endpoint */
+        return;
+    }
     if (!b) {
         answer(rq, 481, (struct bk_view){ 0 }, (struct bk_view){ 0 });
         return;
@@ -224,6 +241,7 @@ void handle_in_dialog(struct request *rq)
     if (!relay)
         return;
     relay->calls++;
+    relay->session = text;
     if (relay->kind == RELAY_INVITE)
         relay_answer(relay, 100, (struct bk_view){ 0 });
     if (relay_add(relay, rq, b->link, b->reliable, rq->msg->uri, (struct bk_view){ 0 }, true) < 0)
@@ -252,7 +270,8 @@ void handle_ack(struct request *rq)
     core_via_head(core, link, &lines);
     bk_buf_addf(&lines, ";branch=z9hG4bKack%016llx\r\n",
                 (unsigned long long)(bk_hash(&core->config.hash_key, rq->head->via_branch) ^
-                                     bk_hash(&core->config.hash_key, rq->head->call_id)));
+                                     bk_hash(&core->config.hash_key, rq->head->call_id) ^
+                                     rq->head->cseq)); /* the Lync dialect has no branch */
     int n = snprintf(hops, sizeof hops, "%d", rq->head->max_forwards - 1);
     bk_sip_edit_begin(&edit, rq->msg);
     bk_sip_edit_insert(&edit, NULL, bk_buf_view(&lines));

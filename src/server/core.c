@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The core as a whole: its shards, the bus between them, beginning and end. */
 #include "server/core_private.h"
+#include "server/ms_session.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -146,6 +147,7 @@ static int shard_init(struct bk_core *core, struct shard *shard, unsigned index)
     bk_list_init(&shard->relays);
     bk_list_init(&shard->drains);
     bk_list_init(&shard->message_ages);
+    bk_list_init(&shard->session_ages);
     struct bk_sip_txs_config txs = {
         .send = tx_send,
         .ctx = core,
@@ -197,6 +199,7 @@ struct bk_core *bk_core_destroy(struct bk_core *core)
         struct shard *shard = &core->shards[i];
         if (!shard->core)
             continue;
+        ms_sessions_destroy(shard);
         relays_destroy(shard);
         drains_destroy(shard);
         message_keys_destroy(shard);

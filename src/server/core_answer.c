@@ -21,7 +21,7 @@ static void answer_begin(const struct request *rq, int status, struct bk_view re
     core_to_tag(core, rq->head, tag);
     bk_buf_clear(&core->out);
     struct bk_sip_source source = { bk_view_of_str(rq->asker.ip), rq->asker.port };
-    bk_sip_response_begin(&core->out, rq->msg, status, reason,
+    bk_sip_response_begin(&core->out, rq->origin ? rq->origin : rq->msg, status, reason,
                           status == 100 ? (struct bk_view){ 0 } : bk_view_of_str(tag), &source);
 }
 

@@ -21,6 +21,8 @@ struct shard {
     struct bk_list drains;       /* deliveries of stored messages under way */
     struct bk_map message_keys;  /* "exactly once": what was answered in the last ten minutes */
     struct bk_list message_ages; /* the same, oldest first */
+    struct bk_map sessions;      /* conversations that the server opened (ms_session.h) */
+    struct bk_list session_ages;
 };
 
 enum { LINK_NONCES = 4, LINK_PROOFS = 4 };
@@ -108,6 +110,8 @@ struct request {
     struct bk_view endpoint; /* endpoint key of the sender's binding on this link, empty: none */
     struct bk_view target;   /* address the request is for, lower case; empty: the server itself */
     struct bk_view route;    /* payload of our own Route token, empty: none */
+    const struct bk_sip_msg *
+        origin; /* what came, where msg was made of it and answers must fit that; NULL: msg itself */
 };
 
 /* Kinds of frames on the bus. */
@@ -240,8 +244,12 @@ struct relay {
     struct bk_timer timer; /* MESSAGE: patience; INVITE: the callee's silence after CANCEL */
     struct message_key *key;
     bool stored, storing;
+    bool
+        session; /* an INVITE, or a MESSAGE inside its dialog, which the server takes where nobody else does */
+    int in_sessions; /* forks that go through a session the server opened: they end by themselves */
     struct asker asker;
     struct bk_view copy;   /* the request, for an answer or the store later; behind the forks */
+    struct bk_view origin; /* as in struct request; empty: copy */
     struct bk_view sender; /* address; behind the copy */
     struct relay_fork forks[];
 };
@@ -256,6 +264,8 @@ void relay_hide(const struct bk_sip_msg *msg, struct bk_sip_edit *edit);
 /* Passes an answer on: without our Via, else as it came. */
 void relay_pass(struct relay *relay, const struct bk_sip_msg *response);
 void relay_answer(struct relay *relay, int status, struct bk_view extra);
+void relay_answer_body(struct relay *relay, int status, struct bk_view extra,
+                       struct bk_view content_type, struct bk_view body);
 /* Answers from here, once. */
 void relay_refuse(struct relay *relay, unsigned record, char sub);
 void relay_release(struct relay *relay); /* frees it when nothing is open any more */
@@ -268,6 +278,8 @@ void handle_message(struct request *rq);
 void message_response(struct relay *relay, struct relay_fork *fork, const struct bk_sip_msg *msg);
 void message_fork_failed(struct relay *relay);
 void message_relay_gone(struct relay *relay);
+/* Passing trouble of an endpoint, as opposed to its word on this message. 0: it said nothing. */
+bool message_is_passing(int status);
 void drains_destroy(struct shard *shard);
 void message_drain(
     struct bk_person *person); /* deliver what is stored, if anything is and somebody is there */
@@ -275,6 +287,7 @@ void message_keys_destroy(struct shard *shard);
 
 /* ---- call.c ---- */
 void handle_invite(struct request *rq);
+void handle_session_invite(struct request *rq); /* of a conversation, to endpoints that take such */
 void handle_in_dialog(
     struct request *rq); /* has our route token, or is addressed to an endpoint's contact */
 void handle_other(struct request *rq); /* any other method to a person */

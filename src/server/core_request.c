@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The way of a message: link, parse, what is it for, who is it, to the shard of its target, handler. */
 #include "server/core_private.h"
+#include "server/ms_session.h"
 
 enum { FAULTS_MAX = 8 /* bad messages on one link before it is closed */ };
 
@@ -149,6 +150,8 @@ static void shard_request(struct request *rq)
         refuse(rq, 404, 0, 503, NULL);
         return;
     }
+    if (ms_session_request(rq))
+        return;
     if (rq->route.len || rq->head->to_tag.len)
         handle_in_dialog(rq);
     else if (rq->msg->method == BK_SIP_MESSAGE)

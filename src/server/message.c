@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* MESSAGE (RFC 3428): to every endpoint, or kept until somebody is there; each message once (docs/limits.md, "Exactly once"). */
+#include "ms/session.h"
 #include "server/core_private.h"
+#include "server/ms_session.h"
 
+#include <errno.h>
 #include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -292,8 +295,7 @@ static void drop_stored(struct relay *relay)
     core_msg_pop(core);
 }
 
-/* Passing trouble of an endpoint, as opposed to its word on this message. */
-static bool is_passing(int status)
+bool message_is_passing(int status)
 {
     return status == 0 || status == 408 || status == 430 || status == 480 || status == 481 ||
            status == 486 || (status >= 500 && status < 600);
@@ -303,7 +305,7 @@ static void message_undelivered(struct relay *relay)
 {
     if (relay->answered || relay->storing || relay->stored)
         return;
-    if (is_passing(relay->best_status)) {
+    if (message_is_passing(relay->best_status)) {
         message_store(relay);
         return;
     }
@@ -312,14 +314,93 @@ static void message_undelivered(struct relay *relay)
     relay->answered = true;
     if (!relay->server)
         return; /* the sender's connection went away meanwhile: nobody waits for it */
+    if (relay->origin.len || !relay->best.len) {
+        relay_answer(relay, relay->best_status, (struct bk_view){ 0 });
+        return;
+    }
     bk_sip_tx_respond(relay->server, relay->best_status, bk_buf_view(&relay->best));
     bk_sip_tx_forget(relay->server);
     relay->server = NULL;
 }
 
-void message_response(struct relay *relay, struct relay_fork *fork, const struct bk_sip_msg *msg)
+/* An endpoint has it. msg: its answer; NULL: it took it in a session. */
+static void message_taken(struct relay *relay, int status, const struct bk_sip_msg *msg)
 {
     struct bk_core *core = relay->shard->core;
+    bk_timer_disarm(core->config.timers, &relay->timer);
+    if (relay->stored || relay->storing) {
+        drop_stored(relay); /* in order behind the storing: one writer */
+        return;
+    }
+    if (relay->answered)
+        return;
+    core->metrics[BK_METRIC_MESSAGES_DELIVERED]++;
+    key_answered(relay, status);
+    if (msg)
+        relay_pass(relay, msg);
+    else
+        relay_answer(relay, status, (struct bk_view){ 0 });
+    relay->answered = true;
+    forget_forks(relay); /* the others get it too; what they say changes nothing */
+}
+
+/* What became of a message that went through a session. */
+static void session_done(void *ctx, int status)
+{
+    struct relay_fork *fork = ctx;
+    struct relay *relay = fork->relay;
+
+    relay->in_sessions--;
+    relay->n_open--;
+    relay->calls++;
+    fork->done = true;
+    if (status >= 200 && status < 300) {
+        message_taken(relay, status, NULL);
+    } else {
+        if (!relay->best_status || !message_is_passing(status)) {
+            relay->best_status = status;
+            bk_buf_clear(&relay->best);
+        }
+        if (relay->n_open == 0)
+            message_undelivered(relay);
+    }
+    relay->calls--;
+    relay_release(relay);
+}
+
+static void send_in_session(struct relay *relay, const struct request *rq,
+                            const struct bk_binding *b)
+{
+    struct relay_fork *fork = &relay->forks[relay->n_forks];
+    struct bk_view rest = bk_sip_msg_value(rq->msg, BK_SIP_HDR_FROM);
+    struct bk_sip_addr from = { 0 };
+
+    bk_sip_addr_next(&rest, &from);
+    fork->relay = relay;
+    fork->link = b->link;
+    int r = ms_session_send(relay->shard, b, rq->identity, from.display,
+                            bk_sip_msg_value(rq->msg, BK_SIP_HDR_CONTENT_TYPE), rq->msg->body,
+                            session_done, fork);
+    if (r == 0) {
+        relay->n_forks++;
+        relay->n_open++;
+        relay->in_sessions++;
+    } else if (r == -ENOTSUP && !relay->best_status) {
+        relay->best_status = 415;
+    }
+}
+
+/* That somebody types, or read it: for who is there now. The Lync dialect says the former its own way and the latter not at all. */
+static void pass_ephemeral(struct relay *relay, const struct request *rq,
+                           const struct bk_binding *b)
+{
+    enum bk_ms_typing typing = bk_ms_composing_parse(rq->msg->body);
+    if (typing != BK_MS_TYPING_NO_WORD)
+        ms_session_typing(relay->shard, b, rq->identity, typing == BK_MS_TYPING_ON);
+}
+
+void message_response(struct relay *relay, struct relay_fork *fork, const struct bk_sip_msg *msg)
+{
     if (msg->status < 200)
         return;
     if (!fork->done) {
@@ -327,21 +408,10 @@ void message_response(struct relay *relay, struct relay_fork *fork, const struct
         relay->n_open--;
     }
     if (msg->status < 300) {
-        bk_timer_disarm(core->config.timers, &relay->timer);
-        if (relay->stored || relay->storing) {
-            drop_stored(relay); /* in order behind the storing: one writer */
-            return;
-        }
-        if (!relay->answered) {
-            core->metrics[BK_METRIC_MESSAGES_DELIVERED]++;
-            key_answered(relay, msg->status);
-            relay_pass(relay, msg);
-            relay->answered = true;
-            forget_forks(relay); /* the others get it too; what they say changes nothing */
-        }
+        message_taken(relay, msg->status, msg);
         return;
     }
-    if (!relay->best_status || !is_passing(msg->status)) {
+    if (!relay->best_status || !message_is_passing(msg->status)) {
         struct bk_sip_edit edit;
         bk_sip_edit_begin(&edit, msg);
         bk_sip_edit_pop(&edit, bk_sip_msg_field(msg, BK_SIP_HDR_VIA));
@@ -408,17 +478,29 @@ void handle_message(struct request *rq)
         relay->key->relay = relay;
     relay->calls++;
     /* While older messages are being handed over, this one waits behind them. */
+    bool ephemeral = is_ephemeral(bk_sip_msg_value(rq->msg, BK_SIP_HDR_CONTENT_TYPE)),
+         heard = false;
     if (!person->draining)
         BK_LIST_EACH(&person->bindings, it)
         {
             struct bk_binding *b = bk_container_of(it, struct bk_binding, in_person);
-            if (relay->n_forks < n)
+            if (b->dialect && ephemeral) {
+                pass_ephemeral(relay, rq, b);
+                heard = true;
+            } else if (relay->n_forks == n) {
+                continue;
+            } else if (b->dialect) {
+                send_in_session(relay, rq, b);
+            } else {
                 relay_add(relay, rq, b->link, b->reliable, b->contact, (struct bk_view){ 0 }, true);
+            }
         }
     if (relay->n_open)
         bk_timer_arm(core->config.timers, &relay->timer, now + core->config.limits.message_wait_ms);
+    else if (heard)
+        message_taken(relay, 200, NULL);
     else
-        message_store(relay);
+        message_undelivered(relay);
     relay->calls--;
     relay_release(relay);
 out:
@@ -466,19 +548,16 @@ void drains_destroy(struct shard *shard)
     }
 }
 
-static void drain_response(struct bk_sip_tx *tx, void *user, const struct bk_sip_msg *msg)
+/* ctx: the drain; also what a session tells. */
+static void drain_answered(void *ctx, int status)
 {
-    struct drain *d = user;
+    struct drain *d = ctx;
     struct bk_core *core = person_shard(d->person)->core;
-    if (msg->status < 200)
-        return;
-    bk_sip_tx_forget(tx);
-    d->tx = NULL;
-    if (is_passing(msg->status)) {
+    if (message_is_passing(status)) {
         drain_end(d, true);
         return;
     }
-    if (msg->status < 300) {
+    if (status < 300) {
         struct bk_store_batch *batch = bk_store_batch_create();
         if (batch) {
             bk_store_drop_offline(batch, d->last_id);
@@ -487,6 +566,16 @@ static void drain_response(struct bk_sip_tx *tx, void *user, const struct bk_sip
         core->metrics[BK_METRIC_MESSAGES_DELIVERED]++;
     } /* else: this endpoint cannot show it; it stays for another */
     drain_next(d);
+}
+
+static void drain_response(struct bk_sip_tx *tx, void *user, const struct bk_sip_msg *msg)
+{
+    struct drain *d = user;
+    if (msg->status < 200)
+        return;
+    bk_sip_tx_forget(tx);
+    d->tx = NULL;
+    drain_answered(d, msg->status);
 }
 
 static void drain_failed(struct bk_sip_tx *tx, void *user, enum bk_sip_tx_failure why)
@@ -507,10 +596,28 @@ struct drain_pick {
     struct link *link;
 };
 
+/* The same to an endpoint that takes messages in sessions only. False: no row after this one now. */
+static bool drain_row_session(struct drain_pick *pick, const struct bk_offline_message *row)
+{
+    struct drain *d = pick->d;
+    struct shard *shard = person_shard(d->person);
+
+    /* One that is older may still be on its way there: this drain tries again later. */
+    if (ms_session_busy(shard, pick->to, row->sender))
+        return false;
+    d->last_id = row->id;
+    int r = ms_session_send(shard, pick->to, row->sender, row->sender_display, row->content_type,
+                            row->body, drain_answered, d);
+    d->sent = r == 0;
+    return r == -ENOTSUP; /* this endpoint cannot show it: the next one */
+}
+
 static bool drain_row(void *ctx, const struct bk_offline_message *row)
 {
     struct drain_pick *pick = ctx;
     struct drain *d = pick->d;
+    if (pick->to->dialect)
+        return drain_row_session(pick, row);
     struct shard *shard = person_shard(d->person);
     struct bk_core *core = shard->core;
     struct bk_sip_flow flow = { d->link, d->reliable };

@@ -2,6 +2,7 @@
 /* Forwarding with forks (RFC 3261 16): the request goes out as it came but for what a proxy must change. */
 #include "server/core_private.h"
 #include "server/json.h"
+#include "server/ms_session.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -21,12 +22,26 @@ static const struct bk_sip_tx_user fork_user = { .response = relay_response,
 static const struct bk_sip_tx_user server_user = { .cancelled = server_cancelled,
                                                    .gone = server_gone };
 
-/* After CANCEL the callee has 32 s (RFC 3261 9.1); then the caller is told without it. */
+static void cancel_forks(struct relay *relay, struct bk_view reason);
+
+/*
+ * After CANCEL the callee has 32 s (RFC 3261 9.1); then the caller is told without it. A conversation that nobody
+ * took in time is the server's.
+ */
 static void relay_timer(struct bk_timer *timer)
 {
     struct relay *relay = bk_container_of(timer, struct relay, timer);
-    if (!relay->answered)
+    if (relay->answered)
+        return;
+    relay->calls++;
+    if (relay->session && !relay->cancelled) {
+        cancel_forks(relay, BK_VIEW("Reason: SIP;cause=408;text=\"Request Timeout\"\r\n"));
+        ms_session_answer(relay);
+    } else {
         relay_answer(relay, 487, (struct bk_view){ 0 });
+    }
+    relay->calls--;
+    relay_release(relay);
 }
 
 /*
@@ -63,7 +78,9 @@ struct relay *relay_create(struct request *rq, enum relay_kind kind, struct bk_p
                            int n_forks)
 {
     size_t forks = (size_t)n_forks * sizeof(struct relay_fork);
-    size_t bytes = sizeof(struct relay) + forks + rq->msg->bytes.len + rq->identity.len;
+    struct bk_view origin = rq->origin ? rq->origin->bytes : (struct bk_view){ 0 };
+    size_t bytes =
+        sizeof(struct relay) + forks + rq->msg->bytes.len + rq->identity.len + origin.len;
     struct relay *relay = may_keep(rq, bytes) ? malloc(bytes) : NULL;
     if (!relay) {
         if (may_keep(rq, bytes))
@@ -85,6 +102,10 @@ struct relay *relay_create(struct request *rq, enum relay_kind kind, struct bk_p
     if (rq->identity.len)
         memcpy(at, rq->identity.at, rq->identity.len);
     relay->sender = (struct bk_view){ at, rq->identity.len };
+    at += rq->identity.len;
+    if (origin.len)
+        memcpy(at, origin.at, origin.len);
+    relay->origin = (struct bk_view){ at, origin.len };
     if (bk_sip_tx_server_create(rq->shard->txs, asker_flow(&rq->asker), rq->msg, rq->head,
                                 &server_user, relay, &relay->server) < 0) {
         refuse(rq, 404, 0, 503, NULL);
@@ -123,7 +144,7 @@ static void relay_free(struct relay *relay)
 
 void relay_release(struct relay *relay)
 {
-    if (relay->calls || relay->storing)
+    if (relay->calls || relay->storing || relay->in_sessions)
         return;
     bool open = relay->server != NULL;
     for (int i = 0; i < relay->n_forks; i++)
@@ -329,6 +350,10 @@ void relay_pass(struct relay *relay, const struct bk_sip_msg *response)
     struct bk_core *core = relay->shard->core;
     if (!relay->server)
         return;
+    if (relay->origin.len) { /* its answer fits what we made of the request, not what came */
+        relay_answer(relay, response->status, (struct bk_view){ 0 });
+        return;
+    }
     build_passed(relay, response, &core->out);
     if (core->out.failed)
         return;
@@ -345,7 +370,8 @@ static struct bk_sip_msg *original(struct relay *relay, struct bk_sip_head *head
     struct bk_sip_fault fault;
     if (!msg)
         return NULL;
-    if (bk_sip_msg_parse(msg, relay->copy, &fault) < 0 || bk_sip_msg_check(msg, head, &fault) < 0) {
+    struct bk_view bytes = relay->origin.len ? relay->origin : relay->copy;
+    if (bk_sip_msg_parse(msg, bytes, &fault) < 0 || bk_sip_msg_check(msg, head, &fault) < 0) {
         core_msg_pop(core);
         return NULL;
     }
@@ -353,7 +379,8 @@ static struct bk_sip_msg *original(struct relay *relay, struct bk_sip_head *head
 }
 
 static void respond_from_copy(struct relay *relay, int status, struct bk_view reason,
-                              struct bk_view extra)
+                              struct bk_view extra, struct bk_view content_type,
+                              struct bk_view body)
 {
     struct bk_core *core = relay->shard->core;
     struct bk_sip_head head;
@@ -369,7 +396,7 @@ static void respond_from_copy(struct relay *relay, int status, struct bk_view re
     bk_sip_response_begin(&core->out, msg, status, reason,
                           status == 100 ? (struct bk_view){ 0 } : bk_view_of_str(tag), &source);
     bk_buf_add_view(&core->out, extra);
-    bk_sip_end(&core->out, (struct bk_view){ 0 }, (struct bk_view){ 0 });
+    bk_sip_end(&core->out, content_type, body);
     if (!core->out.failed)
         bk_sip_tx_respond(relay->server, status, bk_buf_view(&core->out));
     core_msg_pop(core);
@@ -379,7 +406,13 @@ static void respond_from_copy(struct relay *relay, int status, struct bk_view re
 
 void relay_answer(struct relay *relay, int status, struct bk_view extra)
 {
-    respond_from_copy(relay, status, (struct bk_view){ 0 }, extra);
+    relay_answer_body(relay, status, extra, (struct bk_view){ 0 }, (struct bk_view){ 0 });
+}
+
+void relay_answer_body(struct relay *relay, int status, struct bk_view extra,
+                       struct bk_view content_type, struct bk_view body)
+{
+    respond_from_copy(relay, status, (struct bk_view){ 0 }, extra, content_type, body);
 }
 
 void relay_refuse(struct relay *relay, unsigned record, char sub)
@@ -407,7 +440,8 @@ void relay_refuse(struct relay *relay, unsigned record, char sub)
                       !relay->sender.len, true, bk_buf_view(&detail), 0, values, &refusal);
     core->metrics[BK_METRIC_REFUSALS]++;
     refusal_lines(core, &refusal, &lines);
-    respond_from_copy(relay, refusal.status, bk_view_of_str(refusal.text), bk_buf_view(&lines));
+    respond_from_copy(relay, refusal.status, bk_view_of_str(refusal.text), bk_buf_view(&lines),
+                      (struct bk_view){ 0 }, (struct bk_view){ 0 });
     bk_buf_finish(&lines);
     bk_buf_finish(&detail);
 }
@@ -432,18 +466,24 @@ static void keep_best(struct relay *relay, const struct bk_sip_msg *msg)
     relay->best_status = relay->best.failed ? relay->best_status : msg->status;
 }
 
-static void cancel_forks(struct relay *relay)
+/* reason: a whole line (RFC 3326), so that an endpoint can tell "answered elsewhere" from "missed"; or empty. */
+static void cancel_forks(struct relay *relay, struct bk_view reason)
 {
     for (int i = 0; i < relay->n_forks; i++)
         if (relay->forks[i].tx && !relay->forks[i].done)
-            bk_sip_tx_cancel(relay->forks[i].tx, (struct bk_view){ 0 });
+            bk_sip_tx_cancel(relay->forks[i].tx, reason);
 }
 
 static void all_forks_ended(struct relay *relay)
 {
     if (relay->answered || !relay->server)
         return;
-    if (relay->best_status) {
+    if (relay->session && !relay->cancelled && message_is_passing(relay->best_status)) {
+        if (relay->kind == RELAY_INVITE)
+            ms_session_answer(relay);
+        else
+            ms_session_again(relay);
+    } else if (relay->best_status) {
         bk_sip_tx_respond(relay->server, relay->best_status, bk_buf_view(&relay->best));
         final_sent(relay);
     } else if (relay->cancelled) {
@@ -460,9 +500,11 @@ static void fork_final(struct relay *relay, struct relay_fork *fork, const struc
         relay->n_open--;
     }
     if (msg && msg->status < 300) {
-        relay_pass(relay, msg); /* each 2xx of an INVITE, also a second one */
+        if (!relay->session || !relay->answered)
+            relay_pass(relay, msg); /* each 2xx of an INVITE, also a second one */
         if (relay->kind == RELAY_INVITE)
-            cancel_forks(relay);
+            cancel_forks(relay,
+                         BK_VIEW("Reason: SIP;cause=200;text=\"Call completed elsewhere\"\r\n"));
         return;
     }
     if (relay->answered)
@@ -470,7 +512,7 @@ static void fork_final(struct relay *relay, struct relay_fork *fork, const struc
     if (msg) {
         keep_best(relay, msg);
         if (msg->status >= 600 && relay->kind == RELAY_INVITE)
-            cancel_forks(relay);
+            cancel_forks(relay, (struct bk_view){ 0 });
     }
     if (relay->n_open == 0)
         all_forks_ended(relay);
@@ -534,7 +576,7 @@ static void server_cancelled(struct bk_sip_tx *tx, void *user, const struct bk_s
         return;
     relay->calls++;
     relay->cancelled = true;
-    cancel_forks(relay);
+    cancel_forks(relay, (struct bk_view){ 0 });
     bk_timer_arm(core->config.timers, &relay->timer, core_now(core) + CANCEL_PATIENCE_MS);
     relay->calls--;
 }
@@ -547,7 +589,7 @@ static void server_gone(struct bk_sip_tx *tx, void *user)
     if (relay->kind == RELAY_INVITE && !relay->answered) {
         /* The caller vanished: nobody shall answer a call that is no more. */
         relay->answered = true;
-        cancel_forks(relay);
+        cancel_forks(relay, (struct bk_view){ 0 });
     }
     relay_release(relay);
 }

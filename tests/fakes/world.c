@@ -353,20 +353,26 @@ int world_sign_in(struct world_link *link, const char *name, const char *endpoin
 {
     static int call;
     struct world *w = link->world;
-    char authorization[1024] = "";
+    char authorization[1024] = "", from[64], contact[8192];
     int status = 0;
+    bool lync = strncmp(endpoint, "epid=", 5) == 0;
+    snprintf(from, sizeof from, ";%s", endpoint);
+    snprintf(contact, sizeof contact,
+             lync ? ";methods=\"INVITE, MESSAGE, INFO, BYE\";proxy=replace"
+                  : ";+sip.instance=\"<%s>\"",
+             endpoint);
     call++;
     for (int cseq = 1; cseq <= 2; cseq++) {
         world_send(
             link,
             "REGISTER sip:example.org SIP/2.0\r\nVia: SIP/2.0/TLS "
             "127.0.0.1;branch=z9hG4bKreg%d-%d\r\n"
-            "From: <sip:%s@example.org>;tag=r%d\r\nTo: <sip:%s@example.org>\r\nCall-ID: reg%d\r\n"
+            "From: <sip:%s@example.org>;tag=r%d%s\r\nTo: <sip:%s@example.org>\r\nCall-ID: reg%d\r\n"
             "CSeq: %d REGISTER\r\nMax-Forwards: 70\r\n"
-            "Contact: <sip:%s@127.0.0.1:%d;transport=tls>;+sip.instance=\"<%s>\"\r\n"
+            "Contact: <sip:%s@127.0.0.1:%d;transport=tls>%s\r\n"
             "Expires: %d\r\n%sContent-Length: 0\r\n\r\n",
-            call, cseq, name, call, name, call, cseq, name, 30000 + call, endpoint, expires_s,
-            authorization);
+            call, cseq, name, call, lync ? from : "", name, call, cseq, name, 30000 + call, contact,
+            expires_s, authorization);
         const char *answer = world_take(link);
         status = world_status(answer);
         if (status != 401 || cseq == 2)

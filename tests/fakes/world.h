@@ -108,7 +108,10 @@ struct
 void world_signins(struct world *world, const char *address, const char *case_code,
                    struct world_kept *ret);
 
-/* REGISTER with Digest, from the challenge to the 200. Returns the final status. */
+/*
+ * REGISTER with Digest, from the challenge to the 200. Returns the final status. endpoint: of +sip.instance; "epid=...": a program of
+ * the Lync dialect.
+ */
 int world_sign_in(struct world_link *link, const char *name, const char *endpoint, int expires_s);
 
 #endif
