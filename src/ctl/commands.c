@@ -78,8 +78,7 @@ static const struct ctl_option device_add_options[] = {
     { 0 },
 };
 static const struct ctl_option import_options[] = {
-    { "all-or-nothing", NULL, "Look at the whole file first; write nothing where a line is wrong.",
-      NULL },
+    { "all-or-nothing", NULL, "Write all of it at once, or nothing where a line is wrong.", NULL },
     { "check", NULL, "Look at the file and say what is wrong with it; write nothing.", NULL },
     { 0 },
 };
@@ -149,8 +148,8 @@ const struct ctl_command ctl_commands[] = {
     { "tenant list", "", NULL, "The organisations, with the state of their subscription.", NULL,
       ctl_tenant_list, "tenant.list" },
     { "tenant set", "NAME", tenant_set_options,
-      "Make an organisation, suspend or resume it, or say when its subscription ends.", NULL,
-      ctl_tenant_set, "tenant.set" },
+      "Suspend or resume an organisation, or say when its subscription ends.",
+      "domain add --tenant makes a new one.", ctl_tenant_set, "tenant.set" },
 
     { "user add", "ADDRESS", user_add_options, "Make an account.",
       "Without a password nobody can sign in with it from a Beckon client; plain SIP programs use "

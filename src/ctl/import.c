@@ -47,7 +47,9 @@ struct row {
 
 struct import {
     struct ctl *ctl;
-    bool check; /* write nothing */
+    bool check;     /* write nothing */
+    bool whole;     /* all of it in one commit, with the last request */
+    char *whole_id; /* as the server names it; NULL: not begun */
     struct bk_csv csv;
     const struct known_column *columns[BK_CSV_FIELDS_MAX];
     size_t n_columns;
@@ -374,24 +376,51 @@ static void take_results(struct import *im, const json_t *result)
     }
 }
 
-static int send_rows(struct import *im)
+/* The arguments of one request. */
+static json_t *request_of(const struct import *im, json_t *users, bool last)
+{
+    json_t *args = json_pack("{s:O, s:b}", "users", users, "check", im->check);
+    if (im->whole && args) {
+        json_object_set_new(args, "whole", json_string(im->whole_id ? im->whole_id : "begin"));
+        json_object_set_new(args, "last", json_boolean(last));
+    }
+    return args;
+}
+
+/* An answer to a part of the whole: goes on, or a row is bad after all and nothing is written. */
+static int take_part(struct import *im, const json_t *result, bool last)
+{
+    const char *id = json_string_value(json_object_get(result, "whole"));
+    free(im->whole_id);
+    im->whole_id = id ? strdup(id) : NULL;
+    if (im->whole_id || (last && !im->bad))
+        return CTL_OK;
+    tell_faults(im);
+    return ctl_fail(im->ctl, CTL_FAILED, "nothing was written");
+}
+
+static int send_rows(struct import *im, bool last)
 {
     json_t *users = json_array(), *answer = NULL;
     int r = im->n_rows ? hash_passwords(im) : CTL_OK;
     for (size_t i = 0; i < im->n_rows; i++)
         json_array_append(users, im->rows[i].user);
-    for (int try = 0; r == CTL_OK && im->n_rows; try++) {
-        r = ctl_ask(im->ctl, "user.import",
-                    json_pack("{s:O, s:b}", "users", users, "check", im->check), &answer);
+    bool ends = im->whole && last && im->whole_id; /* also without a row more */
+    for (int try = 0; r == CTL_OK && (im->n_rows || ends); try++) {
+        r = ctl_ask(im->ctl, "user.import", request_of(im, users, last), &answer);
         if (r != CTL_OK)
             break;
         json_t *error = json_object_get(answer, "error");
         const char *code = json_string_value(json_object_get(error, "code")),
                    *text = json_string_value(json_object_get(error, "text"));
-        bool again = code && !strcmp(code, "exists") && try < TRIES;
+        bool again = code && !strcmp(code, "exists") && try < TRIES && !im->whole;
         if (!error)
             take_results(im, json_object_get(answer, "result"));
-        else if (!again)
+        if (!error && im->whole)
+            r = take_part(im, json_object_get(answer, "result"), last);
+        else if (error && im->whole)
+            r = ctl_fail(im->ctl, CTL_FAILED, "%s Nothing was written.", text ? text : "Refused.");
+        else if (error && !again)
             r = ctl_fail(im->ctl, CTL_FAILED, "lines %zu to %zu: %s", im->rows[0].line,
                          im->rows[im->n_rows - 1].line, text ? text : "refused");
         json_decref(answer);
@@ -428,14 +457,14 @@ static int all_rows(struct import *im)
         if (!user)
             continue;
         if (im->n_rows && im->bytes + bytes > REQUEST_BYTES)
-            r = send_rows(im);
+            r = send_rows(im, false);
         im->rows[im->n_rows++] = (struct row){ im->csv.line, user, bytes };
         im->bytes += bytes;
         if (r == CTL_OK && im->n_rows == ROWS)
-            r = send_rows(im);
+            r = send_rows(im, false);
     }
     if (r == CTL_OK)
-        r = send_rows(im);
+        r = send_rows(im, true);
     forget_rows(im);
     if (im->show_progress)
         fputs("\r\033[K", im->ctl->err);
@@ -549,14 +578,16 @@ int ctl_user_import(struct ctl *ctl)
     }
     if (r == CTL_OK && !check && !im->bad) {
         im->check = false;
+        im->whole = all_or_nothing;
         written = true;
         r = walk(im, bk_buf_view(&content));
     }
     if (r == CTL_OK)
         r = say(im, written);
-    else if (im->added && written)
+    else if (im->added && written && !im->whole)
         fprintf(ctl->err, "beckonctl: %zu accounts were imported before that.\n", im->added);
     json_decref(im->faults);
+    free(im->whole_id);
     free(im);
     return r;
 }

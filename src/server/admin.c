@@ -99,6 +99,8 @@ int bk_admin_create(const struct bk_admin_config *config, struct bk_admin **ret)
 
 struct bk_admin *bk_admin_destroy(struct bk_admin *admin)
 {
+    if (admin)
+        admin_whole_forget(admin);
     free(admin);
     return NULL;
 }

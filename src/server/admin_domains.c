@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 
 static bool tenant_row(void *ctx, const struct bk_tenant *row)
 {
@@ -31,7 +32,13 @@ void admin_tenant_set(struct call *call)
         FAIL(call, "usage", "name", "A name for the organisation is needed.");
     int r = bk_store_tenant_by_name(admin_store(call), name, &call->arena, &tenant);
     if (r == -ENOENT)
-        tenant = (struct bk_tenant){ .name = name, .plan = BK_VIEW("standard") };
+        FAIL(call, "missing", "name",
+             "There is no organisation \"%.*s\": beckonctl tenant list shows them; a new one is "
+             "made "
+             "with its first domain, by beckonctl domain add DOMAIN --tenant NAME.",
+             BK_VIEW_ARGS(name));
+    if (r < 0)
+        FAIL(call, "store", NULL, "The organisation could not be read: %s.", strerror(-r));
     if (plan.len)
         tenant.plan = plan;
     if (state.len) {

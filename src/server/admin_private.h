@@ -13,8 +13,17 @@ enum {
     ADMIN_NAME_MAX_BYTES = 256,
 };
 
+/* An import of more accounts than one request takes, written as a whole with its last one. */
+struct admin_whole {
+    char id[17];                  /* "": none under way */
+    struct bk_store_batch *batch; /* of the requests before */
+    json_t *taken;                /* names that they gave out */
+    size_t n;
+};
+
 struct bk_admin {
     struct bk_admin_config config;
+    struct admin_whole whole;
 };
 
 struct call {
@@ -73,6 +82,9 @@ struct bk_store *admin_store(const struct call *call);
 const struct bk_directory *admin_directory(const struct call *call);
 /* The account as it is, with what would refuse it now (admin_users.c). */
 json_t *admin_account_json(struct call *call, const struct bk_user *user);
+
+/* Drops what an import of the whole has gathered (admin_users.c). */
+void admin_whole_forget(struct bk_admin *admin);
 
 /* The operations of the table in admin.c. */
 

@@ -2,6 +2,8 @@
 /* People: their accounts, passwords and device passwords. */
 #include "server/admin_private.h"
 
+#include <stdio.h>
+
 #include "server/history.h"
 #include "server/password.h"
 #include "sip/digest.h"
@@ -257,19 +259,68 @@ void admin_user_add(struct call *call)
     call->result = json_pack("{s:o}", "address", admin_view(address));
 }
 
+/* ---- import ---- */
+
+void admin_whole_forget(struct bk_admin *admin)
+{
+    bk_store_batch_destroy(admin->whole.batch);
+    json_decref(admin->whole.taken);
+    admin->whole = (struct admin_whole){ 0 };
+}
+
+/* Goes on with an import of the whole, or begins one. false: it is not the present one, nothing of it was written. */
+static bool whole_begin(struct call *call, struct bk_view id)
+{
+    struct admin_whole *whole = &call->admin->whole;
+    if (bk_view_equal(id, BK_VIEW("begin"))) {
+        admin_whole_forget(call->admin);
+        snprintf(whole->id, sizeof whole->id, "%016llx",
+                 (unsigned long long)bk_random_u64(call->admin->config.random));
+        whole->taken = json_object();
+    } else if (!whole->id[0] || !bk_view_equal(id, bk_view_of_str(whole->id))) {
+        REFUSE(call, "missing", "whole",
+               "This import was given up meanwhile: another one began. Nothing of it was written.");
+    }
+    call->batch = whole->batch;
+    whole->batch = NULL;
+    return true;
+}
+
+/* Keeps what was gathered for the next request, hands it to the commit, or drops it where a row was bad. */
+static void whole_end(struct call *call, size_t n, bool good, bool last)
+{
+    struct admin_whole *whole = &call->admin->whole;
+    whole->n += n;
+    if (!good) {
+        call->batch = bk_store_batch_destroy(call->batch);
+        admin_whole_forget(call->admin);
+    } else if (!last) {
+        whole->batch = call->batch;
+        call->batch = NULL;
+        json_object_set_new(call->result, "whole", json_string(whole->id));
+    } else {
+        json_object_set_new(call->args, "accounts", json_integer((json_int_t)whole->n));
+        admin_whole_forget(call->admin);
+    }
+}
+
 /*
  * Up to USERS_MAX accounts in one commit. Each row has a result of its own, in order: {address} or the error; the good ones
- * are made whatever the others are. check: look only.
+ * are made whatever the others are. check: look only. whole: "begin", then what the answer has under that name: nothing
+ * is written before the request with last, and then all of it in one commit; a bad row ends it, and nothing is written.
  */
 void admin_user_import(struct call *call)
 {
     json_t *all = call->args, *users = json_object_get(all, "users"), *row;
     bool check = json_is_true(json_object_get(all, "check"));
-    struct bk_view address;
+    struct bk_view address, whole = admin_arg(call, "whole");
     size_t i, added = 0;
     if (!json_is_array(users) || json_array_size(users) > USERS_MAX)
         FAIL(call, "usage", "users", "An array of at most %d accounts is needed.", USERS_MAX);
-    json_t *rows = json_array(), *taken = json_object();
+    if (whole.len && !whole_begin(call, whole))
+        return;
+    json_t *rows = json_array(),
+           *taken = whole.len ? json_incref(call->admin->whole.taken) : json_object();
     json_array_foreach(users, i, row)
     {
         call->args = row;
@@ -285,9 +336,12 @@ void admin_user_import(struct call *call)
     }
     json_decref(taken);
     call->args = all;
-    if (check)
-        call->batch = bk_store_batch_destroy(call->batch);
     call->result = json_pack("{s:I, s:o}", "added", (json_int_t)added, "rows", rows);
+    if (whole.len)
+        whole_end(call, added, added == json_array_size(users),
+                  json_is_true(json_object_get(all, "last")));
+    else if (check)
+        call->batch = bk_store_batch_destroy(call->batch);
 }
 
 void admin_user_set(struct call *call)

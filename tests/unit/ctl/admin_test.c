@@ -318,6 +318,67 @@ static void an_import_that_only_looks_writes_nothing(void **state)
             NULL);
 }
 
+static char *part(const char *whole, const char *rows, bool last)
+{
+    char *request;
+    if (asprintf(&request,
+                 "{\"op\":\"user.import\",\"args\":{\"whole\":\"%s\",\"last\":%s,\"users\":[%s]}}",
+                 whole, last ? "true" : "false", rows) < 0)
+        abort();
+    return request;
+}
+
+/* One request of an import of the whole; *id is what the next one is to name, "" at its end. */
+static void go_on(struct office *o, char id[32], const char *rows, bool last, int added)
+{
+    char *request = part(id, rows, last);
+    json_t *result = granted(o, request);
+    const char *next = json_string_value(json_object_get(result, "whole"));
+    assert_int_equal(json_integer_value(json_object_get(result, "added")), added);
+    snprintf(id, 32, "%s", next ? next : "");
+    json_decref(result);
+    free(request);
+}
+
+static void an_import_of_the_whole_is_written_with_its_last_request_or_not_at_all(void **state)
+{
+    struct office *o = *state;
+    static const char show[] = "{\"op\":\"user.show\",\"args\":{\"address\":\"ann@example.org\"}}";
+    char id[32] = "begin", other[32] = "begin";
+    go_on(o, id, "{\"address\":\"ann@example.org\"}", false, 1);
+    assert_true(strlen(id) == 16);
+    refused(o, show, "missing", NULL);
+    do_it(o, ADD("bob@example.org", "")); /* between two requests of the import */
+    go_on(o, id, "{\"address\":\"bob@example.org\"},{\"address\":\"cleo@example.org\"}", true, 1);
+    assert_string_equal(id, "");
+    refused(o, show, "missing", NULL);
+
+    snprintf(id, sizeof id, "begin");
+    go_on(o, id, "{\"address\":\"ann@example.org\"}", false, 1);
+    char *late = part(id, "{\"address\":\"cleo@example.org\"}", true);
+    go_on(o, other, "{\"address\":\"ann@example.org\"}", false, 1);
+    refused(o, late, "missing", "whole"); /* somebody else began */
+    go_on(o, other, "{\"address\":\"cleo@example.org\"}", false, 1);
+    go_on(o, other, "", true, 0);
+    do_it(o, show);
+    do_it(o, "{\"op\":\"user.show\",\"args\":{\"address\":\"cleo@example.org\"}}");
+    free(late);
+}
+
+static void an_organisation_that_is_not_there_is_not_made_by_a_slip(void **state)
+{
+    struct office *o = *state;
+    refused(o,
+            "{\"op\":\"tenant.set\",\"args\":{\"name\":\"exmaple.org\",\"state\":\"suspended\"}}",
+            "missing", "name");
+    json_t *all = granted(o, "{\"op\":\"tenant.list\"}");
+    size_t i;
+    json_t *row;
+    json_array_foreach(all, i, row)
+        assert_string_not_equal(json_string_value(json_object_get(row, "name")), "exmaple.org");
+    json_decref(all);
+}
+
 static void an_import_has_a_most(void **state)
 {
     struct office *o = *state;
@@ -355,6 +416,8 @@ int main(void)
         CASE(the_audit_has_every_change_and_no_hash),
         CASE(each_row_of_an_import_has_its_own_result),
         CASE(an_import_that_only_looks_writes_nothing),
+        CASE(an_import_of_the_whole_is_written_with_its_last_request_or_not_at_all),
+        CASE(an_organisation_that_is_not_there_is_not_made_by_a_slip),
         CASE(an_import_has_a_most),
         CASE(a_policy_counts_at_once),
     };

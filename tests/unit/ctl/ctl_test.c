@@ -197,6 +197,27 @@ static void each_bad_row_of_an_import_is_named_and_the_good_ones_are_made(void *
     json_decref(j);
 }
 
+static void more_accounts_than_one_request_takes_are_imported_as_a_whole(void **state)
+{
+    BK_AUTO_BUF struct bk_buf table = { 0 };
+    (void)state;
+    bk_buf_add_lit(&table, "address\n");
+    for (int i = 1; i <= 1001; i++)
+        bk_buf_addf(&table, "u%d@example.org\n", i);
+    assert_int_equal(RUN_WITH(bk_buf_cstr(&table), "user", "import", "-", "--all-or-nothing"),
+                     CTL_OK);
+    said(out_text, "1001 accounts were imported.");
+    assert_int_equal(RUN("user", "show", "u1@example.org"), CTL_OK);
+    assert_int_equal(RUN("user", "show", "u1001@example.org"), CTL_OK);
+    assert_int_equal(RUN("audit", "--json"), CTL_OK);
+    json_t *rows = printed(), *row;
+    size_t i, imports = 0;
+    json_array_foreach(rows, i, row) imports +=
+        !strcmp(json_string_value(json_object_get(row, "what")), "user.import");
+    assert_int_equal(imports, 1); /* one commit */
+    json_decref(rows);
+}
+
 static void an_import_without_a_usable_heading_is_refused(void **state)
 {
     (void)state;
@@ -423,6 +444,7 @@ int main(void)
         CASE(who_may_sign_in_is_shown_as_it_is),
         CASE(device_passwords_come_and_go),
         CASE(each_bad_row_of_an_import_is_named_and_the_good_ones_are_made),
+        CASE(more_accounts_than_one_request_takes_are_imported_as_a_whole),
         CASE(an_import_without_a_usable_heading_is_refused),
         CASE(more_rows_than_one_request_takes_are_all_imported),
         CASE(a_case_shows_both_halves),
