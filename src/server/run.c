@@ -192,7 +192,7 @@ static bool store_is_busy(const struct bk_run *run)
 {
     struct bk_store_stats stats;
     bk_store_stats(run->store, &stats);
-    return stats.pending_bytes != 0;
+    return stats.busy;
 }
 
 static void stopping(struct bk_timer *timer)
@@ -561,6 +561,26 @@ int bk_run_write_ports(const struct bk_run *run, const char *path)
     return r;
 }
 
+/*
+ * Until every callback that waits for the disk was called: they hold what is about to be destroyed. false: the disk does
+ * not answer; who waited was told so, and the store is whole whatever comes of what is under way.
+ */
+static bool settle_store(struct bk_run *run, int64_t most)
+{
+    for (;;) {
+        bool was_busy = store_is_busy(run);
+        bk_loop_step(run->loop, was_busy ? 10 : 0);
+        if (!was_busy && !store_is_busy(run))
+            return true;
+        if (bk_clock_mono_ms(&bk_clock_system) >= most)
+            break;
+    }
+    bk_log(run->log, BK_LOG_ERROR, "the disk does not answer: ending without it");
+    bk_store_silence(run->store);
+    bk_loop_step(run->loop, 0); /* what was handed over before */
+    return false;
+}
+
 struct bk_run *bk_run_destroy(struct bk_run *run)
 {
     if (!run)
@@ -568,26 +588,29 @@ struct bk_run *bk_run_destroy(struct bk_run *run)
     bk_timer_disarm(bk_loop_timers(run->loop), &run->sweep);
     bk_timer_disarm(bk_loop_timers(run->loop), &run->stopping);
     bk_timer_disarm(bk_loop_timers(run->loop), &run->memory);
+    int64_t most = bk_clock_mono_ms(&bk_clock_system) + END_MOST_MS;
+    bk_admin_socket_close(run->admin_socket);
     if (run->core) {
         /* What waits for the disk is committed and answered, and connections end, while the core is still there. */
         bk_front_stop_accepting(run->front);
+        bk_core_drain(run->core); /* no link more, also over UDP */
         bk_core_close_links(run->core);
         /* A peer that does not close its end is given up by its connection after a while. */
-        int64_t most = bk_clock_mono_ms(&bk_clock_system) + END_MOST_MS;
         while ((bk_core_metric(run->core, BK_METRIC_LINKS) || store_is_busy(run)) &&
                bk_clock_mono_ms(&bk_clock_system) < most)
             bk_loop_step(run->loop, 10);
-        bk_loop_step(run->loop, 0);
     }
-    bk_admin_socket_close(run->admin_socket);
-    bk_admin_destroy(run->admin);
     bk_http_server_destroy(run->http);
     bk_work_destroy(run->work);
-    bk_loop_step(run->loop, 0);
+    bool silent = run->store && !settle_store(run, most);
+    bk_admin_destroy(run->admin);
     bk_front_destroy(run->front);
     bk_core_destroy(run->core);
     bk_history_destroy(run->history);
-    bk_store_close(run->store);
+    if (silent)
+        bk_store_leave(run->store);
+    else
+        bk_store_close(run->store);
     bk_loop_step(run->loop, 0);
     bk_services_destroy(run->services);
     bk_authority_destroy(run->authority);

@@ -201,6 +201,14 @@ int bk_store_open(const struct bk_store_config *config, struct bk_store **ret,
 /* Commits what waits, calls its callbacks, closes. Meanwhile bk_store_commit answers -ESHUTDOWN. */
 struct bk_store *bk_store_close(struct bk_store *store);
 /*
+ * For a process that has to end while the disk does not answer (threaded stores): whoever still waits for a callback
+ * gets it here and now, with -ESHUTDOWN: it may be written or not. After this nobody is called, and bk_store_commit
+ * answers -ESHUTDOWN.
+ */
+void bk_store_silence(struct bk_store *store);
+/* Instead of bk_store_close after bk_store_silence: does not wait. The writer closes the store when the disk lets it. */
+struct bk_store *bk_store_leave(struct bk_store *store);
+/*
  * For simulation and tests: forgets what waits as a power cut would, calls nobody, closes. In memory: *ret_image, if
  * not NULL, holds what was committed and may be opened again.
  */
@@ -223,6 +231,7 @@ struct bk_store_stats {
     uint64_t batches, commits, failures; /* failures: batches that were told an error */
     uint64_t waits;                      /* commits that waited for company */
     size_t pending_bytes;
+    bool busy; /* something waits, is being written, or its callbacks are not handed over yet */
 };
 void bk_store_stats(struct bk_store *store, struct bk_store_stats *ret);
 

@@ -185,6 +185,9 @@ struct bk_store {
     struct bk_store_batch *first, *last; /* waiting */
     struct bk_store_stats stats;
     bool stopping, crashing;
+    bool silent; /* no callback any more */
+    bool left;   /* nobody else has it: the writer frees it */
+    struct bk_store_batch *group; /* what the thread commits now, until it was handed over */
 
     bool has_thread;
     pthread_t thread;

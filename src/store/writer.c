@@ -364,6 +364,31 @@ static void gather(struct bk_store *store)
         store->lonely = LONELY_SKIPS;
 }
 
+/*
+ * The callbacks of a group, unless nobody may be called any more. Where they are posted, that is done under the lock:
+ * after bk_store_silence nothing is posted to a loop that may be gone.
+ */
+static void give_back(struct bk_store *store, struct bk_store_batch *group)
+{
+    pthread_mutex_lock(&store->lock);
+    bool silent = store->crashing || store->silent, posts = store->config.post != NULL;
+    if (!silent && posts)
+        hand_back(store, group);
+    if (silent || posts)
+        store->group = NULL;
+    pthread_mutex_unlock(&store->lock);
+    if (silent) {
+        destroy_all(group);
+    } else if (!posts) {
+        hand_back(store, group);
+        pthread_mutex_lock(&store->lock);
+        store->group = NULL;
+        pthread_mutex_unlock(&store->lock);
+    }
+}
+
+static struct bk_store *release(struct bk_store *store);
+
 static void *write_all(void *arg)
 {
     struct bk_store *store = arg;
@@ -385,20 +410,18 @@ static void *write_all(void *arg)
         struct bk_store_batch *group = take_group(store);
         for (struct bk_store_batch *b = group; b; b = b->next)
             store->window_batches++;
+        store->group = group;
         pthread_mutex_unlock(&store->lock);
 
         commit_group(store, group);
-        pthread_mutex_lock(&store->lock);
-        bool silent = store->crashing;
-        pthread_mutex_unlock(&store->lock);
-        if (silent)
-            destroy_all(group);
-        else
-            hand_back(store, group);
+        give_back(store, group);
         tidy(store);
         pthread_mutex_lock(&store->lock);
     }
+    bool left = store->left;
     pthread_mutex_unlock(&store->lock);
+    if (left)
+        release(store);
     return NULL;
 }
 
@@ -476,6 +499,7 @@ void bk_store_stats(struct bk_store *store, struct bk_store_stats *ret)
 {
     pthread_mutex_lock(&store->lock);
     *ret = store->stats;
+    ret->busy = store->group || store->first;
     pthread_mutex_unlock(&store->lock);
 }
 
@@ -696,6 +720,51 @@ struct bk_store *bk_store_close(struct bk_store *store)
     while (bk_store_pump(store) > 0)
         ;
     return release(store);
+}
+
+/* The lock is held. Takes the callback of one batch, in the order of the calls. false: there is none left. */
+static bool take_callback(struct bk_store *store, void (**ret_done)(void *, int), void **ret_ctx)
+{
+    struct bk_store_batch *lists[2] = { store->group, store->first };
+    for (int i = 0; i < 2; i++)
+        for (struct bk_store_batch *b = lists[i]; b; b = b->next)
+            if (b->done) {
+                *ret_done = b->done;
+                *ret_ctx = b->ctx;
+                b->done = NULL;
+                return true;
+            }
+    return false;
+}
+
+void bk_store_silence(struct bk_store *store)
+{
+    void (*done)(void *ctx, int result);
+    void *ctx;
+    pthread_mutex_lock(&store->lock);
+    store->stopping = true;
+    store->silent = true;
+    pthread_cond_signal(&store->wake);
+    while (take_callback(store, &done, &ctx)) {
+        pthread_mutex_unlock(&store->lock);
+        done(ctx, -ESHUTDOWN);
+        pthread_mutex_lock(&store->lock);
+    }
+    pthread_mutex_unlock(&store->lock);
+}
+
+struct bk_store *bk_store_leave(struct bk_store *store)
+{
+    if (!store)
+        return NULL;
+    if (!store->has_thread)
+        return release(store);
+    pthread_mutex_lock(&store->lock);
+    pthread_detach(store->thread);
+    store->left = true;
+    store->config.log = NULL; /* the caller's */
+    pthread_mutex_unlock(&store->lock);
+    return NULL;
 }
 
 struct bk_store *bk_store_crash(struct bk_store *store, struct bk_buf *ret_image)

@@ -35,6 +35,7 @@ static enum fault_kind armed_kind;
 static long armed_n, seen;
 static bool armed_stays, happened;
 static int last_errno;
+static pthread_cond_t calm = PTHREAD_COND_INITIALIZER;
 
 static void forget_written(struct tracked *t)
 {
@@ -195,6 +196,7 @@ bool fault_disarm(void)
 {
     pthread_mutex_lock(&lock);
     armed_ops = 0;
+    pthread_cond_broadcast(&calm);
     bool did = happened;
     pthread_mutex_unlock(&lock);
     return did;
@@ -229,6 +231,10 @@ static int fate(enum fault_op op)
         return io;
     case FAULT_EXIT:
         _exit(9);
+    case FAULT_STALL:
+        while (armed_ops)
+            pthread_cond_wait(&calm, &lock);
+        return SQLITE_OK;
     case FAULT_IO:
         break;
     }

@@ -17,6 +17,7 @@ enum fault_kind {
     FAULT_FULL,     /* ENOSPC */
     FAULT_READONLY, /* EROFS */
     FAULT_EXIT,     /* the process ends, as by kill -9 */
+    FAULT_STALL,    /* of FAULT_SYNC: it does not come back before fault_disarm */
 };
 
 /*

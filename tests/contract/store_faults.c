@@ -757,6 +757,37 @@ static int uninstall(void **state)
 
 #define ON_FAULTY_DISK(test) cmocka_unit_test_setup_teardown(test, install, uninstall)
 
+/* ---- a disk that does not answer ---- */
+
+static void who_has_to_end_leaves_a_stalled_disk_behind(void **state)
+{
+    (void)state;
+    struct fixture *f = fixture_create(&threaded);
+    struct tally told;
+    tally_init(&told);
+    fault_arm(FAULT_SYNC, FAULT_STALL, 1, true);
+    assert_int_equal(bk_store_commit(f->store, two_messages(1, 10), tally_done, &told), 0);
+    while (!fault_seen())
+        poll(NULL, 0, 1);
+    struct bk_store_stats stats;
+    bk_store_stats(f->store, &stats);
+    assert_true(stats.busy);
+    assert_int_equal(bk_store_commit(f->store, two_messages(2, 10), tally_done, &told), 0);
+    bk_store_silence(f->store);
+    assert_int_equal(tally_count(&told), 2);
+    assert_int_equal(told.last, -ESHUTDOWN);
+    assert_int_equal(bk_store_commit(f->store, two_messages(3, 10), tally_done, &told), -ESHUTDOWN);
+    f->store = bk_store_leave(f->store);
+    assert_true(fault_disarm());
+    /* The writer goes on by itself, and closes. */
+    int r;
+    while ((r = bk_store_open(&f->config, &f->store, NULL)) == -EBUSY)
+        poll(NULL, 0, 1);
+    assert_int_equal(r, 0);
+    assert_int_equal(tally_count(&told), 2);
+    fixture_destroy(f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -770,6 +801,7 @@ int main(void)
         ON_FAULTY_DISK(health_comes_back_without_traffic),
         ON_FAULTY_DISK(health_comes_back_without_traffic_on_the_writer_thread),
         ON_FAULTY_DISK(reads_that_fail_are_told_as_such),
+        ON_FAULTY_DISK(who_has_to_end_leaves_a_stalled_disk_behind),
         ON_FAULTY_DISK(a_power_cut_loses_nothing_acknowledged),
         ON_FAULTY_DISK(a_power_cut_after_a_failed_sync_loses_nothing_acknowledged),
         ON_FAULTY_DISK(a_new_store_cut_off_while_it_is_made_opens),
