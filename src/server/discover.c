@@ -151,7 +151,7 @@ static struct bk_ms_sip_place place_for(const struct bk_services *s, const char 
                : (struct bk_ms_sip_place){ 0 };
 }
 
-/* What Lync-compatible clients read first: where they prove a password and get the rest (docs/https.md, "What Lync-compatible clients ask"). */
+/* What Lync-compatible clients read first: where the rest is (docs/https.md, "What Lync-compatible clients ask"). */
 static void answer_root(const struct bk_services *s, struct bk_http_exchange *x, bool own_network)
 {
     BK_AUTO_BUF struct bk_buf to = { 0 };
@@ -187,9 +187,13 @@ void services_discover_user(struct bk_services *s, struct bk_http_exchange *x,
     struct bk_ms_ticket ticket;
     struct bk_view field = bk_http_field(request, BK_VIEW("X-MS-WebTicket"));
     (void)route;
-    bool good = bk_ms_autodiscover_ticket(&s->ticket_key, field, services_now(s), &arena,
-                                          &ticket) == BK_MS_TICKET_GOOD &&
-                ticket.service == BK_MS_SERVICE_USER;
+    /*
+     * Nothing in the document is for one person only, and a client that is refused a ticket here goes on to other names and at last
+     * says that there is no network, instead of that the password is wrong: so no ticket is asked for. One that is shown must be good.
+     */
+    bool good = !field.len || (bk_ms_autodiscover_ticket(&s->ticket_key, field, services_now(s),
+                                                         &arena, &ticket) == BK_MS_TICKET_GOOD &&
+                               ticket.service == BK_MS_SERVICE_USER);
     bk_arena_finish(&arena);
     if (good) {
         answer_places(s, x, "User");
@@ -200,7 +204,7 @@ void services_discover_user(struct bk_services *s, struct bk_http_exchange *x,
     bk_buf_add_view(&url, services_base(s));
     bk_buf_add_lit(&url, BK_MS_PATH_WEBTICKET);
     bk_http_answer_field(x, "X-MS-WebTicketURL", bk_buf_view(&url));
-    services_say(x, 401, "This needs a web ticket.", -1);
+    services_say(x, 401, "The web ticket is not good for this.", -1);
 }
 
 static void refuse_domain(struct bk_services *s, struct bk_http_exchange *x,

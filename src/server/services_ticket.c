@@ -133,8 +133,8 @@ static void ticket_worked(struct op *op)
     if (!op_credentials_fit(op))
         return;
     /*
-     * Where the server is may be known to everybody whose password is right. What is wrong with the account is told where the client
-     * shows it: not while it still looks for the server.
+     * What is wrong with the account is told where the client shows it: not while it still looks for the server, which may be
+     * known to everybody.
      */
     if (op->service == BK_MS_SERVICE_CERTIFICATES) {
         if (!op_account_is_good(op) || !op_clock_is_right(op))
