@@ -707,6 +707,18 @@ static bool look_at_clock(struct bk_client *c, const struct bk_fault *fault)
     return true;
 }
 
+/* An authority is unknown because this computer knows none at all: not the server's fault (SI-110). */
+static void look_at_roots(struct bk_client *c, struct bk_fault *fault)
+{
+    struct bk_fault own;
+    if (!fault->record || fault->record->number != 309 || fault->record->sub != 'e' || c->ca_file ||
+        c->only_ca_file || bk_tls_system_has_roots())
+        return;
+    bk_fault_set(&own, 110, 0, fault->server, "it has no list of trusted authorities",
+                 fault->detail);
+    *fault = own;
+}
+
 void bk_client_fail(struct bk_client *c, const struct bk_fault *fault)
 {
     struct bk_fault copy = *fault;
@@ -716,6 +728,7 @@ void bk_client_fail(struct bk_client *c, const struct bk_fault *fault)
         int64_t skew = skew_ms(c);
         copy.minutes = minutes_of(skew);
     }
+    look_at_roots(c, &copy);
     if (!look_at_clock(c, &copy))
         conclude(c, &copy);
 }

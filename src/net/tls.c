@@ -11,6 +11,7 @@
 #include "net/conn.h"
 #include "net/tls_private.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <openssl/bio.h>
 #include <openssl/err.h>
@@ -21,7 +22,9 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 /* AES-128 first: on processors with AES instructions it is the cheapest, and SHA-256 the cheapest key schedule. */
 static const char suites_13[] =
@@ -621,6 +624,32 @@ static int use_cert_pem(SSL_CTX *ctx, const char *cert_pem, const char *key_pem,
     BIO_free(certs);
     BIO_free(keys);
     return r;
+}
+
+static bool file_holds_something(const char *path)
+{
+    struct stat st;
+    return path && stat(path, &st) == 0 && S_ISREG(st.st_mode) && st.st_size > 0 &&
+           access(path, R_OK) == 0;
+}
+
+static bool folder_holds_something(const char *path)
+{
+    DIR *dir = path ? opendir(path) : NULL;
+    bool found = false;
+    for (struct dirent *entry; dir && !found && (entry = readdir(dir));)
+        found = entry->d_name[0] != '.';
+    if (dir)
+        (void)closedir(dir);
+    return found;
+}
+
+bool bk_tls_system_has_roots(void)
+{
+    const char *file = secure_getenv(X509_get_default_cert_file_env());
+    const char *dir = secure_getenv(X509_get_default_cert_dir_env());
+    return file_holds_something(file ? file : X509_get_default_cert_file()) ||
+           folder_holds_something(dir ? dir : X509_get_default_cert_dir());
 }
 
 static int use_roots(SSL_CTX *ctx, const struct bk_tls_client_config *config, char **ret_why)

@@ -30,6 +30,9 @@ X509 *bk_tls_server_certificate(const struct bk_tls_server *tls);
  */
 
 struct bk_tls_client;
+/* Does this computer have roots at all, where OpenSSL looks for them (SSL_CERT_FILE, SSL_CERT_DIR and their defaults)? */
+bool bk_tls_system_has_roots(void);
+
 struct bk_tls_client_config {
     const char
         *ca_file; /* PEM roots in addition to... only these when only_ca_file; NULL: system roots */

@@ -28,6 +28,8 @@ struct bk_record {
     uint32_t diagnostics; /* ms-diagnostics id: the published one, else 95000 + number */
     bool neutral;         /* may be told to somebody who is not authenticated */
     bool fatal; /* the client stops retrying by itself (docs/behaviour.md, "Trying again") */
+    bool
+        live; /* something causes it; else it belongs to what is not there yet, and its texts are ready */
     const char *user_text; /* one sentence or two; may hold {placeholders}, see bk_record_text */
     const char *user_does;
     const char *admin_text;

@@ -29,6 +29,7 @@ struct place {
     struct bk_client_network network;
     struct bk_client_timing timing; /* small numbers; a test may change them before place_client */
     const char *manual;
+    bool no_ca; /* trust what the system trusts */
     _Atomic bool
         no_way; /* as if this computer's network were gone: say bk_client_network_changed */
     struct bk_client_event last; /* its pointers are dead: states and numbers only */

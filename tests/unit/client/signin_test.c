@@ -528,6 +528,30 @@ static void what_is_wrong_with_the_servers_certificate_is_told_apart(void **stat
     pki_free(stranger);
 }
 
+static void a_computer_without_any_authority_is_told_apart_from_a_bad_server(void **state)
+{
+    (void)state;
+    struct pki_cert *stranger = pki_make(&(struct pki_request){ .name = "Stranger", .ca = true });
+    const struct pki_cert *chain[] = { stranger, NULL };
+    char path[96];
+    pki_write(p.dir, "stranger", chain);
+    p.no_ca = true;
+    for (int known = 0; known < 2; known++) {
+        (void)snprintf(path, sizeof path, "%s/%s.pem", p.dir, known ? "stranger" : "nothing");
+        assert_int_equal(setenv("SSL_CERT_FILE", path, 1), 0);
+        assert_int_equal(setenv("SSL_CERT_DIR", "/nonexistent", 1), 0);
+        place_client(&p);
+        assert_int_equal(bk_client_sign_in(p.client, ANN, "secret", NULL), 0);
+        (void)await_failure(&p, known ? "SI-309e" : "SI-110");
+    }
+    /* With the right one it goes on. */
+    assert_int_equal(setenv("SSL_CERT_FILE", p.ca, 1), 0);
+    place_client(&p);
+    signed_in(&p);
+    assert_int_equal(unsetenv("SSL_CERT_FILE") + unsetenv("SSL_CERT_DIR"), 0);
+    pki_free(stranger);
+}
+
 static void a_clock_that_makes_certificates_wrong_is_the_root(void **state)
 {
     (void)state;
@@ -584,6 +608,7 @@ int main(void)
         IN_PLACE(the_next_try_can_be_had_now),
         IN_PLACE(a_silent_server_is_named_and_tried_again),
         cmocka_unit_test(what_is_wrong_with_the_servers_certificate_is_told_apart),
+        IN_PLACE(a_computer_without_any_authority_is_told_apart_from_a_bad_server),
         cmocka_unit_test(a_clock_that_makes_certificates_wrong_is_the_root),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
