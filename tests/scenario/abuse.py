@@ -25,9 +25,10 @@ from wire import Person, Wire, request, unique  # noqa: E402
 PASSWORD = "correct horse battery"
 DOMAIN = "example.test"
 SUBSCRIPTIONS = 40
+UDP_PEERS = 30
 SETTINGS = ["listen.tcp=127.0.0.1:0", "listen.udp=127.0.0.1:0", "limits.stranger-requests-burst=100000",
             "limits.own-new-per-ip=100000", "limits.handshake-ms=1000", "limits.first-request-ms=2000",
-            "limits.unfinished-message-ms=1000", f"limits.subscriptions={SUBSCRIPTIONS}", "limits.requests-burst=100000"]
+            "limits.unfinished-message-ms=1000", f"limits.udp-peers={UDP_PEERS}", f"limits.subscriptions={SUBSCRIPTIONS}", "limits.requests-burst=100000"]
 
 
 class Talk(threading.Thread):
@@ -469,11 +470,36 @@ def one_who_writes_without_pause_stops_nobody_else(domain, talk):
             assert status in (404, 480), status
 
 
+def forged_sources_push_out_nobody_who_signed_in(domain, _talk):
+    with Person(domain, "ann", PASSWORD, "UDP") as ann, Person(domain, "bob", PASSWORD) as bob:
+        ann.sign_in()
+        bob.sign_in()
+        for _ in range(3 * UDP_PEERS):
+            with Wire(domain, "UDP") as w:
+                call = unique("forged")
+                w.send(request("OPTIONS", f"sip:{DOMAIN}", f"sip:x@{DOMAIN}", call=call, kind="UDP"))
+                w.answer(call)
+        call = unique("message")
+        bob.wire.send(request("MESSAGE", ann.uri, bob.uri, call=call, body=b"still there?"))
+        got = ann.wire.expect("MESSAGE")
+        ann.wire.send(wire.response(got, 200))
+        tap.equal(bob.wire.answer(call).status, 200)
+
+
+def what_cannot_be_read_is_no_good_beginning(domain, _talk):
+    """It is framed, and no SIP: the time for a first good request runs on (2 s here; without sign-in 32 s are given)."""
+    for kind in ("TCP", "TLS"):
+        with Wire(domain, kind) as w:
+            w.send(b"OPTIONS sip:x SIP/2.0\r\nl: 0\r\n\r\n")
+            w.until_closed()
+
+
 CASES = [a_handshake_that_does_not_end_is_cut, three_hundred_connections_without_a_word_are_cut, half_a_message_is_cut,
          a_message_that_comes_ever_so_slowly_is_cut, garbage_is_no_message, a_content_length_that_lies_ends_the_connection,
          a_head_of_100_kb_is_refused, many_fields_and_deep_ones_are_refused_or_read, eight_faults_end_the_connection,
          a_flood_of_keep_alives_harms_nobody, a_stranger_gets_no_more_than_twice_the_bytes_by_udp, credentials_are_good_once,
          from_somebody_else_is_challenged_and_not_delivered, nobody_signs_in_for_somebody_else, a_forged_token_leads_nowhere,
+         forged_sources_push_out_nobody_who_signed_in, what_cannot_be_read_is_no_good_beginning,
          subscriptions_have_an_end, one_who_writes_without_pause_stops_nobody_else]
 
 
