@@ -75,6 +75,10 @@ struct bk_http_result {
     struct bk_view body;
     struct bk_view content_type, location, date, diagnostics, retry_after; /* empty: none */
 };
+struct bk_http_call_field {
+    const char *name;
+    struct bk_view value; /* may hold what a secret is: it is wiped with the request */
+};
 struct bk_http_call_config {
     const char *method;
     const char *url; /* https://host[:port]/path?query ; http:// is refused unless allow_clear */
@@ -84,11 +88,13 @@ struct bk_http_call_config {
     const struct bk_addr
         *connect_to; /* ask nobody: connect there, still check the URL's host name */
     const char *accept, *content_type;
+    const struct bk_http_call_field *fields; /* further ones, copied */
+    size_t n_fields;
     struct bk_view body; /* copied */
     int timeout_ms;      /* for the whole, default 10 s */
 };
 /* Redirects are not followed: the caller decides. Tries the next address when one fails to connect (250 ms head start, RFC 8305). */
-/* -EINVAL: method or fields that cannot be sent; a bad URL is told by done(), which never comes from within this call. */
+/* -EINVAL: method or fields that cannot be sent (control bytes in one); a bad URL is told by done(), which never comes from within this call. */
 int bk_http_call(struct bk_loop *loop, const struct bk_http_call_config *config,
                  void (*done)(void *ctx, const struct bk_http_result *result), void *ctx,
                  struct bk_http_call **ret);

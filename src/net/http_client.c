@@ -4,6 +4,7 @@
  * starts 250 ms behind the last, or at once when that failed; the first whose TLS stands wins.
  */
 #include "base/cleanup.h"
+#include "base/text.h"
 #include "net/http.h"
 #include "net/loop_private.h"
 
@@ -123,6 +124,8 @@ static void call_free(struct bk_http_call *call)
         bk_buf_finish(&call->values[i]);
     bk_buf_finish(&call->name);
     bk_buf_finish(&call->body);
+    if (call->request.at)
+        bk_wipe(call->request.at, call->request.cap);
     bk_buf_finish(&call->request);
     free(call->host);
     free(call->url_text);
@@ -457,6 +460,14 @@ static bool is_one_line(const char *text)
     return !text || !strpbrk(text, "\r\n");
 }
 
+static bool is_field(const struct bk_http_call_field *field)
+{
+    for (size_t i = 0; i < field->value.len; i++)
+        if ((unsigned char)field->value.at[i] < ' ' && field->value.at[i] != '\t')
+            return false;
+    return is_token(field->name);
+}
+
 static int write_request(struct bk_http_call *call, const struct bk_http_call_config *config)
 {
     const char *method = config->method ? config->method : "GET";
@@ -474,6 +485,13 @@ static int write_request(struct bk_http_call *call, const struct bk_http_call_co
         bk_buf_addf(to, "Accept: %s\r\n", config->accept);
     if (config->content_type)
         bk_buf_addf(to, "Content-Type: %s\r\n", config->content_type);
+    for (size_t i = 0; i < config->n_fields; i++) {
+        if (!is_field(&config->fields[i]))
+            return -EINVAL;
+        bk_buf_addf(to, "%s: ", config->fields[i].name);
+        bk_buf_add_view(to, config->fields[i].value);
+        bk_buf_add_lit(to, "\r\n");
+    }
     bool has_body = config->body.len || strcmp(method, "POST") == 0 || strcmp(method, "PUT") == 0;
     if (has_body)
         bk_buf_addf(to, "Content-Length: %zu\r\n", config->body.len);

@@ -601,6 +601,42 @@ static void an_answer_without_length_ends_with_the_connection(void **state)
     bk_loop_destroy(loop);
 }
 
+static void further_fields_go_out_as_they_are_and_none_that_would_be_two(void **state)
+{
+    (void)state;
+    struct bk_loop *loop;
+    assert_int_equal(bk_loop_create(NULL, &loop), 0);
+    struct server server = { 0 };
+    server_start(&server, loop, NULL, NULL);
+    struct outcome o = { 0 };
+    struct bk_http_call *c;
+    struct bk_http_call_field fields[] = { { "SOAPAction", BK_VIEW("\"a b\"") },
+                                           { "X-Empty", BK_VIEW("") } };
+    struct bk_http_call_config config = { .url = "http://127.0.0.1/",
+                                          .allow_clear = true,
+                                          .connect_to = &server.at,
+                                          .fields = fields,
+                                          .n_fields = 2 };
+    assert_int_equal(bk_http_call(loop, &config, on_done, &o, &c), 0);
+    AWAIT(loop, server.n_ends == 1 && server.ends[0].got.len);
+    struct bk_view sent = bk_buf_view(&server.ends[0].got);
+    assert_true(bk_view_find_view(sent, BK_VIEW("\r\nSOAPAction: \"a b\"\r\nX-Empty: \r\n")) <
+                sent.len);
+    bk_http_call_cancel(c);
+    static const struct bk_http_call_field bad[] = {
+        { "A", { BK_VIEW_OF("b\r\nC: d") } }, { "A", { BK_VIEW_OF("b\nc") } },
+        { "A", { BK_VIEW_OF("b\0c") } },      { "A: b", { BK_VIEW_OF("c") } },
+        { "", { BK_VIEW_OF("c") } },
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        fields[1] = bad[i];
+        assert_int_equal(bk_http_call(loop, &config, on_done, &o, &c), -EINVAL);
+    }
+    server_stop(&server, NULL, 0);
+    outcome_finish(&o);
+    bk_loop_destroy(loop);
+}
+
 static void a_cancelled_call_says_nothing(void **state)
 {
     (void)state;
@@ -691,6 +727,7 @@ int main(void)
         cmocka_unit_test(each_way_to_fail_is_told_apart),
         cmocka_unit_test(a_peer_that_answers_something_else_is_named_so),
         cmocka_unit_test(an_answer_without_length_ends_with_the_connection),
+        cmocka_unit_test(further_fields_go_out_as_they_are_and_none_that_would_be_two),
         cmocka_unit_test(a_cancelled_call_says_nothing),
         cmocka_unit_test(urls_are_split_and_odd_ones_refused),
     };

@@ -5,6 +5,7 @@
 #include "base/cleanup.h"
 #include "base/text.h"
 #include "csr.h"
+#include "ms/webticket.h"
 #include "server/discover.h"
 #include "server/password.h"
 #include "tests/fakes/world.h"
@@ -12,6 +13,7 @@
 
 #include <errno.h>
 #include <jansson.h>
+#include <openssl/hmac.h>
 #include <openssl/pem.h>
 #include <openssl/x509.h>
 #include <stdio.h>
@@ -285,7 +287,7 @@ static void answered(void *ctx, const struct bk_http_result *result)
 }
 
 struct ask {
-    const char *method, *path, *type, *accept, *body;
+    const char *method, *path, *type, *accept, *body, *authorization;
     size_t body_len; /* 0: up to its NUL */
     struct bk_tls_client *tls;
 };
@@ -293,6 +295,7 @@ struct ask {
 static void ask_begin(const struct ask *ask, struct answer *ret)
 {
     char url[256];
+    const struct bk_http_call_field field = { "Authorization", bk_view_of_str(ask->authorization) };
     snprintf(url, sizeof url, "%s%s", site.url, ask->path);
     *ret = (struct answer){ 0 };
     struct bk_http_call_config config = {
@@ -302,6 +305,8 @@ static void ask_begin(const struct ask *ask, struct answer *ret)
         .dns = site.dns,
         .connect_to = &site.at,
         .accept = ask->accept,
+        .fields = &field,
+        .n_fields = ask->authorization != NULL,
         .content_type = ask->type   ? ask->type
                         : ask->body ? "application/json"
                                     : NULL,
@@ -1339,6 +1344,161 @@ static void health_and_metrics_are_for_own_networks(void **state)
     forget(&a);
 }
 
+/* ---- web tickets, as time passes (the rest is played by tests/scenario/lync_web.py) ---- */
+
+/* What a client has after its ticket request. */
+struct ticket {
+    struct bk_arena arena;
+    struct bk_view assertion, lifetime;
+    char id[BK_MS_TICKET_ID_SIZE];
+    unsigned char proof[BK_MS_PROOF_BYTES];
+};
+
+static void ask_for_ticket(struct ticket *t)
+{
+    static const char entropy[] = "0123456789abcdef0123456789abcdef";
+    BK_AUTO_BUF struct bk_buf body = { 0 }, basic = { 0 }, theirs = { 0 };
+    const struct bk_ms_ws *root, *response;
+    const char *why;
+    bk_buf_addf(&body,
+                "<s:Envelope xmlns:s='http://schemas.xmlsoap.org/soap/envelope/'><s:Body>"
+                "<RequestSecurityToken><AppliesTo><EndpointReference><Address>%sCertProv/"
+                "CertProvisioningService.svc/WebTicket_Proof_SHA1</Address></EndpointReference>"
+                "</AppliesTo><Entropy><BinarySecret>",
+                site.url);
+    bk_base64_encode(&body, bk_view_of_str(entropy));
+    bk_buf_add_lit(&body, "</BinarySecret></Entropy></RequestSecurityToken></s:Body></s:Envelope>");
+    bk_buf_add_lit(&basic, "Basic ");
+    bk_base64_encode(&basic, BK_VIEW("Ann@Example.org:correct horse"));
+    struct answer a = ask(&(struct ask){ .path = "WebTicket/WebTicketService.svc/Auth",
+                                         .type = "text/xml",
+                                         .body = bk_buf_cstr(&body),
+                                         .authorization = bk_buf_cstr(&basic) });
+    assert_int_equal(a.status, 200);
+    *t = (struct ticket){ 0 };
+    struct bk_view text = bk_arena_copy(&t->arena, bk_buf_view(&a.body));
+    assert_int_equal(bk_ms_ws_parse(text, &t->arena, &root, &why), 0);
+    response = bk_ms_ws_at(
+        root, "Body/RequestSecurityTokenResponseCollection/RequestSecurityTokenResponse");
+    assert_non_null(response);
+    const struct bk_ms_ws *assertion = bk_ms_ws_at(response, "RequestedSecurityToken/Assertion");
+    t->assertion = assertion->raw;
+    copy(t->id, sizeof t->id, bk_ms_ws_attribute(assertion, "AssertionID"));
+    const struct bk_ms_ws *lifetime = bk_ms_ws_at(response, "Lifetime");
+    t->lifetime = bk_view_between(lifetime->child->raw.at,
+                                  lifetime->child->next->raw.at + lifetime->child->next->raw.len);
+    assert_int_equal(bk_ms_ws_base64(bk_ms_ws_text(response, "Entropy/BinarySecret"), &theirs), 0);
+    assert_int_equal(
+        bk_ms_p_sha1(bk_view_of_str(entropy), bk_buf_view(&theirs), t->proof, sizeof t->proof), 0);
+    forget(&a);
+}
+
+static void add_sha1(struct bk_buf *to, struct bk_view bytes, const struct ticket *hmac)
+{
+    unsigned char md[EVP_MAX_MD_SIZE];
+    unsigned n = 0;
+    if (hmac)
+        HMAC(EVP_sha1(), hmac->proof, sizeof hmac->proof, (const unsigned char *)bytes.at,
+             bytes.len, md, &n);
+    else
+        EVP_Digest(bytes.at, bytes.len, md, &n, EVP_sha1(), NULL);
+    bk_base64_encode(to, (struct bk_view){ (char *)md, n });
+}
+
+/* The answer to a request for a certificate that is signed with it. */
+static struct answer ask_for_certificate(const struct ticket *t)
+{
+    BK_AUTO_BUF struct bk_buf stamp = { 0 }, info = { 0 }, body = { 0 };
+    struct bk_view pem = bk_view_of_str(csr);
+    bk_buf_addf(&stamp, "<u:Timestamp xmlns:u='u' u:Id='timestamp'>%.*s</u:Timestamp>",
+                BK_VIEW_ARGS(t->lifetime));
+    bk_buf_add_lit(&info, "<SignedInfo><SignatureMethod Algorithm="
+                          "'http://www.w3.org/2000/09/xmldsig#hmac-sha1'/><Reference "
+                          "URI='#timestamp'><DigestMethod Algorithm="
+                          "'http://www.w3.org/2000/09/xmldsig#sha1'/><DigestValue>");
+    add_sha1(&info, bk_buf_view(&stamp), NULL);
+    bk_buf_add_lit(&info, "</DigestValue></Reference></SignedInfo>");
+    bk_buf_addf(&body,
+                "<s:Envelope xmlns:s='s'><s:Header><Security>%.*s%.*s<Signature>%.*s"
+                "<SignatureValue>",
+                BK_VIEW_ARGS(bk_buf_view(&stamp)), BK_VIEW_ARGS(t->assertion),
+                BK_VIEW_ARGS(bk_buf_view(&info)));
+    add_sha1(&body, bk_buf_view(&info), t);
+    pem = bk_view_skip(pem, bk_view_find(pem, '\n'));
+    bk_buf_addf(&body,
+                "</SignatureValue><KeyInfo><SecurityTokenReference><KeyIdentifier>%s"
+                "</KeyIdentifier></SecurityTokenReference></KeyInfo></Signature></Security>"
+                "</s:Header><s:Body><GetAndPublishCert DeviceId='{d-7}' "
+                "Entity='sip:ann@example.org'><RequestSecurityToken><BinarySecurityToken>%.*s"
+                "</BinarySecurityToken></RequestSecurityToken></GetAndPublishCert></s:Body>"
+                "</s:Envelope>",
+                t->id, BK_VIEW_ARGS(bk_view_head(pem, bk_view_find(pem, '-'))));
+    return ask(&(struct ask){ .path = "CertProv/CertProvisioningService.svc/WebTicket_Proof_SHA1",
+                              .type = "text/xml",
+                              .body = bk_buf_cstr(&body) });
+}
+
+static void a_web_ticket_is_good_for_five_minutes(void **state)
+{
+    (void)state;
+    static const struct {
+        int64_t passes;
+        const char *record; /* NULL: a certificate */
+    } rows[] = { { 0, NULL },
+                 { BK_MS_TICKET_LIFE_MS - 1000, NULL },
+                 { 1000, "SI-212" },
+                 { 86400000, "SI-212" } };
+    struct ticket t;
+    ask_for_ticket(&t);
+    for (size_t i = 0; i < BK_COUNT_OF(rows); i++) {
+        pass(rows[i].passes);
+        struct answer a = ask_for_certificate(&t);
+        const char *text = bk_buf_cstr(&a.body);
+        assert_int_equal(a.status, 200);
+        assert_true((strstr(text, "BinarySecurityToken") != NULL) == !rows[i].record);
+        assert_true((strstr(text, "<s:Fault>") != NULL) == (rows[i].record != NULL));
+        if (rows[i].record)
+            assert_non_null(strstr(a.diagnostics, "record=\"SI-212\""));
+        forget(&a);
+    }
+    bk_arena_finish(&t.arena);
+}
+
+static void a_certificate_for_a_web_ticket_is_one_like_all_others(void **state)
+{
+    (void)state;
+    struct ticket t;
+    struct bk_arena arena = { 0 };
+    struct bk_certificate row;
+    BK_AUTO_BUF struct bk_buf der = { 0 };
+    const struct bk_ms_ws *root;
+    const char *why;
+    ask_for_ticket(&t);
+    struct answer a = ask_for_certificate(&t);
+    assert_int_equal(bk_ms_ws_parse(bk_buf_view(&a.body), &arena, &root, &why), 0);
+    assert_int_equal(
+        bk_ms_ws_base64(bk_ms_ws_text(root, "Body/GetAndPublishCertResponse/"
+                                            "RequestSecurityTokenResponse/RequestedSecurityToken/"
+                                            "BinarySecurityToken"),
+                        &der),
+        0);
+    assert_null(bk_authority_judge(site.authority, site.world->store, bk_buf_view(&der),
+                                   BK_VIEW("ann@example.org"), site.world->real_ms, &arena, &row));
+    assert_true(bk_view_equal(row.device_id, BK_VIEW("d-7")));
+    assert_true(bk_view_equal(row.device_kind, BK_VIEW("lync")));
+    assert_int_equal(row.not_after / 1000, (site.world->real_ms + 4320LL * 3600 * 1000) / 1000);
+    WORLD_PUT(site.world, bk_store_revoke_certificate(batch, row.serial, site.world->real_ms,
+                                                      BK_VIEW("test"), BK_VIEW("test")));
+    assert_int_equal(bk_authority_judge(site.authority, site.world->store, bk_buf_view(&der),
+                                        BK_VIEW("ann@example.org"), site.world->real_ms, &arena,
+                                        &row)
+                         ->number,
+                     219);
+    forget(&a);
+    bk_arena_finish(&t.arena);
+    bk_arena_finish(&arena);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -1380,6 +1540,8 @@ int main(void)
         TEST(a_domain_of_others_is_refused_and_a_slip_is_helped),
         TEST(the_host_names_the_domain_where_no_address_does),
         TEST(health_and_metrics_are_for_own_networks),
+        TEST(a_web_ticket_is_good_for_five_minutes),
+        TEST(a_certificate_for_a_web_ticket_is_one_like_all_others),
     };
     return cmocka_run_group_tests(tests, setup_all, teardown_all);
 }
