@@ -73,6 +73,16 @@ void answer_body(const struct request *rq, int status, struct bk_view reason, st
     answer_send(rq, status);
 }
 
+bool answer_fits(const struct request *rq, int status, struct bk_view extra)
+{
+    if (rq->asker.transport != BK_LINK_UDP)
+        return true;
+    answer_begin(rq, status, (struct bk_view){ 0 });
+    bk_buf_add_view(&rq->core->out, extra);
+    bk_sip_end(&rq->core->out, (struct bk_view){ 0 }, (struct bk_view){ 0 });
+    return !is_too_big(rq);
+}
+
 void answer(const struct request *rq, int status, struct bk_view reason, struct bk_view extra)
 {
     answer_body(rq, status, reason, extra, (struct bk_view){ 0 }, (struct bk_view){ 0 });

@@ -172,6 +172,8 @@ void core_via_head(struct bk_core *core, const struct link *link, struct bk_buf 
 void core_own_uri(const struct asker *asker, struct bk_view user, struct bk_buf *to);
 /* Stateless. extra: whole header lines with CRLF, or empty. */
 void answer(const struct request *rq, int status, struct bk_view reason, struct bk_view extra);
+/* May an answer with these lines go out whole (decision 6)? */
+bool answer_fits(const struct request *rq, int status, struct bk_view extra);
 void answer_body(const struct request *rq, int status, struct bk_view reason, struct bk_view extra,
                  struct bk_view content_type, struct bk_view body);
 /* Refuses with a record; an attempt to sign in is kept by the caller. status 0: the record's own. */

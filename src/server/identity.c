@@ -150,15 +150,19 @@ static void challenge(struct request *rq, struct link *link, struct bk_view addr
     char date[32];
 
     challenge_lines(core, link, address, proxy, stale, (struct bk_view){ 0 }, &lines);
-    /* Our own client, which reads these, does not come over UDP, where each byte counts. */
-    if (rq->msg->method == BK_SIP_REGISTER && rq->asker.transport != BK_LINK_UDP) {
+    size_t needed = lines.len;
+    if (rq->msg->method == BK_SIP_REGISTER) {
         if (core->config.services_url)
             bk_sip_field_addf(&lines, BK_SIP_HDR_BECKON_SERVICES, "<%s>",
                               core->config.services_url);
         bk_time_http(core_real(core), date);
         bk_sip_field_add(&lines, BK_SIP_HDR_DATE, bk_view_of_str(date));
     }
-    answer(rq, proxy ? 407 : 401, (struct bk_view){ 0 }, bk_buf_view(&lines));
+    int status = proxy ? 407 : 401;
+    /* A small datagram gets the challenge alone. */
+    if (!answer_fits(rq, status, bk_buf_view(&lines)))
+        lines.len = needed;
+    answer(rq, status, (struct bk_view){ 0 }, bk_buf_view(&lines));
     bk_buf_finish(&lines);
 }
 
