@@ -195,6 +195,7 @@ int bk_core_link_open(struct bk_core *core, const struct bk_link_info *info, uin
     memcpy(link->local_ip, info->local_ip.at, info->local_ip.len < 45 ? info->local_ip.len : 45);
     bk_list_init(&link->bindings);
     bk_list_init(&link->subscriptions);
+    bk_list_init(&link->dialect);
     link->opened_at = link->refilled_at = link->heard_at = core_now(core);
     link->tokens_milli = (int64_t)core->config.limits.requests_burst_stranger * 1000;
     bk_timer_init(&link->timer, link_timer);

@@ -34,6 +34,7 @@ struct link {
     void *handle;
     struct bk_list bindings;                  /* who is signed in here */
     struct bk_list subscriptions;             /* NOTIFYs go here */
+    struct bk_list dialect;                   /* BENOTIFYs: subscriptions of the Lync dialect */
     struct bk_timer timer;                    /* life without sign-in; idle; end of a pause */
     int64_t opened_at, refilled_at, heard_at; /* mono ms */
     int64_t tokens_milli;
@@ -317,6 +318,21 @@ void presence_forget_link(struct bk_core *core, struct bk_person *person, uint64
 /* May this watcher see; what relation has he. Decided before anything is told. */
 int presence_relation(struct bk_core *core, struct bk_person *person, struct bk_view watcher);
 enum { RELATION_BLOCKED = 32000 };
+/* Of the person, else of an endpoint; empty: none. */
+struct bk_view presence_note(struct bk_person *person);
+
+/* ---- ms_events.c, ms_publish.c, ms_service.c: the Lync dialect ---- */
+/* false: not of that dialect, nothing done. */
+bool ms_subscribe(struct request *rq);
+void handle_service(struct request *rq);
+/* What is shown of the person, or whom the person lets see it, may be other than before. */
+void ms_presence_changed(struct bk_core *core, struct bk_person *person);
+/* The account or a relation was changed by somebody else. */
+void ms_person_changed(struct bk_core *core, struct bk_person *person);
+/* Before the binding goes; last: it is the person's only one. */
+void ms_endpoint_gone(struct bk_core *core, struct bk_person *person, struct bk_view endpoint,
+                      bool last);
+void ms_link_gone(struct link *link);
 
 struct shard *person_shard(struct bk_person *person);
 

@@ -131,10 +131,14 @@ static void shard_request(struct request *rq)
         return;
     case BK_SIP_SUBSCRIBE:
         if (!rq->route.len) {
-            handle_subscribe(rq);
+            if (!ms_subscribe(rq))
+                handle_subscribe(rq);
             return;
         }
         break;
+    case BK_SIP_SERVICE:
+        handle_service(rq);
+        return;
     case BK_SIP_PUBLISH:
         handle_publish(rq);
         return;
@@ -309,7 +313,9 @@ static bool may_ask(struct request *rq, struct link *link, int fault)
         return false;
     }
     const struct bk_sip_field *f = bk_sip_msg_field(rq->msg, BK_SIP_HDR_PROXY_REQUIRE);
-    if (f) {
+    /* The Lync dialect asks with it whether notifications may go unanswered (ms_events.c). */
+    if (f && !(rq->msg->method == BK_SIP_SUBSCRIBE && f->next < 0 &&
+               bk_view_equal_nocase(f->value, BK_VIEW("ms-benotify")))) {
         struct bk_buf line = { 0 };
         bk_sip_field_add(&line, BK_SIP_HDR_UNSUPPORTED, f->value);
         answer(rq, 420, (struct bk_view){ 0 }, bk_buf_view(&line));
@@ -421,11 +427,13 @@ static void link_request(struct bk_core *core, struct link *link, const struct b
     }
     if (rq.route.len && !follow_route(&rq, link))
         return;
-    if (!rq.target.len) {
+    bool search =
+        msg->method == BK_SIP_SERVICE; /* of the directory: to the domain, from somebody */
+    if (!rq.target.len && !search) {
         server_request(&rq);
         return;
     }
-    rq.shard = core_shard_of(core, rq.target);
+    rq.shard = core_shard_of(core, rq.target.len ? rq.target : rq.identity);
     request_to_shard(&rq);
 }
 

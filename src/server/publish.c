@@ -64,25 +64,34 @@ void presence_load(struct bk_core *core, struct bk_person *person)
 
 int presence_relation(struct bk_core *core, struct bk_person *person, struct bk_view watcher)
 {
+    enum { USER, DOMAIN, KIND, EVERYONE, N_STRENGTHS };
+    int level[N_STRENGTHS] = { 0 };
     (void)core;
-    int level = 0;
     if (bk_view_equal(watcher, bk_person_address(person)))
         return 400;
     if (!person->loaded)
         return RELATION_BLOCKED;
     struct bk_view domain = bk_view_skip(watcher, bk_view_find(watcher, '@'));
+    struct bk_view own =
+        bk_view_skip(bk_person_address(person), bk_view_find(bk_person_address(person), '@'));
+    bool colleague = bk_view_equal(own, domain);
+    struct bk_view kind = colleague ? BK_VIEW("=sameEnterprise") : BK_VIEW("=federated");
     for (const struct bk_relation_entry *r = person->relations; r; r = r->next) {
         struct bk_view subject = bk_view_of_str(r->subject);
         if (bk_view_equal(subject, watcher))
-            return r->level; /* the user before the domain */
-        if (bk_view_equal(subject, domain))
-            level = r->level;
+            level[USER] = r->level;
+        else if (bk_view_equal(subject, domain))
+            level[DOMAIN] = r->level;
+        else if (bk_view_equal(subject, kind))
+            level[KIND] = r->level;
+        else if (bk_view_equal(subject, BK_VIEW("=everyone")))
+            level[EVERYONE] = r->level;
     }
-    if (level)
-        return level;
-    struct bk_view own =
-        bk_view_skip(bk_person_address(person), bk_view_find(bk_person_address(person), '@'));
-    return bk_view_equal(own, domain) ? 200 : 100; /* same organisation: Colleagues */
+    /* signin-behaviour.md 14: the user before the domain before the kind before everyone. */
+    for (int i = 0; i < N_STRENGTHS; i++)
+        if (level[i])
+            return level[i];
+    return colleague ? 200 : 100;
 }
 
 /* ---- composing ---- */
@@ -137,6 +146,7 @@ static void changed(struct bk_core *core, struct bk_person *person, bool at_once
         person->shown_since = core_real(core);
     }
     bk_person_changed(person);
+    ms_presence_changed(core, person);
     if (person->n_watchers == 0)
         return;
     int64_t now = core_now(core), at = person->told_at + core->config.limits.presence_gap_ms;

@@ -32,6 +32,7 @@ void binding_end(struct bk_binding *b, enum bk_signin_end why)
 
     bk_history_end(core->config.history, bk_person_address(person), b->endpoint, why);
     person->holds++;
+    ms_endpoint_gone(core, person, b->endpoint, person->n_bindings == 1);
     presence_forget_link(core, person, b->link, b->endpoint);
     bk_state_unbind(b);
     if (link)
@@ -44,6 +45,7 @@ void binding_end(struct bk_binding *b, enum bk_signin_end why)
 void registrar_link_gone(struct bk_core *core, struct link *link, enum bk_link_end why)
 {
     (void)why;
+    ms_link_gone(link);
     while (!bk_list_empty(&link->subscriptions))
         subscription_end(bk_container_of(link->subscriptions.next, struct bk_subscription, in_link),
                          "deactivated", false);
@@ -782,6 +784,7 @@ void bk_core_user_changed(struct bk_core *core, struct bk_view address)
     if (record)
         end_all(core, person, (struct bk_view){ 0 }, (struct bk_view){ 0 }, record, "rejected",
                 BK_SIGNIN_END_ATTRIBUTES, BK_VIEW("an administrator"), &n);
+    ms_person_changed(core, person);
     presence_changed(core, person);
     person->holds--;
     bk_state_settle(person);

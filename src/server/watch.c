@@ -53,12 +53,12 @@ static void notify(struct bk_subscription *s);
 
 /* ---- documents ---- */
 
-static const char *plain_note(struct bk_person *person)
+struct bk_view presence_note(struct bk_person *person)
 {
     /* Of several endpoints' notes the one of the smallest endpoint key: the same whatever came first. */
     const struct bk_publication *best = NULL;
     if (person->note)
-        return NULL;
+        return bk_view_of_str(person->note);
     BK_LIST_EACH(&person->publications, it)
     {
         const struct bk_publication *p = bk_container_of(it, struct bk_publication, in_person);
@@ -70,7 +70,7 @@ static const char *plain_note(struct bk_person *person)
         if (!best || order < 0 || (order == 0 && p->endpoint.len < best->endpoint.len))
             best = p;
     }
-    return best ? (const char *)best : NULL;
+    return best ? best->note : (struct bk_view){ 0 };
 }
 
 static enum sight sight_of(int relation)
@@ -91,12 +91,8 @@ static void document(struct bk_person *person, enum sight sight, struct bk_buf *
     bk_pidf_render_shown(&doc, shown);
     if (shown != BK_PIDF_SHOWN_OFFLINE) {
         doc.since_ms = person->shown_since;
-        if (sight == SEES_NOTE) {
-            const struct bk_publication *p = (const void *)plain_note(person);
-            doc.note = person->note ? bk_view_of_str(person->note)
-                       : p          ? p->note
-                                    : (struct bk_view){ 0 };
-        }
+        if (sight == SEES_NOTE)
+            doc.note = presence_note(person);
     }
     bk_buf_clear(to);
     bk_pidf_write(to, &doc);

@@ -41,6 +41,8 @@ void bk_person_changed(struct bk_person *person)
 static void person_free(struct bk_person *p)
 {
     struct bk_state *state = p->state;
+    if (p->dialect)
+        p->dialect_gone(p);
     bk_map_remove(&state->people, &p->in_people);
     bk_timer_disarm(state->timers, &p->tell);
     bk_list_remove(&p->news);

@@ -47,6 +47,8 @@ struct bk_person {
     int64_t drain_retry_at;
     struct bk_timer drain_timer;
     void *server; /* server/'s own */
+    void *dialect; /* server/'s: what the person has in the Lync dialect; ends with the person */
+    void (*dialect_gone)(struct bk_person *person);
     size_t address_len;
     char address[];
 };
@@ -85,6 +87,7 @@ struct bk_publication { /* RFC 3903, one per endpoint and source */
     enum bk_pidf_machine machine;
     enum bk_pidf_manual manual; /* of this endpoint only: plain clients */
     bool in_call, in_conference, presenting, in_meeting, closed;
+    bool dialect; /* made of publications of the Lync dialect, which have their own versions */
     int64_t until_real;    /* meeting end, 0: none */
     int64_t machine_since; /* real ms */
     struct bk_view note;

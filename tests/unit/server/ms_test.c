@@ -1,0 +1,769 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The Lync dialect after sign-in, spoken to in SIP as the recorded client speaks it (tests/data/sipe). */
+#include "tests/fakes/world.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+/* cmocka wants the four above first */
+#include <cmocka.h>
+
+static struct world *begin(unsigned shards)
+{
+    struct world *w = world_create(
+        &(struct world_config){ .shards = shards, .bus_always_queues = shards > 1, .seed = 1 });
+    world_user(w, "ann", "MD5");
+    world_user(w, "bob", "MD5");
+    world_user(w, "cat", "MD5");
+    return w;
+}
+
+static struct world_link *sign_in(struct world *w, const char *who, const char *endpoint)
+{
+    struct world_link *link = world_connect(w, BK_LINK_TLS);
+    assert_int_equal(world_sign_in(link, who, endpoint, 600), 200);
+    return link;
+}
+
+static void leave(struct world *w, struct world_link *link)
+{
+    world_disconnect(link, BK_LINK_END_LOST);
+    world_settle(w);
+}
+
+/* The way of the stock client: no branch in a dialog, Proxy-Require in every SUBSCRIBE. */
+static const char *subscribe(struct world_link *link, const char *who, const char *event,
+                             const char *to_tag, int cseq, const char *lines, const char *type,
+                             const char *body)
+{
+    world_send(link,
+               "SUBSCRIBE sip:%s@example.org SIP/2.0\r\nVia: SIP/2.0/tls 127.0.0.1:9%s%s\r\n"
+               "From: <sip:%s@example.org>;tag=%s;epid=aa\r\nTo: <sip:%s@example.org>%s%s\r\n"
+               "Call-ID: %s-%s\r\nCSeq: %d SUBSCRIBE\r\nMax-Forwards: 70\r\nEvent: %s\r\n"
+               "Accept: application/msrtc-event-categories+xml\r\n"
+               "Supported: com.microsoft.autoextend\r\nSupported: ms-benotify\r\n"
+               "Proxy-Require: ms-benotify\r\nSupported: ms-piggyback-first-notify\r\n"
+               "Contact: <sip:%s@example.org;opaque=user:epid:x;gruu>\r\n%s%s%s%s"
+               "Content-Length: %zu\r\n\r\n%s",
+               who, to_tag ? "" : ";branch=z9hG4bK", to_tag ? "" : event, who, event, who,
+               to_tag ? ";tag=" : "", to_tag ? to_tag : "", who, event, cseq, event, who, lines,
+               type ? "Content-Type: " : "", type ? type : "", type ? "\r\n" : "",
+               body ? strlen(body) : 0, body ? body : "");
+    return world_take(link);
+}
+
+static const char *service(struct world_link *link, const char *who, const char *to,
+                           const char *type, const char *body)
+{
+    static int n;
+    n++;
+    world_send(link,
+               "SERVICE sip:%s SIP/2.0\r\nVia: SIP/2.0/tls 127.0.0.1:9;branch=z9hG4bKs%d\r\n"
+               "From: <sip:%s@example.org>;tag=s%d;epid=aa\r\nTo: <sip:%s>\r\nCall-ID: s%d\r\n"
+               "CSeq: 1 SERVICE\r\nMax-Forwards: 70\r\nContent-Type: %s\r\nContent-Length: "
+               "%zu\r\n\r\n%s",
+               to, n, who, n, to, n, type, strlen(body), body);
+    return world_take(link);
+}
+
+static const char *soap(struct world_link *link, const char *who, const char *method,
+                        const char *children)
+{
+    char to[64], body[4096];
+    snprintf(to, sizeof to, "%s@example.org", who);
+    snprintf(body, sizeof body,
+             "<s:Envelope xmlns:s=\"http://schemas.xmlsoap.org/soap/envelope/\" "
+             "xmlns:m=\"http://schemas.microsoft.com/winrtc/2002/11/sip\"><s:Body><m:%s>%s</m:%s>"
+             "</s:Body></s:Envelope>",
+             method, children, method);
+    return service(link, who, to, "application/SOAP+xml", body);
+}
+
+static const char *publish(struct world_link *link, const char *who, const char *items)
+{
+    char to[64], body[8192];
+    snprintf(to, sizeof to, "%s@example.org", who);
+    snprintf(body, sizeof body,
+             "<publish xmlns=\"http://schemas.microsoft.com/2006/09/sip/rich-presence\">"
+             "<publications uri=\"sip:%s@example.org\">%s</publications></publish>",
+             who, items);
+    return service(link, who, to, "application/msrtc-category-publish+xml", body);
+}
+
+/* One state publication in container 2. */
+static const char *state_item(char *to, size_t size, const char *kind, unsigned instance,
+                              int version, const char *expire, int availability,
+                              const char *activity)
+{
+    snprintf(to, size,
+             "<publication categoryName=\"state\" instance=\"%u\" container=\"2\" version=\"%d\" "
+             "expireType=\"%s\"><state xmlns=\"http://schemas.microsoft.com/2006/09/sip/state\" "
+             "xmlns:xsi=\"http://www.w3.org/2001/XMLSchema-instance\" xsi:type=\"%s\">"
+             "<availability>%d</availability>%s</state></publication>",
+             instance, version, expire, kind, availability, activity);
+    return to;
+}
+
+static const char *publish_state(struct world_link *link, const char *who, const char *kind,
+                                 unsigned instance, int version, int availability,
+                                 const char *activity)
+{
+    char item[1024];
+    bool user = strcmp(kind, "userState") == 0;
+    return publish(link, who,
+                   state_item(item, sizeof item, kind, instance, version,
+                              user ? "static" : "endpoint", availability, activity));
+}
+
+static const char *publish_note(struct world_link *link, const char *who, int version,
+                                const char *text)
+{
+    char items[2048] = "";
+    static const int containers[] = { 200, 300, 400 };
+    for (int i = 0; i < 3; i++)
+        snprintf(items + strlen(items), sizeof items - strlen(items),
+                 "<publication categoryName=\"note\" instance=\"0\" container=\"%d\" "
+                 "version=\"%d\" expireType=\"static\"><note "
+                 "xmlns=\"http://schemas.microsoft.com/2006/09/sip/note\"><body type=\"personal\" "
+                 "uri=\"\">%s</body></note></publication>",
+                 containers[i], version, text);
+    return publish(link, who, items);
+}
+
+static const char *batch(struct world_link *link, const char *who, const char *to_tag, int cseq,
+                         const char *resources, const char *action)
+{
+    char body[65536];
+    snprintf(body, sizeof body,
+             "<batchSub xmlns=\"http://schemas.microsoft.com/2006/01/sip/batch-subscribe\" "
+             "uri=\"sip:%s@example.org\" name=\"\"><action name=\"%s\" id=\"1\"><adhocList>%s"
+             "</adhocList><categoryList "
+             "xmlns=\"http://schemas.microsoft.com/2006/09/sip/categorylist\"><category "
+             "name=\"calendarData\"/><category name=\"contactCard\"/><category name=\"note\"/>"
+             "<category name=\"state\"/></categoryList></action></batchSub>",
+             who, action, resources);
+    return subscribe(link, who, "presence", to_tag, cseq,
+                     "Require: adhoclist, categoryList\r\nSupported: eventlist\r\n",
+                     "application/msrtc-adrl-categorylist+xml", body);
+}
+
+static void watch(struct world_link *link, const char *who, const char *whom)
+{
+    char resource[128];
+    snprintf(resource, sizeof resource, "<resource uri=\"sip:%s@example.org\"/>", whom);
+    assert_int_equal(world_status(batch(link, who, NULL, 1, resource, "subscribe")), 200);
+}
+
+static void members(struct world_link *link, const char *who, int container, int version,
+                    const char *action, const char *whom)
+{
+    char to[64], body[512];
+    snprintf(to, sizeof to, "%s@example.org", who);
+    snprintf(body, sizeof body,
+             "<setContainerMembers xmlns=\"c\"><container id=\"%d\" version=\"%d\"><member "
+             "action=\"%s\" type=\"user\" value=\"%s@example.org\"/></container>"
+             "</setContainerMembers>",
+             container, version, action, whom);
+    assert_int_equal(
+        world_status(service(link, who, to, "application/msrtc-setcontainermembers+xml", body)),
+        200);
+}
+
+static bool says(const char *message, const char *text)
+{
+    return message && strstr(message, text) != NULL;
+}
+
+/* The next request that arrived, of that method. */
+static const char *arrives(struct world *w, struct world_link *link, const char *method)
+{
+    world_advance(w, 400);
+    const char *got = world_take(link);
+    if (!got || strncmp(got, method, strlen(method)) != 0)
+        fail_msg("instead of %s: %.300s", method, got ? got : "nothing");
+    return got;
+}
+
+/* The last of what arrived. */
+static const char *latest(struct world *w, struct world_link *link)
+{
+    static char kept[65536];
+    kept[0] = 0;
+    world_advance(w, 400);
+    for (const char *got; (got = world_take(link));)
+        snprintf(kept, sizeof kept, "%s", got);
+    return kept;
+}
+
+static void drop_all(struct world *w, struct world_link *link)
+{
+    world_advance(w, 400);
+    while (world_take(link))
+        ;
+}
+
+#define TAG(message) (strstr(world_field(message, "To"), ";tag=") + 5)
+
+/* ---- lists ---- */
+
+static void a_contact_list_is_edited_and_every_endpoint_sees_it(void **state)
+{
+    struct world *w = begin(*(unsigned *)*state);
+    struct world_link *desk = sign_in(w, "ann", "urn:desk"), *lap = sign_in(w, "ann", "urn:lap");
+    const char *got =
+        subscribe(desk, "ann", "vnd-microsoft-roaming-contacts", NULL, 1, "", NULL, NULL);
+    assert_int_equal(world_status(got), 200);
+    assert_true(says(got, "deltaNum=\"1\"></contactList>"));
+    assert_string_equal(world_field(got, "ms-piggyback-cseq"), "1");
+    assert_string_equal(world_field(got, "Event"), "vnd-microsoft-roaming-contacts");
+    assert_string_equal(world_field(got, "subscription-state"), "active;expires=7200");
+    subscribe(lap, "ann", "vnd-microsoft-roaming-contacts", NULL, 1, "", NULL, NULL);
+
+    w->hold_commits = true;
+    assert_null(soap(desk, "ann", "addGroup", "<m:name>~</m:name><m:deltaNum>1</m:deltaNum>"));
+    w->hold_commits = false; /* nothing is acknowledged before it is on disk */
+    world_settle(w);
+    got = world_take(desk);
+    assert_int_equal(world_status(got), 200);
+    assert_true(says(got, "<m:groupID>1</m:groupID>"));
+    got = arrives(w, desk, "BENOTIFY");
+    assert_true(says(got, "<addedGroup id=\"1\" name=\"~\""));
+    assert_string_equal(world_field(got, "CSeq"), "2 BENOTIFY"); /* 1 rode on the answer */
+    assert_true(says(arrives(w, lap, "BENOTIFY"), "<addedGroup id=\"1\" name=\"~\""));
+
+    assert_int_equal(world_status(soap(lap, "ann", "setContact",
+                                       "<m:displayName>B</m:displayName><m:groups>1</m:groups>"
+                                       "<m:subscribed>true</m:subscribed><m:URI>sip:bob@example.org"
+                                       "</m:URI><m:externalURI/><m:deltaNum>2</m:deltaNum>")),
+                     200);
+    assert_true(says(arrives(w, desk, "BENOTIFY"), "<addedContact uri=\"sip:bob@example.org\""));
+    got = soap(desk, "ann", "addGroup", "<m:name>x</m:name><m:deltaNum>9</m:deltaNum>");
+    assert_int_equal(world_status(got), 409);
+    assert_true(says(got, "Client.BadCall.WrongDelta"));
+    leave(w, desk);
+    leave(w, lap);
+    world_destroy(w);
+}
+
+static void what_was_acknowledged_is_there_after_a_power_cut(void **state)
+{
+    struct world *w = begin(*(unsigned *)*state);
+    struct world_link *ann = sign_in(w, "ann", "urn:a");
+    unsigned shards = *(unsigned *)*state;
+    soap(ann, "ann", "addGroup", "<m:name>~</m:name>");
+    soap(ann, "ann", "setContact", "<m:groups>1</m:groups><m:URI>sip:bob@example.org</m:URI>");
+    publish_state(ann, "ann", "userState", 0x20000000, 0, 6500, "");
+    publish_note(ann, "ann", 0, "in a review");
+    members(ann, "ann", 32000, 0, "add", "cat");
+    struct bk_buf image = { 0 };
+    world_crash(w, &image);
+    ann->world = NULL;
+    world_disconnect(ann, BK_LINK_END_LOST);
+
+    w = world_create(&(struct world_config){ .shards = shards,
+                                             .bus_always_queues = shards > 1,
+                                             .seed = 2,
+                                             .image = bk_buf_view(&image) });
+    bk_buf_finish(&image);
+    ann = sign_in(w, "ann", "urn:a");
+    const char *got =
+        subscribe(ann, "ann", "vnd-microsoft-roaming-contacts", NULL, 1, "", NULL, NULL);
+    assert_true(says(got, "deltaNum=\"3\"><group id=\"1\" name=\"~\" externalURI=\"\"/>"
+                          "<contact uri=\"bob@example.org\""));
+    got = subscribe(ann, "ann", "vnd-microsoft-roaming-self", NULL, 1, "", NULL, NULL);
+    assert_true(says(got, "instance=\"536870912\" publishTime"));
+    assert_true(says(got, "in a review"));
+    assert_true(says(got, "<container id=\"32000\" version=\"1\"><member type=\"user\" "
+                          "value=\"cat@example.org\"/>"));
+    assert_true(says(got, "<availability>6500</availability></state></category></categories>"));
+    struct world_link *cat = sign_in(w, "cat", "urn:c");
+    got = batch(cat, "cat", NULL, 1, "<resource uri=\"sip:ann@example.org\"/>", "subscribe");
+    assert_true(says(got, "<availability>18500</availability>"));
+    leave(w, cat);
+    leave(w, ann);
+    world_destroy(w);
+}
+
+static void nobody_asks_for_the_lists_of_another(void **state)
+{
+    struct world *w = begin(*(unsigned *)*state);
+    struct world_link *ann = sign_in(w, "ann", "urn:a");
+    world_send(ann, "SUBSCRIBE sip:bob@example.org SIP/2.0\r\nVia: SIP/2.0/tls 127.0.0.1:9;branch="
+                    "z9hG4bKx\r\nFrom: <sip:ann@example.org>;tag=1\r\nTo: <sip:bob@example.org>\r\n"
+                    "Call-ID: x\r\nCSeq: 1 SUBSCRIBE\r\nMax-Forwards: 70\r\nEvent: "
+                    "vnd-microsoft-roaming-contacts\r\nContact: <sip:ann@127.0.0.1:9>\r\n"
+                    "Content-Length: 0\r\n\r\n");
+    assert_int_equal(world_status(world_take(ann)), 403);
+    assert_int_equal(
+        world_status(service(ann, "ann", "bob@example.org", "application/SOAP+xml",
+                             "<E><Body><addGroup><name>x</name></addGroup></Body></E>")),
+        404);
+    assert_int_equal(world_status(service(
+                         ann, "ann", "ann@example.org", "application/msrtc-category-publish+xml",
+                         "<publish><publications uri=\"sip:bob@example.org\"><publication "
+                         "categoryName=\"x\" version=\"0\"/></publications></publish>")),
+                     403);
+    assert_int_equal(
+        world_status(service(ann, "ann", "focus@example.org;gruu;opaque=app:conf:focusfactory",
+                             "application/cccp+xml", "<request/>")),
+        404);
+    assert_int_equal(world_status(service(ann, "ann", "ann@example.org", "text/odd", "x")), 415);
+    leave(w, ann);
+    world_destroy(w);
+}
+
+static void provisioning_is_asked_once(void **state)
+{
+    struct world *w = begin(*(unsigned *)*state);
+    struct world_link *ann = sign_in(w, "ann", "urn:a");
+    const char *got = subscribe(
+        ann, "ann", "vnd-microsoft-provisioning-v2", NULL, 1, "Expires: 0\r\n",
+        "application/vnd-microsoft-roaming-provisioning-v2+xml",
+        "<provisioningGroupList xmlns=\"p\"><provisioningGroup name=\"ServerConfiguration\"/>"
+        "</provisioningGroupList>");
+    assert_int_equal(world_status(got), 200);
+    assert_true(says(got, "<ucPC2PCAVEncryption>SupportEncryption</ucPC2PCAVEncryption>"));
+    assert_string_equal(world_field(got, "subscription-state"), "terminated;expires=0");
+    assert_null(world_take(ann));
+    leave(w, ann);
+    world_destroy(w);
+}
+
+/* ---- presence ---- */
+
+static void a_batch_tells_all_at_once_and_then_each_change(void **state)
+{
+    struct world *w = begin(*(unsigned *)*state);
+    struct world_link *ann = sign_in(w, "ann", "urn:a");
+    const char *got = batch(ann, "ann", NULL, 1,
+                            "<resource uri=\"sip:bob@example.org\"/>"
+                            "<resource uri=\"sip:nobody@example.org\"/>"
+                            "<resource uri=\"sip:x@else.example\"/>",
+                            "subscribe");
+    assert_int_equal(world_status(got), 200);
+    assert_true(says(got, "uri=\"sip:bob@example.org\"><instance id=\"0\" state=\"active\""));
+    assert_true(
+        says(got, "uri=\"sip:nobody@example.org\"><instance id=\"0\" state=\"terminated\""));
+    assert_true(says(got, "uri=\"sip:x@else.example\"><instance id=\"0\" state=\"terminated\""));
+    assert_true(says(got, "<availability>18500</availability>"));
+    assert_true(says(got, "<displayName>bob</displayName></name><email>bob@example.org</email>"));
+    char tag[64];
+    snprintf(tag, sizeof tag, "%s", TAG(got));
+
+    struct world_link *bob = sign_in(w, "bob", "urn:b");
+    got = arrives(w, ann, "BENOTIFY sip:ann@example.org;opaque=user:epid:x;gruu SIP/2.0");
+    assert_true(says(got, "<availability>3500</availability>"));
+    assert_string_equal(world_field(got, "Event"), "presence");
+    publish_state(bob, "bob", "userState", 0x20000000, 0, 9500, "");
+    assert_true(says(arrives(w, ann, "BENOTIFY"), "<availability>9500</availability>"));
+    publish_state(bob, "bob", "userState", 0x20000000, 1, 3500, "");
+    assert_true(says(arrives(w, ann, "BENOTIFY"), "<availability>3500</availability>"));
+    publish_state(bob, "bob", "phoneState", 0x80000001, 0, 6500,
+                  "<activity token=\"on-the-phone\" minAvailability=\"6500\"/>");
+    got = arrives(w, ann, "BENOTIFY");
+    assert_true(says(got, "<availability>6500</availability><activity token=\"on-the-phone\"/>"));
+    publish_state(bob, "bob", "machineState", 0x30000001, 0, 15500, "");
+    world_advance(w, 400);
+    assert_null(world_take(ann)); /* still in the call */
+    publish(bob, "bob",
+            "<publication categoryName=\"state\" instance=\"2147483649\" container=\"2\" "
+            "version=\"1\" expireType=\"endpoint\" expires=\"0\"/>");
+    assert_true(says(arrives(w, ann, "BENOTIFY"), "<availability>15500</availability>"));
+
+    /* One more into the same list, one out of it. */
+    got = batch(ann, "ann", tag, 2, "<resource uri=\"sip:cat@example.org\"><context/></resource>",
+                "subscribe");
+    assert_int_equal(world_status(got), 200);
+    assert_true(says(got, "sip:cat@example.org"));
+    assert_false(says(got, "sip:bob@example.org"));
+    got = batch(ann, "ann", tag, 3, "<resource uri=\"sip:bob@example.org\"/>", "unsubscribe");
+    assert_int_equal(world_status(got), 200);
+    leave(w, bob);
+    world_advance(w, 400);
+    assert_null(world_take(ann));
+    struct world_link *cat = sign_in(w, "cat", "urn:c");
+    assert_true(says(arrives(w, ann, "BENOTIFY"), "uri=\"sip:cat@example.org\""));
+    /* And over. */
+    got = subscribe(ann, "ann", "presence", tag, 4, "Expires: 0\r\n", NULL, NULL);
+    assert_int_equal(world_status(got), 200);
+    assert_string_equal(world_field(got, "subscription-state"), "terminated;expires=0");
+    leave(w, cat);
+    world_advance(w, 400);
+    assert_null(world_take(ann));
+    got = subscribe(ann, "ann", "presence", tag, 5, "Expires: 0\r\n", NULL, NULL);
+    assert_int_equal(world_status(got), 481);
+    leave(w, ann);
+    world_destroy(w);
+}
+
+static void versions_decide_and_a_conflict_names_the_right_one(void **state)
+{
+    struct world *w = begin(*(unsigned *)*state);
+    struct world_link *ann = sign_in(w, "ann", "urn:a");
+    char one[1024], two[1024], both[2048];
+    const char *got = publish_state(ann, "ann", "userState", 0x20000000, 0, 6500, "");
+    assert_int_equal(world_status(got), 200);
+    assert_true(says(got, "instance=\"536870912\""));
+    assert_true(says(got, "container=\"2\" version=\"1\" expireType=\"static\""));
+    assert_true(says(got, "xsi:type=\"aggregateState\""));
+    snprintf(both, sizeof both, "%s%s",
+             state_item(one, sizeof one, "userState", 0x20000000, 7, "static", 3500, ""),
+             state_item(two, sizeof two, "machineState", 1000, 0, "endpoint", 15500, ""));
+    got = publish(ann, "ann", both);
+    assert_int_equal(world_status(got), 409);
+    assert_string_equal(world_field(got, "Content-Type"), "application/msrtc-fault+xml");
+    assert_true(says(got, "<operation index=\"1\" curVersion=\"1\"/></details>"));
+    /* Nothing of it was done. */
+    got = publish_state(ann, "ann", "machineState", 1000, 0, 3500, "");
+    assert_int_equal(world_status(got), 200);
+    assert_true(says(got, "<availability>6500</availability></state></category></categories>"));
+    /* As told: no loop. */
+    snprintf(both, sizeof both, "%s%s",
+             state_item(one, sizeof one, "userState", 0x20000000, 1, "static", 3500, ""),
+             state_item(two, sizeof two, "machineState", 1000, 1, "endpoint", 15500, ""));
+    got = publish(ann, "ann", both);
+    assert_int_equal(world_status(got), 200);
+    assert_true(says(got, "version=\"2\""));
+    /* What is not there can be taken away, whatever is believed of it. */
+    got = publish(ann, "ann",
+                  "<publication categoryName=\"state\" instance=\"5\" container=\"2\" "
+                  "version=\"3\" expireType=\"endpoint\" expires=\"0\"/>");
+    assert_int_equal(world_status(got), 200);
+    leave(w, ann);
+    world_destroy(w);
+}
+
+static void two_endpoints_of_one_person_agree(void **state)
+{
+    struct world *w = begin(*(unsigned *)*state);
+    struct world_link *desk = sign_in(w, "ann", "urn:desk"), *lap = sign_in(w, "ann", "urn:lap");
+    subscribe(desk, "ann", "vnd-microsoft-roaming-self", NULL, 1, "", NULL, NULL);
+    subscribe(lap, "ann", "vnd-microsoft-roaming-self", NULL, 1, "", NULL, NULL);
+    publish_state(desk, "ann", "machineState", 1, 0, 15500, "");
+    publish_state(lap, "ann", "machineState", 2, 0, 15500, "");
+    drop_all(w, desk);
+    drop_all(w, lap);
+    publish_state(desk, "ann", "userState", 0x20000000, 0, 12500, "");
+    const char *got = latest(w, lap);
+    assert_true(says(got, "<roamingData"));
+    assert_true(says(got, "instance=\"536870912\""));
+    assert_true(says(got, "<availability>12500</availability></state></category></categories>"));
+    /* What an endpoint published ends with it; what is static stays. */
+    drop_all(w, desk);
+    leave(w, lap);
+    got = latest(w, desk);
+    assert_true(says(got, "instance=\"1\""));
+    assert_false(says(got, "instance=\"2\""));
+    assert_true(says(got, "instance=\"536870912\""));
+    leave(w, desk);
+    world_destroy(w);
+}
+
+static void answer_notify(struct world_link *link, const char *got)
+{
+    assert_non_null(got);
+    char via[512], from[256], to[256];
+    snprintf(via, sizeof via, "%s", world_field(got, "Via"));
+    snprintf(from, sizeof from, "%s", world_field(got, "From"));
+    snprintf(to, sizeof to, "%s", world_field(got, "To"));
+    world_send(link,
+               "SIP/2.0 200 OK\r\nVia: %s\r\nFrom: %s\r\nTo: %s\r\nCall-ID: %s\r\n"
+               "CSeq: %s\r\nContent-Length: 0\r\n\r\n",
+               via, from, to, world_field(got, "Call-ID"), world_field(got, "CSeq"));
+}
+
+static void plain_and_dialect_see_each_other(void **state)
+{
+    struct world *w = begin(*(unsigned *)*state);
+    struct world_link *ann = sign_in(w, "ann", "urn:a"), *bob = sign_in(w, "bob", "urn:b");
+    watch(ann, "ann", "bob");
+    /* bob is a plain client: PIDF in both directions. */
+    world_send(bob, "SUBSCRIBE sip:ann@example.org SIP/2.0\r\nVia: SIP/2.0/TLS 127.0.0.1;branch="
+                    "z9hG4bKp\r\nFrom: <sip:bob@example.org>;tag=1\r\nTo: <sip:ann@example.org>\r\n"
+                    "Call-ID: p\r\nCSeq: 1 SUBSCRIBE\r\nMax-Forwards: 70\r\nEvent: presence\r\n"
+                    "Accept: application/pidf+xml\r\nContact: <sip:bob@127.0.0.1:9>\r\n"
+                    "Content-Length: 0\r\n\r\n");
+    assert_int_equal(world_status(world_take(bob)), 200);
+    answer_notify(bob, world_take(bob));
+    const char *pidf =
+        "<presence xmlns=\"urn:ietf:params:xml:ns:pidf\" entity=\"sip:bob@example.org\" "
+        "xmlns:dm=\"urn:ietf:params:xml:ns:pidf:data-model\" "
+        "xmlns:rpid=\"urn:ietf:params:xml:ns:pidf:rpid\"><tuple id=\"t\"><status><basic>open"
+        "</basic></status></tuple><dm:person id=\"p\"><rpid:activities><rpid:on-the-phone/>"
+        "</rpid:activities><dm:note>on air</dm:note></dm:person></presence>";
+    world_send(
+        bob,
+        "PUBLISH sip:bob@example.org SIP/2.0\r\nVia: SIP/2.0/TLS 127.0.0.1;branch=z9hG4bKq\r\n"
+        "From: <sip:bob@example.org>;tag=2\r\nTo: <sip:bob@example.org>\r\nCall-ID: q\r\n"
+        "CSeq: 1 PUBLISH\r\nMax-Forwards: 70\r\nEvent: presence\r\nExpires: 600\r\n"
+        "Content-Type: application/pidf+xml\r\nContent-Length: %zu\r\n\r\n%s",
+        strlen(pidf), pidf);
+    const char *got = arrives(w, ann, "BENOTIFY");
+    assert_true(says(got, "<availability>6500</availability><activity token=\"on-the-phone\"/>"));
+    assert_true(says(got, "<body type=\"personal\" uri=\"\">on air</body>"));
+    assert_int_equal(world_status(world_take(bob)), 200);
+    publish_note(ann, "ann", 0, "quiet");
+    got = arrives(w, bob, "NOTIFY");
+    assert_true(says(got, "quiet"));
+    answer_notify(bob, got);
+    publish_state(ann, "ann", "userState", 0x20000000, 0, 9500, "");
+    got = arrives(w, bob, "NOTIFY");
+    assert_true(says(got, "state=\"dnd\""));
+    answer_notify(bob, got);
+    leave(w, bob);
+    leave(w, ann);
+    world_destroy(w);
+}
+
+static void who_is_blocked_gets_the_bytes_of_somebody_offline(void **state)
+{
+    struct world *w = begin(*(unsigned *)*state);
+    struct world_link *ann = sign_in(w, "ann", "urn:a"), *cat = sign_in(w, "cat", "urn:c");
+    char offline[8192], blocked[8192];
+    watch(ann, "ann", "bob");
+    struct world_link *bob = sign_in(w, "bob", "urn:b");
+    publish_note(bob, "bob", 0, "here");
+    drop_all(w, ann);
+    subscribe(bob, "bob", "vnd-microsoft-roaming-self", NULL, 1, "", NULL, NULL);
+    members(bob, "bob", 32000, 0, "add", "ann");
+    const char *got = world_take(bob);
+    assert_true(says(got, "<container id=\"32000\" version=\"1\"><member type=\"user\" "
+                          "value=\"ann@example.org\"/></container>"));
+    got = arrives(w, ann, "BENOTIFY");
+    snprintf(blocked, sizeof blocked, "%s", strstr(got, "\r\n\r\n"));
+    /* Whatever he does, nothing is told to her. */
+    publish_state(bob, "bob", "userState", 0x20000000, 0, 9500, "");
+    publish_note(bob, "bob", 1, "gone");
+    world_advance(w, 1000);
+    assert_null(world_take(ann));
+    /* cat sees him leave, at the time at which ann asks again. */
+    watch(cat, "cat", "bob");
+    leave(w, bob);
+    got = arrives(w, cat, "BENOTIFY");
+    snprintf(offline, sizeof offline, "%s", strstr(got, "\r\n\r\n"));
+    assert_true(says(offline, "<availability>18500</availability>"));
+    for (char *text = offline; text; text = text == offline ? blocked : NULL)
+        for (char *at = text; (at = strstr(at, "publishTime=\"")); at += 37)
+            memset(at + 13, 'x', 24);
+    assert_string_equal(offline, blocked);
+    leave(w, ann);
+    leave(w, cat);
+    world_destroy(w);
+}
+
+static void each_relation_sees_its_own(void **state)
+{
+    static const struct {
+        int container;
+        bool state, note, calendar, work, mobile, home;
+    } rows[] = {
+        { 100, true, false, false, false, false, false },
+        { 200, true, true, true, true, false, false },
+        { 300, true, true, true, true, true, false },
+        { 400, true, true, true, true, true, true },
+        { 32000, false, false, false, false, false, false },
+    };
+    struct world *w = begin(*(unsigned *)*state);
+    struct world_link *ann = sign_in(w, "ann", "urn:a"), *bob = sign_in(w, "bob", "urn:b");
+    char items[8192] = "";
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        snprintf(items + strlen(items), sizeof items - strlen(items),
+                 "<publication categoryName=\"contactCard\" instance=\"1\" container=\"%d\" "
+                 "version=\"0\" expireType=\"static\"><contactCard xmlns=\"c\"><phone "
+                 "type=\"work\"><uri>tel:work</uri></phone><phone type=\"mobile\"><uri>tel:mobile"
+                 "</uri></phone><phone type=\"home\"><uri>tel:home</uri></phone></contactCard>"
+                 "</publication><publication categoryName=\"calendarData\" container=\"%d\" "
+                 "version=\"0\" expireType=\"static\"><calendarData xmlns=\"k\"/></publication>",
+                 rows[i].container, rows[i].container);
+    assert_int_equal(world_status(publish(bob, "bob", items)), 200);
+    assert_int_equal(world_status(publish_note(bob, "bob", 0, "near")), 200);
+    watch(ann, "ann", "bob");
+    int version = 0, last = 0;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        (void)last;
+        members(bob, "bob", rows[i].container, 0, "add", "ann");
+        const char *got = latest(w, ann);
+        if (rows[i].container == 200) /* she was a colleague before she was named one */
+            watch(ann, "ann", "bob"), got = latest(w, ann);
+        got = batch(ann, "ann", NULL, 1 + ++version, "<resource uri=\"sip:bob@example.org\"/>",
+                    "subscribe");
+        assert_int_equal(says(got, "<availability>3500"), rows[i].state);
+        assert_int_equal(says(got, ">near</body>"), rows[i].note);
+        assert_int_equal(says(got, "calendarData"), rows[i].calendar);
+        assert_int_equal(says(got, "tel:work"), rows[i].work);
+        assert_int_equal(says(got, "tel:mobile"), rows[i].mobile);
+        assert_int_equal(says(got, "tel:home"), rows[i].home);
+        assert_true(says(got, "<displayName>bob</displayName>"));
+    }
+    leave(w, ann);
+    leave(w, bob);
+    world_destroy(w);
+}
+
+static void who_is_put_on_a_list_is_told_once(void **state)
+{
+    struct world *w = begin(*(unsigned *)*state);
+    struct world_link *ann = sign_in(w, "ann", "urn:a"), *bob = sign_in(w, "bob", "urn:b");
+    subscribe(bob, "bob", "vnd-microsoft-roaming-self", NULL, 1, "", NULL, NULL);
+    drop_all(w, bob);
+    batch(ann, "ann", NULL, 1, "<resource uri=\"sip:bob@example.org\"><context/></resource>",
+          "subscribe");
+    assert_true(says(arrives(w, bob, "BENOTIFY"),
+                     "<subscriber user=\"ann@example.org\" displayName=\"ann\" "
+                     "acknowledged=\"false\"/>"));
+    assert_int_equal(
+        world_status(service(bob, "bob", "bob@example.org",
+                             "application/msrtc-presence-setsubscriber+xml",
+                             "<setSubscribers xmlns=\"s\"><subscriber user=\"ann@example.org\" "
+                             "acknowledged=\"true\"/></setSubscribers>")),
+        200);
+    leave(w, ann);
+    ann = sign_in(w, "ann", "urn:a");
+    batch(ann, "ann", NULL, 1, "<resource uri=\"sip:bob@example.org\"><context/></resource>",
+          "subscribe");
+    world_advance(w, 400);
+    assert_null(world_take(bob));
+    leave(w, ann);
+    leave(w, bob);
+    world_destroy(w);
+}
+
+static void the_directory_finds_colleagues(void **state)
+{
+    struct world *w = begin(*(unsigned *)*state);
+    struct world_link *ann = sign_in(w, "ann", "urn:a");
+    const char *query =
+        "<s:Envelope xmlns:s=\"s\" xmlns:m=\"m\"><s:Body><m:directorySearch><m:filter "
+        "m:href=\"#searchArray\"/><m:maxResults>%d</m:maxResults></m:directorySearch><m:Array "
+        "id=\"searchArray\"><m:row m:attrib=\"%s\" "
+        "m:value=\"%s\"/></m:Array></s:Body></s:Envelope>";
+    char body[1024];
+    snprintf(body, sizeof body, query, 100, "givenName", "BO");
+    const char *got = service(ann, "ann", "example.org", "application/SOAP+xml", body);
+    assert_int_equal(world_status(got), 200);
+    assert_true(says(got, "<m:row uri=\"sip:bob@example.org\" displayName=\"bob\""));
+    assert_true(says(got, "<m:moreAvailable>false</m:moreAvailable>"));
+    assert_false(says(got, "uri=\"sip:ann@example.org"));
+    snprintf(body, sizeof body, query, 1, "mail", "example.org");
+    got = service(ann, "ann", "ann@example.org", "application/SOAP+xml", body);
+    assert_true(says(got, "<m:moreAvailable>true</m:moreAvailable>"));
+    snprintf(body, sizeof body, query, 100, "company", "bob");
+    got = service(ann, "ann", "example.org", "application/SOAP+xml", body);
+    assert_int_equal(world_status(got), 200);
+    assert_false(says(got, "m:row"));
+    leave(w, ann);
+    world_destroy(w);
+}
+
+static void a_client_that_starts_over_and_over_holds_nothing(void **state)
+{
+    struct world *w = begin(*(unsigned *)*state);
+    struct world_link *ann = sign_in(w, "ann", "urn:a");
+    for (int i = 0; i < 50; i++) {
+        const char *got =
+            subscribe(ann, "ann", "vnd-microsoft-roaming-self", NULL, 1 + i, "", NULL, NULL);
+        assert_int_equal(world_status(got), 200);
+    }
+    soap(ann, "ann", "addGroup", "<m:name>~</m:name>");
+    publish_state(ann, "ann", "userState", 0x20000000, 0, 9500, "");
+    world_advance(w, 400);
+    int n = 0;
+    while (world_take(ann))
+        n++;
+    assert_in_range(n, 0, 2); /* one subscription, not fifty */
+    int refused = 0;
+    for (int i = 0; i < 50; i++) {
+        char call[16];
+        snprintf(call, sizeof call, "%d", i);
+        world_send(ann,
+                   "SUBSCRIBE sip:ann@example.org SIP/2.0\r\nVia: SIP/2.0/tls 127.0.0.1:9;branch="
+                   "z9hG4bKf%d\r\nFrom: <sip:ann@example.org>;tag=1\r\nTo: "
+                   "<sip:ann@example.org>\r\nCall-ID: f%d\r\nCSeq: 1 SUBSCRIBE\r\nMax-Forwards: "
+                   "70\r\nEvent: presence\r\nSupported: ms-benotify\r\nSupported: "
+                   "ms-piggyback-first-notify\r\nContact: <sip:ann@127.0.0.1:9>\r\nContent-Type: "
+                   "application/msrtc-adrl-categorylist+xml\r\nContent-Length: 22\r\n\r\n"
+                   "<batchSub></batchSub>\n",
+                   i, i);
+        refused += world_status(world_take(ann)) == 403;
+    }
+    assert_in_range(refused, 10, 49);
+    leave(w, ann);
+    ann = sign_in(w, "ann", "urn:a");
+    assert_int_equal(
+        world_status(subscribe(ann, "ann", "vnd-microsoft-roaming-self", NULL, 1, "", NULL, NULL)),
+        200);
+    leave(w, ann);
+    world_destroy(w);
+}
+
+static void a_subscription_runs_out_and_news_extend_it(void **state)
+{
+    struct world *w = begin(*(unsigned *)*state);
+    struct world_link *ann = sign_in(w, "ann", "urn:a");
+    const char *got = subscribe(ann, "ann", "vnd-microsoft-roaming-contacts", NULL, 1,
+                                "Expires: 60\r\n", NULL, NULL);
+    assert_string_equal(world_field(got, "Expires"), "60");
+    world_advance(w, 40 * 1000);
+    soap(ann, "ann", "addGroup", "<m:name>~</m:name>");
+    assert_true(says(arrives(w, ann, "BENOTIFY"), "active;expires=60"));
+    world_advance(w, 40 * 1000);
+    soap(ann, "ann", "addGroup", "<m:name>x</m:name>");
+    arrives(w, ann, "BENOTIFY");
+    world_advance(w, 61 * 1000);
+    got = world_take(ann);
+    assert_true(says(got, "terminated;expires=0"));
+    leave(w, ann);
+    world_destroy(w);
+}
+
+static void broken_bodies_are_told_why(void **state)
+{
+    struct world *w = begin(*(unsigned *)*state);
+    struct world_link *ann = sign_in(w, "ann", "urn:a");
+    static const char *const types[] = { "application/SOAP+xml",
+                                         "application/msrtc-category-publish+xml",
+                                         "application/msrtc-setcontainermembers+xml",
+                                         "application/msrtc-presence-setsubscriber+xml" };
+    static const char *const bodies[] = { "", "<a><b></a>", "<a/>",
+                                          "<!DOCTYPE a [<!ENTITY x 'y'>]><a>&x;</a>" };
+    for (size_t i = 0; i < 4; i++)
+        for (size_t k = 0; k < 4; k++)
+            assert_int_equal(
+                world_status(service(ann, "ann", "ann@example.org", types[i], bodies[k])), 400);
+    assert_int_equal(world_status(batch(ann, "ann", NULL, 1, "<resource", "subscribe")), 400);
+    assert_int_equal(world_status(batch(ann, "ann", NULL, 2, "", "fly")), 400);
+    leave(w, ann);
+    world_destroy(w);
+}
+
+#define TEST(name) cmocka_unit_test_prestate(name, &shards)
+
+int main(void)
+{
+    static unsigned shards;
+    const struct CMUnitTest tests[] = {
+        TEST(a_contact_list_is_edited_and_every_endpoint_sees_it),
+        TEST(what_was_acknowledged_is_there_after_a_power_cut),
+        TEST(nobody_asks_for_the_lists_of_another),
+        TEST(provisioning_is_asked_once),
+        TEST(a_batch_tells_all_at_once_and_then_each_change),
+        TEST(versions_decide_and_a_conflict_names_the_right_one),
+        TEST(two_endpoints_of_one_person_agree),
+        TEST(plain_and_dialect_see_each_other),
+        TEST(who_is_blocked_gets_the_bytes_of_somebody_offline),
+        TEST(each_relation_sees_its_own),
+        TEST(who_is_put_on_a_list_is_told_once),
+        TEST(the_directory_finds_colleagues),
+        TEST(a_client_that_starts_over_and_over_holds_nothing),
+        TEST(a_subscription_runs_out_and_news_extend_it),
+        TEST(broken_bodies_are_told_why),
+    };
+    int failed = 0;
+    for (int i = 0; i < 2; i++) {
+        shards = i ? 3 : 1;
+        failed += cmocka_run_group_tests_name(i ? "three shards" : "one shard", tests, NULL, NULL);
+    }
+    return failed;
+}
