@@ -47,6 +47,10 @@ static struct bk_event *new_event(struct bk_outgoing *m)
     event->pub.message_state.to = bk_event_text(event, m->to);
     event->pub.message_state.kept = m->kept;
     event->pub.message_state.text = m->kept ? bk_event_text(event, m->text) : "";
+    if (!*event->pub.message_state.to) { /* better not at all than about nobody */
+        bk_event_free(event);
+        return NULL;
+    }
     return event;
 }
 
@@ -239,7 +243,7 @@ struct bk_outgoing *bk_message_new(struct bk_client *c, uint64_t id, const char 
     m->text = strdup(text);
     (void)snprintf(m->to, sizeof m->to, "%s", to);
     m->end = new_event(m);
-    if (!m->text || !m->end || !*m->end->pub.message_state.to) {
+    if (!m->text || !m->end) {
         bk_message_free(m);
         return NULL;
     }
