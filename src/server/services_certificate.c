@@ -47,11 +47,15 @@ bool op_clock_is_right(struct op *op)
     return false;
 }
 
-/* Living certificates of a person, and the one issued first. */
+/* Living certificates of a person, the one issued first, and those that the new one takes the place of. */
 struct living {
     int64_t now, oldest_at;
     int n;
     char oldest[64];
+    struct bk_view
+        replaces_device; /* of a program that keeps none from one start to the next; empty: none */
+    char replaced[8][64];
+    size_t n_replaced;
 };
 
 static bool count_living(void *ctx, const struct bk_certificate *row)
@@ -59,6 +63,13 @@ static bool count_living(void *ctx, const struct bk_certificate *row)
     struct living *l = ctx;
     if (row->revoked_at != 0 || row->not_after <= l->now)
         return true;
+    if (l->replaces_device.len && l->n_replaced < BK_COUNT_OF(l->replaced) &&
+        bk_view_equal(row->device_id, l->replaces_device) &&
+        bk_view_equal(row->device_kind, BK_VIEW(OP_DEVICE_LYNC))) {
+        snprintf(l->replaced[l->n_replaced++], sizeof l->replaced[0], "%.*s",
+                 BK_VIEW_ARGS(row->serial));
+        return true;
+    }
     if (l->n++ == 0 || row->issued_at < l->oldest_at) {
         l->oldest_at = row->issued_at;
         snprintf(l->oldest, sizeof l->oldest, "%.*s", BK_VIEW_ARGS(row->serial));
@@ -84,11 +95,16 @@ static void put_issued(struct op *op, struct bk_store_batch *batch)
 
     struct bk_arena arena = { 0 };
     struct living living = { .now = op->now_ms };
+    if (bk_view_equal(op->device_kind, BK_VIEW(OP_DEVICE_LYNC)))
+        living.replaces_device = op->device_id;
     bk_store_certificates(config->store, op->user.id, &arena, count_living, &living);
     bk_arena_finish(&arena);
     if (living.n >= LIVING_CERTIFICATES_MAX)
         bk_store_revoke_certificate(batch, bk_view_of_str(living.oldest), op->now_ms,
                                     BK_VIEW("server"), BK_VIEW("too many certificates"));
+    for (size_t i = 0; i < living.n_replaced; i++)
+        bk_store_revoke_certificate(batch, bk_view_of_str(living.replaced[i]), op->now_ms,
+                                    BK_VIEW("server"), BK_VIEW("a newer one of the same device"));
     char detail[96];
     snprintf(detail, sizeof detail, "{\"serial\":\"%s\"}", op->issued.serial);
     bk_history_accept_in(config->history, batch, &op->attempt, bk_view_of_str(detail));

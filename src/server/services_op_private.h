@@ -51,6 +51,9 @@ struct op {
     struct bk_issued issued;
 };
 
+/* device_kind of Lync-compatible clients, which ask for a certificate at every start: a new one takes the place of the device's last. */
+#define OP_DEVICE_LYNC "lync"
+
 struct op_kind {
     const char *road; /* in the history */
     const char

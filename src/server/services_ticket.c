@@ -294,7 +294,7 @@ static void ask_for_certificate(struct op *op)
         device = bk_view_head(bk_view_skip(device, 1), device.len - 2);
     op->device_id = op->attempt.endpoint = bk_view_head(device, DEVICE_MAX);
     op->device_name = op->attempt.device = bk_arena_copy(&op->arena, op->attempt.client);
-    op->device_kind = BK_VIEW("lync");
+    op->device_kind = BK_VIEW(OP_DEVICE_LYNC);
     bk_ms_cert_request_pem(op->cert_request.csr, &pem);
     op->csr = bk_arena_copy(&op->arena, bk_buf_view(&pem));
     op_want_certificate(op);

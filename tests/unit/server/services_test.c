@@ -1464,36 +1464,68 @@ static void a_web_ticket_is_good_for_five_minutes(void **state)
     bk_arena_finish(&t.arena);
 }
 
-static void a_certificate_for_a_web_ticket_is_one_like_all_others(void **state)
+/* What is wrong with the certificate in an answer, by number; 0: nothing, *ret_row is filled. */
+static unsigned judge_answer(const struct answer *a, struct bk_arena *arena,
+                             struct bk_certificate *ret_row)
 {
-    (void)state;
-    struct ticket t;
-    struct bk_arena arena = { 0 };
-    struct bk_certificate row;
     BK_AUTO_BUF struct bk_buf der = { 0 };
     const struct bk_ms_ws *root;
     const char *why;
-    ask_for_ticket(&t);
-    struct answer a = ask_for_certificate(&t);
-    assert_int_equal(bk_ms_ws_parse(bk_buf_view(&a.body), &arena, &root, &why), 0);
+    assert_int_equal(bk_ms_ws_parse(bk_buf_view(&a->body), arena, &root, &why), 0);
     assert_int_equal(
         bk_ms_ws_base64(bk_ms_ws_text(root, "Body/GetAndPublishCertResponse/"
                                             "RequestSecurityTokenResponse/RequestedSecurityToken/"
                                             "BinarySecurityToken"),
                         &der),
         0);
-    assert_null(bk_authority_judge(site.authority, site.world->store, bk_buf_view(&der),
-                                   BK_VIEW("ann@example.org"), site.world->real_ms, &arena, &row));
+    const struct bk_record *record =
+        bk_authority_judge(site.authority, site.world->store, bk_buf_view(&der),
+                           BK_VIEW("ann@example.org"), site.world->real_ms, arena, ret_row);
+    return record ? record->number : 0;
+}
+
+static void a_device_has_one_such_certificate_the_newest(void **state)
+{
+    (void)state;
+    struct ticket t;
+    struct bk_arena arena = { 0 };
+    struct bk_certificate row;
+    struct answer others = sign_in("ann@example.org", "correct horse", NULL);
+    struct bk_tls_client *tls = client_of(&others);
+    ask_for_ticket(&t);
+    struct answer first = ask_for_certificate(&t), second = ask_for_certificate(&t);
+    assert_int_equal(judge_answer(&first, &arena, &row), 219);
+    assert_int_equal(judge_answer(&second, &arena, &row), 0);
+    /* and those of other programs stay */
+    char *body = signin_body("", "", "");
+    struct answer renewed =
+        ask(&(struct ask){ .path = "beckon/v1/renew", .body = body, .tls = tls });
+    assert_int_equal(renewed.status, 200);
+    free(body);
+    bk_tls_client_unref(tls);
+    forget(&renewed);
+    forget(&first);
+    forget(&second);
+    forget(&others);
+    bk_arena_finish(&t.arena);
+    bk_arena_finish(&arena);
+}
+
+static void a_certificate_for_a_web_ticket_is_one_like_all_others(void **state)
+{
+    (void)state;
+    struct ticket t;
+    struct bk_arena arena = { 0 };
+    struct bk_certificate row;
+    ask_for_ticket(&t);
+    struct answer a = ask_for_certificate(&t);
+    assert_int_equal(judge_answer(&a, &arena, &row), 0);
     assert_true(bk_view_equal(row.device_id, BK_VIEW("d-7")));
     assert_true(bk_view_equal(row.device_kind, BK_VIEW("lync")));
     assert_int_equal(row.not_after / 1000, (site.world->real_ms + 4320LL * 3600 * 1000) / 1000);
     WORLD_PUT(site.world, bk_store_revoke_certificate(batch, row.serial, site.world->real_ms,
                                                       BK_VIEW("test"), BK_VIEW("test")));
-    assert_int_equal(bk_authority_judge(site.authority, site.world->store, bk_buf_view(&der),
-                                        BK_VIEW("ann@example.org"), site.world->real_ms, &arena,
-                                        &row)
-                         ->number,
-                     219);
+    assert_int_equal(judge_answer(&a, &arena, &row), 219);
     forget(&a);
     bk_arena_finish(&t.arena);
     bk_arena_finish(&arena);
@@ -1542,6 +1574,7 @@ int main(void)
         TEST(health_and_metrics_are_for_own_networks),
         TEST(a_web_ticket_is_good_for_five_minutes),
         TEST(a_certificate_for_a_web_ticket_is_one_like_all_others),
+        TEST(a_device_has_one_such_certificate_the_newest),
     };
     return cmocka_run_group_tests(tests, setup_all, teardown_all);
 }
