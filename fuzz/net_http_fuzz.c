@@ -152,7 +152,8 @@ static void check_answers(struct bk_view rest)
                 must(bk_view_to_u64(bk_view_trim(bk_view_skip(line, ours[2].len)), 4096, &body) ==
                      0);
         }
-        must(rest.len >= body);
+        /* A refused HEAD is the last one, and its answer has the length of a body that is not sent. */
+        must(rest.len >= body || rest.len == 0);
         rest = bk_view_skip(rest, (size_t)body);
     }
 }
