@@ -17,8 +17,9 @@ bool bk_ms_sdp_is_session(struct bk_view sdp)
             continue;
         struct bk_view media = bk_view_cut(&line, ' ');
         bk_view_cut(&line, ' '); /* port */
-        return bk_view_equal(media, BK_VIEW("m=message")) && line.at &&
-               bk_view_equal_nocase(bk_view_cut(&line, ' '), BK_VIEW("sip"));
+        return (bk_view_equal(media, BK_VIEW("m=message")) ||
+                bk_view_equal(media, BK_VIEW("m=x-ms-message"))) &&
+               line.at && bk_view_equal_nocase(bk_view_cut(&line, ' '), BK_VIEW("sip"));
     }
     return false;
 }

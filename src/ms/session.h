@@ -11,7 +11,10 @@
  * MESSAGE both ways and INFO for typing inside its dialog, then BYE.
  */
 
-/* Does this SDP offer (or answer) such a session: its first medium is a message medium carried by SIP. */
+/*
+ * Does this SDP offer (or answer) such a session: its first medium is "message", or what clients write that take us for a server of
+ * 2005, "x-ms-message", carried by SIP.
+ */
 bool bk_ms_sdp_is_session(struct bk_view sdp);
 /* The server's own SDP for one. ip: its address as text; address: "bob@example.com", for whom it speaks. */
 void bk_ms_sdp_session(struct bk_buf *to, struct bk_view ip, struct bk_view address);

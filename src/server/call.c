@@ -161,7 +161,9 @@ static void fork_to_all(struct request *rq, enum relay_kind kind, bool session)
             relay_add(relay, rq, b->link, b->reliable, b->contact, bk_buf_view(&route), true);
         }
         bk_buf_finish(&route);
-        if (!relay->n_forks)
+        if (!relay->n_forks && session)
+            ms_session_answer(relay);
+        else if (!relay->n_forks)
             relay_refuse(relay, 509, 0);
         relay->calls--;
         relay_release(relay);

@@ -133,10 +133,11 @@ class Sipe:
         """The error that the person sees at sign-in."""
         return self.wait("error", patience=patience)
 
-    def send(self, to, text, since=None):
-        since = self.mark() if since is None else since
+    def send(self, to, text):
+        """text: as a person's window has it, HTML. When it is taken for sending."""
+        since = self.mark()
         self.say("im", to, text)
-        return self.wait("im-out", since, text=text)
+        return self.wait("im-out", since)
 
     def received(self, since=0):
         """(who, text) of every instant message, in the order they came."""

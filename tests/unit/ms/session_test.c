@@ -21,6 +21,7 @@ static void an_offer_of_a_session_is_known_from_a_call(void **state)
                 "m=message 5061 sip null\r\na=accept-types:text/plain\r\n")));
     assert_false(
         bk_ms_sdp_is_session(BK_VIEW("v=0\r\nm=audio 4000 RTP/AVP 0\r\nm=message 1 sip null\r\n")));
+    assert_true(bk_ms_sdp_is_session(BK_VIEW("v=0\nm=x-ms-message 38085 sip null\n")));
     assert_false(bk_ms_sdp_is_session(BK_VIEW("v=0\r\nm=message 2855 TCP/MSRP *\r\n")));
     assert_false(bk_ms_sdp_is_session(BK_VIEW("m=message")));
     assert_false(bk_ms_sdp_is_session(BK_VIEW("")));
