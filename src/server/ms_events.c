@@ -4,7 +4,7 @@
  * notification rides on the answer, later ones are BENOTIFYs, which nobody answers.
  */
 #include "ms/provision.h"
-#include "server/ms_private.h"
+#include "server/ms_person_private.h"
 
 #include <errno.h>
 #include <stdio.h>

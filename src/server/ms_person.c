@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a person has in the Lync dialect: loading it, and rendering the one model of presence in it. */
-#include "server/ms_private.h"
+#include "server/ms_person_private.h"
 
 #include <errno.h>
 #include <stdlib.h>

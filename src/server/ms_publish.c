@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Publications of the Lync dialect: versions, conflicts, what becomes of them in the one model. */
-#include "server/ms_private.h"
+#include "server/ms_person_private.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* SERVICE, the request of the Lync dialect that asks the server to do something: told apart by its content type. */
-#include "server/ms_private.h"
+#include "server/ms_person_private.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* server/ms_private.h - what the files of the Lync dialect share: a person's lists, subscriptions and publications in it. */
-#ifndef BK_SERVER_MS_PRIVATE_H
-#define BK_SERVER_MS_PRIVATE_H
+/* server/ms_person_private.h - what the files of the Lync dialect share: a person's lists, subscriptions and publications in it. */
+#ifndef BK_SERVER_MS_PERSON_PRIVATE_H
+#define BK_SERVER_MS_PERSON_PRIVATE_H
 
 #include "ms/batch.h"
 #include "ms/category.h"
