@@ -8,6 +8,7 @@
 #include "ms/autodiscover.h"
 #include "ms/certprov.h"
 #include "ms/mex.h"
+#include "ms/webroad.h"
 
 #include <stdlib.h>
 
@@ -81,6 +82,23 @@ static void certificate_for(const struct bk_ms_cert_request *r, struct bk_view i
     bk_buf_finish(&answer);
 }
 
+/* What comes to a client: an answer or a fault, and what it makes of a ticket is a request of that ticket. */
+static void client_reads(struct bk_view input, struct bk_arena *arena)
+{
+    struct bk_view a, b;
+    struct bk_ms_road_fault fault = { 0 };
+    struct bk_ms_road_ticket ticket;
+    if (bk_ms_road_certprov(input, arena, &a, &b, &fault) == 0)
+        need(a.len && b.len);
+    if (bk_ms_road_webticket(input, arena, &a, &fault) == 0)
+        need(a.len);
+    if (bk_ms_road_certificate(input, arena, &a, &fault) == 0)
+        need(a.len);
+    if (bk_ms_road_ticket(input, BK_VIEW("0123456789abcdef"), arena, &ticket, &fault) < 0)
+        return;
+    need(ticket.id.len && ticket.assertion.len && ticket.lifetime.len);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct bk_view input = { (const char *)data, size };
@@ -102,6 +120,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         certificate_for(&cert, input, &arena);
     need(bk_ms_autodiscover_ticket(&key, input, now_ms, &arena, &t) != BK_MS_TICKET_GOOD);
 
+    client_reads(input, &arena);
     bk_ms_ws_fault(&fault, 1, bk_view_head(input, 4096));
     well_formed(bk_buf_view(&fault), &arena);
     bk_buf_finish(&fault);

@@ -5,6 +5,7 @@
 #include "ms/autodiscover.h"
 #include "ms/certprov.h"
 #include "ms/mex.h"
+#include "ms/webroad.h"
 #include "tests/unit/base/failing_alloc.h"
 
 #include <errno.h>
@@ -702,6 +703,145 @@ static void a_ticket_in_a_header_field_is_the_ticket(void **state)
     give_back(&g);
 }
 
+/* ---- the client's half ---- */
+
+static void the_metadata_lead_the_client_from_one_service_to_the_next(void **state)
+{
+    (void)state;
+    struct bk_arena arena = { 0 };
+    BK_AUTO_BUF struct bk_buf certprov = { 0 }, webticket = { 0 };
+    struct bk_view tickets, certificates, post_to;
+    struct bk_ms_road_fault fault;
+    bk_ms_mex_certprov(BK_VIEW("https://h"), &certprov);
+    bk_ms_mex_webticket(BK_VIEW("https://h"), &webticket);
+    assert_int_equal(
+        bk_ms_road_certprov(bk_buf_view(&certprov), &arena, &tickets, &certificates, &fault), 0);
+    assert_view(tickets, "https://h" BK_MS_PATH_WEBTICKET);
+    assert_view(certificates, "https://h" BK_MS_PATH_CERTPROV_PROOF);
+    assert_int_equal(bk_ms_road_webticket(bk_buf_view(&webticket), &arena, &post_to, &fault), 0);
+    assert_view(post_to, "https://h" BK_MS_PATH_WEBTICKET_AUTH);
+    assert_int_equal(
+        bk_ms_road_certprov(bk_buf_view(&webticket), &arena, &tickets, &certificates, &fault),
+        -EBADMSG);
+    assert_non_null(fault.why);
+    assert_int_equal(bk_ms_road_webticket(bk_buf_view(&certprov), &arena, &post_to, &fault),
+                     -EBADMSG);
+    bk_arena_finish(&arena);
+}
+
+static void the_recorded_ticket_is_read_as_the_recorded_client_read_it(void **state)
+{
+    (void)state;
+    struct bk_arena arena = { 0 };
+    struct bk_ms_rst request = read_rst(&arena);
+    struct bk_ms_road_ticket mine;
+    struct bk_ms_road_fault fault;
+    struct bk_ms_cert_request cert;
+    struct bk_ms_ticket ticket = { .has_proof = true };
+    const char *why;
+    assert_int_equal(bk_ms_road_ticket(bk_buf_view(&rstr), request.entropy, &arena, &mine, &fault),
+                     0);
+    assert_view(mine.id, "SamlSecurityToken-3bb2143b72b09038");
+    assert_int_equal(bk_ms_cert_request_parse(bk_buf_view(&publish), &arena, &cert, &why), 0);
+    assert_true(bk_view_find_view(cert.timestamp, mine.lifetime) < cert.timestamp.len);
+    assert_true(bk_view_find_view(bk_buf_view(&publish), mine.assertion) < publish.len);
+    snprintf(ticket.id, sizeof ticket.id, "%.*s", BK_VIEW_ARGS(mine.id));
+    memcpy(ticket.proof, mine.proof, sizeof ticket.proof);
+    assert_true(bk_ms_cert_verify(&cert, &ticket));
+    bk_arena_finish(&arena);
+}
+
+static void both_halves_understand_each_other(void **state)
+{
+    (void)state;
+    static const char *const people[] = { "alice@example.com", "a&b'<c@example.com" };
+    for (size_t i = 0; i < BK_COUNT_OF(people); i++) {
+        struct bk_arena arena = { 0 };
+        BK_AUTO_BUF struct bk_buf ask = { 0 }, given = { 0 }, publishing = { 0 }, answer = { 0 };
+        struct bk_view address = bk_view_of_str(people[i]), der;
+        struct bk_view entropy = BK_VIEW("0123456789abcdef0123456789abcdef");
+        struct bk_ms_rst request;
+        struct bk_ms_road_ticket mine;
+        struct bk_ms_road_fault fault;
+        struct bk_ms_cert_request cert;
+        struct bk_ms_ticket ticket;
+        const char *why;
+        char csr[600];
+        memset(csr, 7, sizeof csr);
+
+        bk_ms_road_rst(&ask, BK_VIEW("\"c\""), BK_VIEW("https://h?a&b"), address, entropy);
+        assert_int_equal(bk_ms_rst_parse(bk_buf_view(&ask), &arena, &request, &why), 0);
+        assert_view(request.claimed, people[i]);
+        assert_view(request.applies_to, "https://h?a&b");
+        assert_view(request.context, "\"c\"");
+        assert_true(bk_view_equal(request.entropy, entropy));
+        assert_int_equal(bk_ms_ticket_issue(&key, &dice, &request, BK_MS_SERVICE_CERTIFICATES,
+                                            BK_VIEW("i"), 7, address, now, &given),
+                         0);
+        assert_int_equal(bk_ms_road_ticket(bk_buf_view(&given), entropy, &arena, &mine, &fault), 0);
+        assert_int_equal(mine.expires_ms, now + BK_MS_TICKET_LIFE_MS);
+
+        bk_ms_road_request(&publishing, &mine, BK_VIEW("https://h"), BK_VIEW("m"), BK_VIEW("d"),
+                           address, (struct bk_view){ csr, sizeof csr });
+        assert_int_equal(bk_ms_cert_request_parse(bk_buf_view(&publishing), &arena, &cert, &why),
+                         0);
+        assert_int_equal(bk_ms_ticket_read(&key, cert.assertion, now, &arena, &ticket),
+                         BK_MS_TICKET_GOOD);
+        assert_true(bk_ms_cert_verify(&cert, &ticket));
+        assert_int_equal(bk_ms_cert_time(&cert, now), BK_MS_TIME_GOOD);
+        assert_view(cert.device_id, "{d}");
+        assert_view(cert.entity, people[i]);
+        assert_int_equal(cert.csr.len, sizeof csr);
+        assert_memory_equal(cert.csr.at, csr, sizeof csr);
+
+        bk_ms_cert_answer(&cert, BK_VIEW("DER"), &answer);
+        assert_int_equal(bk_ms_road_certificate(bk_buf_view(&answer), &arena, &der, &fault), 0);
+        assert_view(der, "DER");
+        bk_arena_finish(&arena);
+    }
+}
+
+static void a_refusal_is_told_from_an_answer_that_makes_no_sense(void **state)
+{
+    (void)state;
+    struct bk_arena arena = { 0 };
+    BK_AUTO_BUF struct bk_buf refusal = { 0 };
+    struct bk_ms_road_fault fault;
+    struct bk_ms_road_ticket ticket;
+    struct bk_view der;
+    bk_ms_ws_fault(&refusal, 95208, BK_VIEW("This account is disabled. (K7QF-3M2P)"));
+    for (int i = 0; i < 2; i++) {
+        int r = i ? bk_ms_road_certificate(bk_buf_view(&refusal), &arena, &der, &fault)
+                  : bk_ms_road_ticket(bk_buf_view(&refusal), BK_VIEW("x"), &arena, &ticket, &fault);
+        assert_int_equal(r, -EBADMSG);
+        assert_null(fault.why);
+        assert_view(fault.text, "This account is disabled. (K7QF-3M2P)");
+        assert_int_equal(fault.code, 95208);
+    }
+    static const char *const nonsense[] = { "", "<a/>", "<html><body>404</body></html>",
+                                            "<e><Body><Fault/></Body></e>" };
+    for (size_t i = 0; i < BK_COUNT_OF(nonsense); i++) {
+        assert_int_equal(bk_ms_road_certificate(bk_view_of_str(nonsense[i]), &arena, &der, &fault),
+                         -EBADMSG);
+        assert_true((fault.why != NULL) == (i < 3));
+    }
+    bk_arena_finish(&arena);
+}
+
+static void a_cut_answer_gives_neither_ticket_nor_certificate(void **state)
+{
+    (void)state;
+    struct bk_ms_road_ticket ticket;
+    struct bk_ms_road_fault fault;
+    for (size_t n = 0; n < rstr.len; n++) {
+        struct bk_arena arena = { 0 };
+        assert_int_equal(bk_ms_road_ticket(bk_view_head(bk_buf_view(&rstr), n),
+                                           BK_VIEW("0123456789abcdef"), &arena, &ticket, &fault),
+                         -EBADMSG);
+        bk_arena_finish(&arena);
+    }
+}
+
 /* ---- without memory ---- */
 
 static bool whole_road(void)
@@ -729,6 +869,10 @@ static bool whole_road(void)
     }
     if (r == 0)
         r = bk_ms_cert_request_parse(bk_buf_view(&publish), &arena, &cert, &why);
+    struct bk_ms_road_ticket mine;
+    struct bk_ms_road_fault fault;
+    if (r == 0)
+        r = bk_ms_road_ticket(bk_buf_view(&rstr), request.entropy, &arena, &mine, &fault);
     assert_true(r == 0 || r == -ENOMEM);
     bk_buf_finish(&answer);
     bk_arena_finish(&arena);
@@ -777,6 +921,11 @@ int main(void)
         cmocka_unit_test(a_ticket_is_for_the_service_its_url_names),
         cmocka_unit_test(the_discovery_documents_lead_to_the_server),
         cmocka_unit_test(a_ticket_in_a_header_field_is_the_ticket),
+        cmocka_unit_test(the_metadata_lead_the_client_from_one_service_to_the_next),
+        cmocka_unit_test(the_recorded_ticket_is_read_as_the_recorded_client_read_it),
+        cmocka_unit_test(both_halves_understand_each_other),
+        cmocka_unit_test(a_refusal_is_told_from_an_answer_that_makes_no_sense),
+        cmocka_unit_test(a_cut_answer_gives_neither_ticket_nor_certificate),
         cmocka_unit_test(without_memory_nothing_is_half_read),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
