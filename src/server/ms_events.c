@@ -306,7 +306,7 @@ static struct ms_watch *watch_find(const struct ms_sub *sub, const struct bk_per
     return NULL;
 }
 
-/* Somebody was put on a list: whoever it is learns it, once, and may answer with a block (ms-sip 4.3). */
+/* Somebody was put on a list: whoever it is learns it, once, and may answer with a block. */
 static void follow(struct request *rq, struct ms_person *watched)
 {
     struct bk_core *core = rq->core;

@@ -491,7 +491,7 @@ void ms_render_containers(struct ms_person *ms, struct bk_buf *to)
         enterprise |= members[n].type == BK_MS_MEMBER_SAME_ENTERPRISE;
         federated |= members[n++].type == BK_MS_MEMBER_FEDERATED;
     }
-    /* What holds without a word (signin-behaviour.md 14) is said, or a stock client says it for us. */
+    /* What holds without a word (docs/behaviour.md, "Relations") is said, or a stock client says it for us. */
     if (!enterprise)
         members[n++] = (struct bk_ms_member){ .container = BK_MS_CONTAINER_COMPANY,
                                               .type = BK_MS_MEMBER_SAME_ENTERPRISE };

@@ -33,7 +33,7 @@ enum {
     MS_SUBS_PER_LINK = 32,
     MS_PUBLICATIONS_PER_PERSON = 256,
     MS_PUBLICATION_BYTES_PER_PERSON = 512 * 1024,
-    MS_FOLLOWERS_PENDING = 200, /* signin-behaviour.md 15 */
+    MS_FOLLOWERS_PENDING = 200, /* nobody is asked about more people who put him on a list */
     MS_ANSWER_BYTES =
         128 * 1024, /* of documents in the answer to a batch; what is over comes behind it */
     MS_SEARCH_MAX = 100,

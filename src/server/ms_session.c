@@ -16,9 +16,8 @@ enum {
 };
 
 /* Why an endpoint rings no longer (RFC 3326). */
-static const struct bk_view patience_over = {
-    BK_VIEW_OF("Reason: SIP;cause=408;text=\"Request Timeout\"\r\n")
-};
+static const struct bk_view patience_over = { BK_VIEW_OF(
+    "Reason: SIP;cause=408;text=\"Request Timeout\"\r\n") };
 
 /* A message that waits for its turn in a session, or is on its way (the first, when session.tx is there). */
 struct item {

@@ -87,7 +87,7 @@ int presence_relation(struct bk_core *core, struct bk_person *person, struct bk_
         else if (bk_view_equal(subject, BK_VIEW("=everyone")))
             level[EVERYONE] = r->level;
     }
-    /* signin-behaviour.md 14: the user before the domain before the kind before everyone. */
+    /* docs/behaviour.md, "Relations": the user before the domain before the kind before everyone. */
     for (int i = 0; i < N_STRENGTHS; i++)
         if (level[i])
             return level[i];
