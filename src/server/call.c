@@ -137,6 +137,8 @@ static void fork_to_all(struct request *rq, enum relay_kind kind, bool session)
     struct bk_person *person = reachable(rq);
     if (!person)
         return;
+    uint8_t gruu[16];
+    bool one = ms_gruu_of(rq->msg, gruu);
     int n = person->n_bindings < core->config.limits.forks_max ? person->n_bindings
                                                                : core->config.limits.forks_max;
     struct relay *relay = relay_create(rq, kind, person, n);
@@ -154,7 +156,7 @@ static void fork_to_all(struct request *rq, enum relay_kind kind, bool session)
         {
             struct bk_binding *b = bk_container_of(it, struct bk_binding, in_person);
             struct link *link = core_link(core, b->link);
-            if (relay->n_forks == n || !link)
+            if (relay->n_forks == n || !link || (one && !ms_is_endpoint(b, gruu)))
                 continue;
             if (kind == RELAY_INVITE)
                 record_route_line(rq, b, link, &route);
@@ -201,10 +203,13 @@ static struct bk_binding *other_end(struct request *rq)
                     !(bk_view_equal(ends[0], ends[2]) && bk_view_equal(rq->endpoint, ends[3]));
         endpoint = to_b ? ends[3] : ends[1];
     }
+    uint8_t gruu[16];
+    bool one = !endpoint.len && ms_gruu_of(rq->msg, gruu);
     BK_LIST_EACH(&person->bindings, it)
     {
         struct bk_binding *b = bk_container_of(it, struct bk_binding, in_person);
         if (endpoint.len ? bk_view_equal(b->endpoint, endpoint)
+            : one        ? ms_is_endpoint(b, gruu)
                          : bk_view_equal(b->contact, rq->msg->uri))
             return b;
     }

@@ -214,6 +214,7 @@ struct bk_core *bk_core_destroy(struct bk_core *core)
         if (link->certificate)
             bk_buf_finish(link->certificate);
         free(link->certificate);
+        ms_link_destroy(core, link);
         free(link->personal);
         free(link);
     }
@@ -228,6 +229,9 @@ struct bk_core *bk_core_destroy(struct bk_core *core)
     bk_arena_finish(&core->arena);
     bk_buf_finish(&core->out);
     bk_buf_finish(&core->out2);
+    bk_buf_finish(&core->ms_out);
+    bk_buf_finish(&core->ms_sender);
+    free(core->ms_msg);
     bk_buf_finish(&core->target);
     bk_buf_finish(&core->sender);
     bk_buf_finish(&core->token);
@@ -243,6 +247,7 @@ void bk_core_set_directory(struct bk_core *core, struct bk_directory *dir)
     bk_directory_unref(core->directory);
     core->directory = dir;
     bk_core_sweep(core);
+    ms_policy_changed(core);
 }
 
 void bk_core_shed(struct bk_core *core, bool shed)

@@ -18,6 +18,7 @@
  * belong to them. Shards reach each other only through the bus. Everything is called on the core's one thread.
  */
 struct bk_core;
+struct bk_dsk_side;
 
 /* A link is one connection, or one remote address of a datagram socket. Plain data from whoever owns the socket. */
 enum bk_link_transport {
@@ -82,7 +83,13 @@ struct bk_core_config {
     const struct bk_core_ops *ops;
     void *ops_ctx;
     struct bk_core_limits limits;
-    const char *host;         /* our name in Via, Record-Route, Contact: an fqdn or literal */
+    const char *host; /* our name in Via, Record-Route, Contact: an fqdn or literal */
+    /*
+     * The Lync dialect's TLS-DSK: our side of the inner handshakes, and where its clients get their certificates
+     * ("https://host:port/CertProv/..."). NULL: it is not offered.
+     */
+    const struct bk_dsk_side *dsk;
+    const char *sts_uri;
     const char *services_url; /* "https://host:port/beckon/v1/" for Beckon-Services; NULL: none */
     uint8_t
         secret[32]; /* nonces and route tokens; kept in the store so that they survive a restart */

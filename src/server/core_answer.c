@@ -111,8 +111,25 @@ void refusal_lines(struct bk_core *core, const struct bk_refusal *refusal, struc
     bk_buf_finish(&text);
 }
 
+/* Of a REGISTER the Lync dialect understands these alone; at any other its clients wait for ever. */
+static int shaped_status(const struct request *rq, int status)
+{
+    bool shaped = rq->asker.dialect && rq->msg->method == BK_SIP_REGISTER;
+    return !shaped || status == 404 || status == 503 ? status : 403;
+}
+
+/* Some places of its clients read the one line, some the other. */
+static void public_line(struct bk_core *core, const struct bk_refusal *refusal, struct bk_buf *to)
+{
+    struct bk_buf value = { 0 };
+    bk_refusal_diagnostics(core->config.history, refusal, &value);
+    bk_sip_field_add_named(to, BK_VIEW("ms-diagnostics-public"), bk_buf_view(&value));
+    bk_buf_finish(&value);
+}
+
 void refuse_with(const struct request *rq, const struct bk_refusal *refusal, struct bk_view extra)
 {
+    int status = shaped_status(rq, refusal->status);
     struct bk_core *core = rq->core;
     /* From all that is said down to the bare answer, the first that may go out. */
     enum { WHOLE, DIAGNOSTICS, CASE, BARE };
@@ -123,7 +140,7 @@ void refuse_with(const struct request *rq, const struct bk_refusal *refusal, str
         char text[32];
         snprintf(text, sizeof text, "Case %s", refusal->case_code);
         /* All that some clients show is the reason phrase (tests/interop/README.md). */
-        answer_begin(rq, refusal->status,
+        answer_begin(rq, status,
                      much == BARE   ? (struct bk_view){ 0 }
                      : much == CASE ? bk_view_of_str(text)
                                     : bk_view_of_str(refusal->text));
@@ -131,12 +148,14 @@ void refuse_with(const struct request *rq, const struct bk_refusal *refusal, str
             refusal_lines(core, refusal, &core->out);
         else if (much == DIAGNOSTICS)
             diagnostics_line(core, refusal, &core->out);
+        if (rq->asker.dialect)
+            public_line(core, refusal, &core->out);
         bk_buf_add_view(&core->out, extra);
         bk_sip_end(&core->out, (struct bk_view){ 0 }, (struct bk_view){ 0 });
         if (!is_too_big(rq))
             break;
     }
-    answer_send(rq, refusal->status);
+    answer_send(rq, status);
 }
 
 static void refuse_record(const struct request *rq, const struct bk_record *record, int status,

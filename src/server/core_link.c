@@ -42,6 +42,7 @@ bool link_send(struct bk_core *core, struct link *link, struct bk_view bytes, bo
 {
     if (link->closing)
         return false;
+    bytes = ms_sign(core, link, bytes);
     if (core->config.ops->send(core->config.ops_ctx, link->handle, bytes, droppable))
         return true;
     core->metrics[BK_METRIC_DROPPED]++;
@@ -235,6 +236,7 @@ void bk_core_link_gone(struct bk_core *core, uint64_t id, enum bk_link_end why)
     if (link->certificate)
         bk_buf_finish(link->certificate);
     free(link->certificate);
+    ms_link_destroy(core, link);
     free(link->personal);
     free(link);
     core->links[index] = NULL;

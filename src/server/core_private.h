@@ -58,6 +58,7 @@ struct link {
         [LINK_PROOFS]; /* hashes of the addresses whose credentials came over this link last */
     int64_t
         nonce_floor_ms; /* one that is not in the table and was made earlier may have been used; 0: none was */
+    struct ms_link *ms;           /* the Lync dialect's own; NULL: nobody here ever spoke it */
     struct bk_personal *personal; /* of its client certificate; NULL: none */
     struct bk_buf *certificate;   /* DER, until it was judged */
     char ip[46], local_ip[46];
@@ -84,7 +85,10 @@ struct bk_core {
     uint64_t epoch;
     struct bk_map ended; /* whose subscriptions are to end: registrar.c */
     struct bk_timer ended_timer;
-    size_t pending_bytes; /* of every link */
+    size_t pending_bytes;      /* of every link */
+    struct bk_sip_msg *ms_msg; /* what goes out and is to be signed; NULL: nobody ever needed it */
+    struct bk_buf ms_out, ms_sender;
+    unsigned ms_handshakes; /* under way, of every link */
     bool draining;
     bool shedding; /* memory is short: nobody new */
 };
@@ -95,6 +99,7 @@ struct asker {
     enum bk_link_transport transport;
     bool own_network;
     bool own_client; /* showed a personal certificate */
+    bool dialect;    /* speaks the Lync dialect: refusals have to take its shape */
     uint16_t port, local_port;
     uint64_t net_key;
     char ip[46], local_ip[46];
@@ -194,7 +199,7 @@ void refusal_lines(struct bk_core *core, const struct bk_refusal *refusal, struc
  */
 bool identify(struct request *rq, struct link *link);
 /* REGISTER's own: certificate, link, or Digest; keeps history. On true *ret_user is filled (arena of the core). */
-enum register_road { ROAD_LINK, ROAD_CERTIFICATE, ROAD_DIGEST };
+enum register_road { ROAD_LINK, ROAD_CERTIFICATE, ROAD_DIGEST, ROAD_SIGNED };
 bool identify_register(struct request *rq, struct link *link, struct bk_view address,
                        struct bk_user *ret_user, enum register_road *ret_road, char ret_serial[40]);
 void attempt_of(const struct request *rq, struct bk_view address, int64_t user_id,
@@ -203,6 +208,46 @@ enum { ENDPOINT_MAX = 200 }; /* bytes of an endpoint key */
 /* The key of an endpoint as it is kept: a longer one by its hash, in the arena of the core. */
 struct bk_view endpoint_key(struct bk_core *core, struct bk_view endpoint);
 struct bk_view endpoint_of_request(const struct request *rq);
+
+/* Clear text carries no sign-in here, unless policy says so. */
+bool clear_is_refused(const struct request *rq);
+/* Whether a stranger may hear that an address does not exist. */
+bool may_tell_unknown(const struct request *rq);
+
+/* ---- ms_auth.c: the Lync dialect signs in ---- */
+/* Whether this REGISTER is of a client that speaks the dialect, and may sign in by it here. */
+bool ms_wants_register(const struct request *rq, const struct link *link);
+/* As identify_register. */
+bool ms_identify_register(struct request *rq, struct link *link, struct bk_view address,
+                          struct bk_user *ret_user, enum register_road *ret_road,
+                          char ret_serial[40]);
+/* How that address signed in over this link, as the history names it; empty: not by the dialect. */
+struct bk_view ms_road_of(const struct link *link, struct bk_view address);
+/* The lines of the 200 to REGISTER that differ from everybody else's: the endpoint's Contact (binding NULL: gone), and what it expects. */
+void ms_registered_lines(const struct bk_binding *binding, int64_t expires_s, struct bk_buf *to);
+/* Whether the Request-URI is the GRUU of one endpoint, and whether that is this one. */
+bool ms_gruu_of(const struct bk_sip_msg *msg, uint8_t ret_uuid[16]);
+bool ms_is_endpoint(const struct bk_binding *binding, const uint8_t uuid[16]);
+/* Policy changed: whoever signed in by what is not allowed any more is signed out. */
+void ms_policy_changed(struct bk_core *core);
+
+/* ---- ms_sign.c: and every message after it is signed ---- */
+struct ms_peer;
+/* The association of that address on this link; NULL: none. */
+struct ms_peer *ms_peer_of(const struct link *link, struct bk_view address);
+enum ms_identity { MS_NOT_OURS, MS_KNOWN, MS_ANSWERED };
+/* Whoever has an association must have signed. KNOWN: identity and endpoint of rq are set. */
+enum ms_identity ms_identify(struct request *rq, struct link *link, struct bk_view sender);
+/* The same for ACK and CANCEL, which nobody is asked about, and for answers. false: drop it. */
+bool ms_follows_is_right(struct bk_core *core, struct link *link, const struct bk_sip_msg *msg,
+                         const struct bk_sip_head *head);
+bool ms_answer_is_right(struct bk_core *core, struct link *link, const struct bk_sip_msg *msg);
+/* What goes out, signed where somebody there wants it; else as it is. Valid until the next call. */
+struct bk_view ms_sign(struct bk_core *core, struct link *link, struct bk_view bytes);
+/* The association of an endpoint whose session ended by somebody else's decision. */
+void ms_forget(struct bk_core *core, uint64_t link, struct bk_view address,
+               struct bk_view endpoint);
+void ms_link_destroy(struct bk_core *core, struct link *link);
 
 /* ---- registrar.c ---- */
 void handle_register(struct request *rq, struct link *link);

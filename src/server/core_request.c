@@ -208,6 +208,7 @@ static void fill_asker(const struct link *link, struct asker *ret)
         .transport = link->transport,
         .own_network = link->own_network,
         .own_client = link->certificate || link->personal,
+        .dialect = link->ms != NULL,
         .port = link->port,
         .local_port = link->local_port,
         .net_key = link->net_key,
@@ -260,6 +261,7 @@ static bool within_limits(struct request *rq, struct link *link)
 static void link_register(struct request *rq, struct link *link)
 {
     rq->shard = core_shard_of(rq->core, rq->target);
+    rq->asker.dialect = ms_wants_register(rq, link);
     if (!link->moved && bk_list_empty(&link->bindings) && bk_list_empty(&link->subscriptions)) {
         link->shard = rq->shard;
         link->moved = true;
@@ -421,6 +423,10 @@ static void link_request(struct bk_core *core, struct link *link, const struct b
     if (msg->method != BK_SIP_ACK && msg->method != BK_SIP_CANCEL) {
         if (!may_ask(&rq, link, fault))
             return;
+    } else if (!ms_follows_is_right(core, link, msg, head)) {
+        answer(&rq, 403, BK_VIEW("This request is not signed as it must be"),
+               (struct bk_view){ 0 }); /* nothing, to an ACK */
+        return;
     } else if (fault) {
         answer(&rq, 481, (struct bk_view){ 0 }, (struct bk_view){ 0 }); /* nothing, to an ACK */
         return;
@@ -476,6 +482,8 @@ static void link_response(struct bk_core *core, struct link *link, const struct 
                           const struct bk_sip_head *head, int shard)
 {
     link->heard_at = core_now(core);
+    if (!ms_answer_is_right(core, link, msg))
+        return;
     if (shard < 0) {
         core->metrics[BK_METRIC_DROPPED]++;
         return;

@@ -301,7 +301,7 @@ static enum digest_result digest_look(struct request *rq, struct link *link, str
 }
 
 /* Clear text carries no secrets here, unless policy says so. */
-static bool clear_is_refused(const struct request *rq)
+bool clear_is_refused(const struct request *rq)
 {
     return rq->asker.transport != BK_LINK_TLS &&
            !bk_policy_switch(rq->core->directory, NULL, BK_POLICY_CLEARTEXT_SIGNIN);
@@ -353,7 +353,7 @@ static void refuse_busy(struct request *rq, const struct bk_attempt *attempt, in
 }
 
 /* Whether a stranger may hear that an address does not exist. */
-static bool may_tell_unknown(const struct request *rq)
+bool may_tell_unknown(const struct request *rq)
 {
     struct bk_view tell =
         bk_policy_choice(rq->core->directory, NULL, BK_POLICY_TELL_UNKNOWN_ADDRESS);
@@ -424,6 +424,9 @@ bool identify(struct request *rq, struct link *link)
         bk_buf_add_lit(&core->sender, "anonymous@invalid");
     }
     struct bk_view sender = bk_buf_view(&core->sender);
+    enum ms_identity by_signature = ms_identify(rq, link, sender);
+    if (by_signature != MS_NOT_OURS)
+        return by_signature == MS_KNOWN;
     /* A datagram's source address proves nothing: over UDP every request carries its credentials. */
     bool stream = link->transport != BK_LINK_UDP;
     BK_LIST_EACH(&link->bindings, it)
@@ -543,6 +546,8 @@ bool identify_register(struct request *rq, struct link *link, struct bk_view add
     struct bk_binding *here = NULL;
 
     ret_serial[0] = 0;
+    if (rq->asker.dialect)
+        return ms_identify_register(rq, link, address, ret_user, ret_road, ret_serial);
     BK_LIST_EACH(&link->bindings, it)
     {
         struct bk_binding *b = bk_container_of(it, struct bk_binding, in_link);

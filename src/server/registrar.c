@@ -86,7 +86,8 @@ void tell_ended(struct bk_core *core, struct bk_binding *b, const struct bk_reco
                 const char *event, struct bk_view who)
 {
     struct link *link = core_link(core, b->link);
-    if (!link || !b->own)
+    bool signs = link && ms_peer_of(link, bk_person_address(b->person));
+    if (!link || !(b->own || signs))
         return;
     struct bk_buf *out = &core->out;
     struct bk_view address = bk_person_address(b->person);
@@ -122,6 +123,11 @@ void tell_ended(struct bk_core *core, struct bk_binding *b, const struct bk_reco
     core_own_uri(&own, (struct bk_view){ 0 }, out);
     bk_buf_add_lit(out, "\r\n");
     refusal_lines(core, &refusal, out);
+    if (signs) {
+        bk_buf_clear(&core->out2);
+        bk_refusal_diagnostics(core->config.history, &refusal, &core->out2);
+        bk_sip_field_add_named(out, BK_VIEW("ms-diagnostics-public"), bk_buf_view(&core->out2));
+    }
     char body[64];
     snprintf(body, sizeof body, "deregistered;event=%s\r\n", event);
     bk_sip_end(out, BK_VIEW("text/registration-event"), bk_view_of_str(body));
@@ -282,10 +288,10 @@ static int prepare(struct signin *s, struct wanted *w)
     b->since_real = core_real(core);
     b->epoch = ++core->epoch;
     b->reliable = s->link->transport != BK_LINK_UDP;
-    b->promised = w->ob && b->reliable;
+    bool signs = ms_peer_of(s->link, bk_person_address(s->person)) != NULL;
+    b->promised = b->reliable && (w->ob || signs); /* the dialect's answer says ms-keep-alive */
     b->own = s->link->certificate != NULL;
-    b->dialect = speaks_dialect(s->rq, w);
-    snprintf(b->serial, sizeof b->serial, "%s", s->serial);
+    b->dialect = signs || speaks_dialect(s->rq, w);
     w->fresh = b;
     return 0;
 }
@@ -328,11 +334,23 @@ static void apply(struct signin *s, struct wanted *w, int64_t expires_s)
     else if (w->fresh)
         s->fresh = true;
     b->cseq = s->rq->head->cseq;
+    snprintf(b->serial, sizeof b->serial, "%s", s->serial);
     b->expires_at = now + expires_s * 1000;
     int64_t first = b->expires_at;
     if (b->promised && now + core->config.limits.promised_silence_ms < first)
         first = now + core->config.limits.promised_silence_ms;
     bk_timer_arm(core->config.timers, &b->timer, first);
+}
+
+/* The Lync dialect wants other lines, and hears of its own endpoint alone. */
+static void answer_dialect(struct signin *s)
+{
+    struct bk_core *core = s->rq->core;
+    struct bk_buf lines = { 0 };
+    const struct bk_binding *b = bk_person_binding(s->person, endpoint_of_request(s->rq));
+    ms_registered_lines(b, b ? (b->expires_at - core_now(core) + 999) / 1000 : 0, &lines);
+    answer(s->rq, lines.failed ? 500 : 200, (struct bk_view){ 0 }, bk_buf_view(&lines));
+    bk_buf_finish(&lines);
 }
 
 static void answer_registered(struct signin *s, bool flow_timer)
@@ -558,8 +576,9 @@ void handle_register(struct request *rq, struct link *link)
 
     struct bk_attempt attempt;
     attempt_of(rq, address, user.id,
-               s.road == ROAD_CERTIFICATE || link->certificate ? BK_VIEW("sip-certificate")
-                                                               : BK_VIEW("sip-digest"),
+               rq->asker.dialect                                 ? ms_road_of(link, address)
+               : s.road == ROAD_CERTIFICATE || link->certificate ? BK_VIEW("sip-certificate")
+                                                                 : BK_VIEW("sip-digest"),
                endpoint_of_request(rq), &attempt);
     const struct bk_tenant *tenant = bk_directory_tenant(core->directory, user.tenant_id);
     const struct bk_record *record = bk_judge_account(&user, tenant, core_real(core));
@@ -586,7 +605,10 @@ void handle_register(struct request *rq, struct link *link)
     if (apply_contacts(&s, wanted, n, star, &attempt)) {
         if (!bk_list_empty(&link->bindings))
             link_signed_in(core, link);
-        answer_registered(&s, n > 0 && wanted[0].ob);
+        if (rq->asker.dialect)
+            answer_dialect(&s);
+        else
+            answer_registered(&s, n > 0 && wanted[0].ob);
         if (s.fresh) {
             core->metrics[BK_METRIC_SIGNINS]++;
             bk_history_accept(core->config.history, &attempt, (struct bk_view){ 0 });
@@ -740,6 +762,7 @@ static void end_all(struct bk_core *core, struct bk_person *person, struct bk_vi
             continue;
         uint64_t link = b->link;
         tell_ended(core, b, record, event, who);
+        ms_forget(core, link, bk_person_address(person), b->endpoint);
         binding_end(b, why);
         close_if_empty(core, link);
         ++*ret_n;
@@ -865,8 +888,9 @@ void bk_core_device_password_changed(struct bk_core *core, struct bk_view addres
     {
         struct bk_binding *b = bk_container_of(it, struct bk_binding, in_person);
         uint64_t link = b->link;
-        if (b->own)
-            continue; /* signed in by its certificate */
+        const struct link *at = core_link(core, link);
+        if (b->own || (at && ms_peer_of(at, address)))
+            continue; /* signed in by its certificate, or by the account's password */
         binding_end(b, BK_SIGNIN_END_ATTRIBUTES);
         close_if_empty(core, link);
     }

@@ -206,16 +206,17 @@ static size_t hops_text(int hops, char ret[4])
 
 void relay_hide(const struct bk_sip_msg *msg, struct bk_sip_edit *edit)
 {
-    static const enum bk_sip_hdr known[] = { BK_SIP_HDR_PROXY_AUTHORIZATION,
-                                             BK_SIP_HDR_AUTHORIZATION,
-                                             BK_SIP_HDR_P_ASSERTED_IDENTITY,
-                                             BK_SIP_HDR_P_PREFERRED_IDENTITY };
+    static const enum bk_sip_hdr known[] = {
+        BK_SIP_HDR_PROXY_AUTHORIZATION, BK_SIP_HDR_AUTHORIZATION, BK_SIP_HDR_AUTHENTICATION_INFO,
+        BK_SIP_HDR_P_ASSERTED_IDENTITY, BK_SIP_HDR_P_PREFERRED_IDENTITY
+    };
     const struct bk_sip_field *f;
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         for (f = bk_sip_msg_field(msg, known[i]); f; f = bk_sip_msg_field_next(msg, f))
             bk_sip_edit_remove(edit, f);
     for (int i = 0; i < msg->n_fields; i++)
-        if (bk_view_equal_nocase(msg->fields[i].name, BK_VIEW("Remote-Party-ID")))
+        if (bk_view_equal_nocase(msg->fields[i].name, BK_VIEW("Remote-Party-ID")) ||
+            bk_view_equal_nocase(msg->fields[i].name, BK_VIEW("Proxy-Authentication-Info")))
             bk_sip_edit_remove(edit, &msg->fields[i]);
 }
 
@@ -323,12 +324,25 @@ static void rewrite_record_route(struct relay *relay, struct bk_sip_edit *edit,
     }
 }
 
+/* What an endpoint of the Lync dialect signed its answer with was for us; the receiver's side signs anew. */
+static void hide_signature(const struct bk_sip_msg *response, struct bk_sip_edit *edit)
+{
+    static const enum bk_sip_hdr known[] = { BK_SIP_HDR_AUTHORIZATION,
+                                             BK_SIP_HDR_PROXY_AUTHORIZATION,
+                                             BK_SIP_HDR_AUTHENTICATION_INFO };
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        for (const struct bk_sip_field *f = bk_sip_msg_field(response, known[i]); f;
+             f = bk_sip_msg_field_next(response, f))
+            bk_sip_edit_remove(edit, f);
+}
+
 static void build_passed(struct relay *relay, const struct bk_sip_msg *response, struct bk_buf *to)
 {
     struct bk_core *core = relay->shard->core;
     struct bk_sip_edit edit;
     bk_sip_edit_begin(&edit, response);
     bk_sip_edit_pop(&edit, bk_sip_msg_field(response, BK_SIP_HDR_VIA));
+    hide_signature(response, &edit);
     if (relay->ours_differ)
         rewrite_record_route(relay, &edit, response, &core->out2);
     bk_buf_clear(to);

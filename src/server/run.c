@@ -3,6 +3,8 @@
 
 #include "base/cleanup.h"
 #include "base/text.h"
+#include "ms/dsk.h"
+#include "ms/mex.h"
 #include "server/admin_socket.h"
 #include "server/front.h"
 #include "server/password.h"
@@ -20,6 +22,7 @@ enum {
     SECRET_BYTES = 32,
     END_MOST_MS = 3000,
     STORE_TRIES = 30,
+    PEM_MAX = 1 << 20,
 };
 
 struct bk_run {
@@ -44,6 +47,8 @@ struct bk_run {
     int64_t stop_at_ms;
     int64_t started_real_ms;
     char services_url[512]; /* filled in once the ports are bound */
+    char sts_uri[512];      /* the same */
+    struct bk_dsk_side *dsk;
 };
 
 static int explain(char **ret_why, int r, const char *format, const char *a, const char *b)
@@ -300,8 +305,49 @@ static int open_admin(struct bk_run *run, char **ret_why)
 
 /* ---- starting ---- */
 
+/* "1.0" to what TLS writes; 0: no version that TLS-DSK may have. */
+static int dsk_version(const char *text)
+{
+    static const struct {
+        const char *text;
+        int version;
+    } known[] = { { "1.0", BK_DSK_TLS_1_0 }, { "1.1", BK_DSK_TLS_1_1 }, { "1.2", BK_DSK_TLS_1_2 } };
+    for (size_t i = 0; i < BK_COUNT_OF(known); i++)
+        if (!strcmp(text, known[i].text))
+            return known[i].version;
+    return 0;
+}
+
+/* Our side of TLS-DSK: the server's own key where it is RSA, else one that is made for it. */
+static int make_dsk(struct bk_run *run, char **ret_why)
+{
+    const struct bk_settings *s = run->settings;
+    BK_AUTO_BUF struct bk_buf chain = { 0 }, key = { 0 };
+    struct bk_dsk_config config = { .server = true,
+                                    .tls_min = dsk_version(s->dsk_min),
+                                    .tls_max = dsk_version(s->dsk_max),
+                                    .name = s->name,
+                                    .now_real_ms = run->started_real_ms };
+    if (!config.tls_min || !config.tls_max)
+        return explain(ret_why, -EINVAL, "tls.dsk-min = %s and tls.dsk-max = %s: 1.0, 1.1 or 1.2",
+                       s->dsk_min, s->dsk_max);
+    if (bk_file_read(s->certificate, PEM_MAX, &chain) == 0 &&
+        bk_file_read(s->key, PEM_MAX, &key) == 0) {
+        config.chain_pem = bk_buf_cstr(&chain);
+        config.key_pem = bk_buf_cstr(&key);
+    }
+    int r = bk_dsk_side_create(&config, &run->dsk);
+    if (key.at)
+        bk_wipe(key.at, key.len);
+    return r < 0 ? explain(ret_why, r, "TLS-DSK cannot be offered with %s: %s", s->certificate,
+                           strerror(-r))
+                 : 0;
+}
+
 static int make_core(struct bk_run *run, char **ret_why)
 {
+    if (make_dsk(run, ret_why) < 0)
+        return -EINVAL;
     struct bk_core_config config = {
         .n_shards = (unsigned)run->settings->shards,
         .clock = bk_loop_clock(run->loop),
@@ -317,6 +363,8 @@ static int make_core(struct bk_run *run, char **ret_why)
         .limits = run->settings->limits,
         .host = run->settings->name,
         .services_url = run->services_url,
+        .dsk = run->dsk,
+        .sts_uri = run->sts_uri,
     };
     uint8_t hash[SECRET_BYTES];
     int r = secret(run, "core.secret", config.secret);
@@ -436,6 +484,9 @@ static void name_ourselves(struct bk_run *run)
                  https ? https
                  : tls ? tls
                        : 443);
+    size_t base = strlen(run->services_url) - strlen("/beckon/v1/");
+    snprintf(run->sts_uri, sizeof run->sts_uri, "%.*s%s", (int)base, run->services_url,
+             BK_MS_PATH_CERTPROV);
     struct bk_view advertise = bk_view_of_str(s->advertise);
     size_t colon = bk_view_find(advertise, ':');
     uint64_t port = tls;
@@ -606,6 +657,7 @@ struct bk_run *bk_run_destroy(struct bk_run *run)
     bk_admin_destroy(run->admin);
     bk_front_destroy(run->front);
     bk_core_destroy(run->core);
+    bk_dsk_side_destroy(run->dsk);
     bk_history_destroy(run->history);
     if (silent)
         bk_store_leave(run->store);

@@ -42,6 +42,8 @@ static const struct row {
     { "listen", "udp", TEXT, IN(udp), "", 0, 0, "SIP over UDP; off where empty." },
     { "tls", "certificate", TEXT, IN(certificate), "/etc/beckon/server.crt", 0, 0, "Certificate chain, PEM, own certificate first. Read again on SIGHUP." },
     { "tls", "key", TEXT, IN(key), "/etc/beckon/server.key", 0, 0, "Its private key, PEM." },
+    { "tls", "dsk-min", TEXT, IN(dsk_min), "1.0", 0, 0, "Oldest TLS of the handshakes that Lync-compatible clients carry in SIP (TLS-DSK): 1.0, 1.1 or 1.2. They protect no data; those clients know 1.0 alone." },
+    { "tls", "dsk-max", TEXT, IN(dsk_max), "1.2", 0, 0, "Newest TLS of those handshakes." },
     { "store", "path", TEXT, IN(store), "/var/lib/beckon/beckon.db", 0, 0, "Database file." },
     { "log", "level", TEXT, IN(log_level), "info", 0, 0, "error, warning, notice, info or debug." },
     { "log", "json", SWITCH, IN(log_json), "no", 0, 0, "One JSON object a line." },

@@ -176,6 +176,8 @@ struct world *world_create(const struct world_config *config)
         .limits = w->limits,
         .host = "srv.example.org",
         .services_url = "https://srv.example.org/beckon/v1/",
+        .dsk = config->dsk,
+        .sts_uri = "https://srv.example.org/CertProv/CertProvisioningService.svc",
         .hash_key = { 1, 2 },
     };
     memset(core.secret, 7, sizeof core.secret);

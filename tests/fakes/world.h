@@ -28,6 +28,7 @@ struct world_config {
     struct bk_view image;                /* a store that survived; empty: a new one */
     int64_t mono_ms, real_ms;            /* where time begins; 0: somewhere */
     const struct bk_core_limits *limits; /* NULL: the defaults */
+    const struct bk_dsk_side *dsk;       /* TLS-DSK is offered with it; NULL: it is not */
 };
 
 struct world {
