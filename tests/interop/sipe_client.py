@@ -170,7 +170,10 @@ class Sipe:
 
     def close(self):
         self.quit()
-        self.process.stdin.close()
+        try:
+            self.process.stdin.close()  # it may have gone with a command still in the pipe
+        except OSError:
+            pass
         self.errors.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
