@@ -3,6 +3,7 @@
 
 #include "base/cleanup.h"
 #include "ms/mex.h"
+#include "ms/xml.h"
 
 #include <errno.h>
 
@@ -17,7 +18,7 @@ static void begin(bool internal, struct bk_buf *to)
 static void add_link(const char *token, struct bk_view base, const char *path, struct bk_buf *to)
 {
     bk_buf_addf(to, "<Link token=\"%s\" href=\"", token);
-    bk_ms_ws_escape(to, base);
+    bk_ms_xml_escape(to, base);
     bk_buf_addf(to, "%s\"/>", path);
 }
 
@@ -35,7 +36,7 @@ static void add_place(const char *name, const struct bk_ms_sip_place *place, str
     if (!place->host.len)
         return;
     bk_buf_addf(to, "<%s fqdn=\"", name);
-    bk_ms_ws_escape(to, place->host);
+    bk_ms_xml_escape(to, place->host);
     bk_buf_addf(to, "\" port=\"%u\"/>", (unsigned)place->port);
 }
 

@@ -3,6 +3,7 @@
 
 #include "base/cleanup.h"
 #include "base/text.h"
+#include "ms/xml.h"
 
 #include <errno.h>
 #include <expat.h>
@@ -242,48 +243,6 @@ struct bk_view bk_ms_ws_attribute(const struct bk_ms_ws *element, const char *na
 
 /* ---- writing ---- */
 
-static const char *escape_of(char c)
-{
-    switch (c) {
-    case '&':
-        return "&amp;";
-    case '<':
-        return "&lt;";
-    case '>':
-        return "&gt;";
-    case '"':
-        return "&quot;";
-    case '\r': /* as they are, they would be read as another one or, in an attribute, as a blank */
-        return "&#13;";
-    case '\n':
-        return "&#10;";
-    case '\t':
-        return "&#9;";
-    default:
-        return NULL;
-    }
-}
-
-void bk_ms_ws_escape(struct bk_buf *to, struct bk_view text)
-{
-    bool good = bk_utf8_valid(text);
-    for (size_t i = 0; i < text.len; i++) {
-        unsigned char c = (unsigned char)text.at[i];
-        const char *escape = escape_of(text.at[i]);
-        bool held = c >= ' ' && (good || c < 0x80);
-        /* U+FFFE and U+FFFF are no characters of XML: ef bf be, ef bf bf. */
-        if (good && c == 0xef && i + 2 < text.len && (unsigned char)text.at[i + 1] == 0xbf &&
-            (unsigned char)text.at[i + 2] >= 0xbe) {
-            i += 2;
-            held = false;
-        }
-        if (escape)
-            bk_buf_add_str(to, escape);
-        else
-            bk_buf_add_char(to, held ? text.at[i] : '?');
-    }
-}
-
 int bk_ms_ws_base64(struct bk_view text, struct bk_buf *ret)
 {
     BK_AUTO_BUF struct bk_buf dense = { 0 };
@@ -297,12 +256,12 @@ void bk_ms_ws_fault(struct bk_buf *to, uint32_t code, struct bk_view text)
 {
     bk_buf_add_lit(to, "<s:Envelope xmlns:s=\"http://schemas.xmlsoap.org/soap/envelope/\"><s:Body>"
                        "<s:Fault><faultcode>s:Client</faultcode><faultstring>");
-    bk_ms_ws_escape(to, text);
+    bk_ms_xml_escape(to, text);
     bk_buf_addf(to,
                 "</faultstring><s:Detail><error><value>%u</value><internalerror>"
                 "<code>%u</code><text>",
                 (unsigned)code, (unsigned)code);
-    bk_ms_ws_escape(to, text);
+    bk_ms_xml_escape(to, text);
     bk_buf_add_lit(to, "</text></internalerror></error></s:Detail></s:Fault></s:Body>"
                        "</s:Envelope>");
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* ms/ws.h - SOAP envelopes as small trees that know which bytes each element came from, because those bytes are signed. */
+/* ms/ws.h - SOAP envelopes as small trees that know which bytes each element came from, because those bytes are signed (ms/xml.h reads all else). */
 #ifndef BK_MS_WS_H
 #define BK_MS_WS_H
 
@@ -45,8 +45,6 @@ struct bk_view bk_ms_ws_text(const struct bk_ms_ws *from, const char *path);
 /* By local name; empty where there is none. */
 struct bk_view bk_ms_ws_attribute(const struct bk_ms_ws *element, const char *name);
 
-/* Appends text so that it can stand in an element or between double quotes. Bytes that XML cannot hold become '?'. */
-void bk_ms_ws_escape(struct bk_buf *to, struct bk_view text);
 /* Base64 as XML writes it, with blanks and line ends anywhere; appended. -EINVAL, -ENOMEM. */
 int bk_ms_ws_base64(struct bk_view text, struct bk_buf *ret);
 

@@ -56,7 +56,8 @@ static bool read_credentials(struct op *op, struct bk_view field)
 {
     int r = -EINVAL;
     struct bk_view coded = bk_view_trim(bk_view_skip(field, 6));
-    if (coded.len <= CREDENTIALS_MAX)
+    /* Room at once: what grows leaves copies behind. */
+    if (coded.len <= CREDENTIALS_MAX && bk_buf_reserve(&op->secret, coded.len + 1))
         r = bk_base64_decode(coded, &op->secret);
     bk_wipe((char *)field.at, field.len);
     struct bk_view rest = bk_buf_view(&op->secret);
@@ -208,9 +209,8 @@ static bool read_cert_request(struct op *op, const struct bk_http_request *reque
     return false;
 }
 
-static const char *ticket_fault(enum bk_ms_ticket_state state, bool *ret_ours)
+static const char *ticket_fault(enum bk_ms_ticket_state state)
 {
-    *ret_ours = state == BK_MS_TICKET_EXPIRED || state == BK_MS_TICKET_EARLY;
     switch (state) {
     case BK_MS_TICKET_EXPIRED:
         return "the web ticket has expired";
@@ -234,7 +234,6 @@ static bool ticket_is_good(struct op *op)
     struct bk_services *s = op->services;
     struct bk_ms_cert_request *r = &op->cert_request;
     struct bk_ms_ticket ticket = { 0 };
-    bool ours;
     enum bk_ms_ticket_state state =
         bk_ms_ticket_read(&s->ticket_key, r->assertion, op->now_ms, &op->arena, &ticket);
 
@@ -243,9 +242,10 @@ static bool ticket_is_good(struct op *op)
         op_refuse(op, 401, 0, true);
         return false;
     }
+    /* Who shows another person's address has proved nothing about it. */
+    bool theirs = bk_view_equal_nocase(op->attempt.address, ticket.address);
     if (state != BK_MS_TICKET_GOOD) {
-        const char *why = ticket_fault(state, &ours);
-        op_refuse_why(op, 212, !ours, why);
+        op_refuse_why(op, 212, !theirs, ticket_fault(state));
         return false;
     }
     if (ticket.service != BK_MS_SERVICE_CERTIFICATES || !bk_ms_cert_verify(r, &ticket)) {
@@ -255,8 +255,8 @@ static bool ticket_is_good(struct op *op)
                           : "the request is not signed with the key of its web ticket");
         return false;
     }
-    if (!bk_view_equal_nocase(op->attempt.address, ticket.address)) {
-        op_refuse_why(op, 212, false, "the web ticket is another person's");
+    if (!theirs) {
+        op_refuse_why(op, 212, true, "the web ticket is another person's");
         return false;
     }
     op->attempt.address = ticket.address;

@@ -389,7 +389,7 @@ def what_was_not_made_here_or_not_signed_is_refused(domain):
         told(domain, ann.certificate_answer(good, csr, assertion=good.assertion.replace(coded, "x")), "SI-202", "SI-212")
         told(domain, ann.certificate_answer(good, csr, proof=his.proof), "SI-202", "SI-212")
         told(domain, ann.certificate_answer(good, csr, assertion=his.assertion), "SI-202", "SI-212")
-        told(domain, ann.certificate_answer(good, csr, entity=bob.address), "SI-212", address=bob.address)
+        told(domain, ann.certificate_answer(good, csr, entity=bob.address), "SI-202", "SI-212", bob.address)
         told(domain, ann.certificate_answer(good, csr, timestamp=stamped(-100, -1)), "SI-212")
         found = ann.ticket(f"{ann.base}/Autodiscover/AutodiscoverService.svc/root/user")
         told(domain, ann.certificate_answer(found, csr), "SI-202", "SI-212")
