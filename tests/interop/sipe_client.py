@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A stock Lync-compatible client: Debian's pidgin-sipe plugin, run by sipe/sipe_drive. Standard library only."""
+import datetime
 import json
 import os
 import pathlib
@@ -19,10 +20,11 @@ class NotSeen(Exception):
 
 
 class Wired:
-    """One message of the client's own trace: came (True: to the client), start line, fields in order, body."""
+    """One message of the client's own trace: came (True: to the client), when (Unix time), start line, fields in order, body."""
 
-    def __init__(self, came, text):
+    def __init__(self, came, text, when=0.0):
         self.came = came
+        self.when = when
         head, _, self.body = text.partition("\n\n")
         self.start, *lines = head.split("\n")
         self.fields = [(n.strip().lower(), v.strip()) for n, _, v in (line.partition(":") for line in lines)]
@@ -148,8 +150,9 @@ class Sipe:
     def trace(self):
         """Every SIP message so far, in order."""
         text = self.trace_path.read_text(errors="replace") if self.trace_path.exists() else ""
-        found = re.finditer(r"^MESSAGE START ([<>]{10}) SIP\([^)]*\) - [^\n]*\n(.*?)\nMESSAGE END \1 SIP", text, re.M | re.S)
-        return [Wired(m.group(1)[0] == "<", m.group(2)) for m in found]
+        found = re.finditer(r"^MESSAGE START ([<>]{10}) SIP\([^)]*\) - ([^\n]*)Z\n(.*?)\nMESSAGE END \1 SIP", text, re.M | re.S)
+        return [Wired(m.group(1)[0] == "<", m.group(3), datetime.datetime.fromisoformat(m.group(2) + "+00:00").timestamp())
+                for m in found]
 
     # ---- ends
 

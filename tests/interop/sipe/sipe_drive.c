@@ -535,6 +535,8 @@ static void run_command(char *line)
             purple_account_set_status(account, w[1], TRUE, "message", w[2], NULL);
         else
             purple_account_set_status(account, w[1], TRUE, NULL);
+    } else if (!strcmp(w[0], "connect")) {
+        purple_account_connect(account);
     } else if (!gc) {
         ev("command-error", "text", "not connected", NULL);
     } else if (!strcmp(w[0], "im") && w[1] && w[2]) {
