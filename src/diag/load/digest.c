@@ -81,8 +81,8 @@ static int take_parameter(struct bk_view name, struct bk_view value, struct bk_l
     return 0;
 }
 
-/* Takes one name=value off the front of *rest, and the comma behind it. */
-static int next_parameter(struct bk_view *rest, struct bk_view *ret_name, struct bk_view *ret_value)
+int bk_load_parameter_next(struct bk_view *rest, struct bk_view *ret_name,
+                           struct bk_view *ret_value)
 {
     size_t equals = bk_view_find(*rest, '=');
     if (equals == rest->len)
@@ -123,7 +123,7 @@ int bk_load_challenge_parse(struct bk_view value, struct bk_load_challenge *ret)
     struct bk_load_challenge challenge = { .algorithm = BK_LOAD_DIGEST_MD5 };
     while (rest.len > 0) {
         struct bk_view name, text;
-        int r = next_parameter(&rest, &name, &text);
+        int r = bk_load_parameter_next(&rest, &name, &text);
         if (r < 0)
             return r;
         r = take_parameter(name, text, &challenge);

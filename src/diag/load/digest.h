@@ -33,6 +33,13 @@ struct bk_load_challenge {
  */
 int bk_load_challenge_parse(struct bk_view value, struct bk_load_challenge *ret);
 
+/*
+ * Takes one name=value, quoted or not, off the front of *rest, and the comma behind it. The value is
+ * without its quotes. -EBADMSG.
+ */
+int bk_load_parameter_next(struct bk_view *rest, struct bk_view *ret_name,
+                           struct bk_view *ret_value);
+
 struct bk_load_credentials {
     const char *username, *password;
     const char *method, *uri;

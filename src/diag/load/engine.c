@@ -29,8 +29,20 @@ static const struct bk_load_phase *const phases[] = {
 
 #define PHASES (sizeof phases / sizeof *phases)
 
-static const struct bk_load_phase *find_phase(const char *name)
+/* Those of the Lync dialect, in the place of what has the same name. */
+static const struct bk_load_phase *const lync_phases[] = {
+    &bk_load_phase_session,  &bk_load_phase_session_end, &bk_load_phase_batch,
+    &bk_load_phase_benotify, &bk_load_phase_unbatch,
+};
+
+#define LYNC_PHASES (sizeof lync_phases / sizeof *lync_phases)
+
+static const struct bk_load_phase *find_phase(const char *name, bool lync)
 {
+    for (size_t i = 0; lync && i < LYNC_PHASES; i++) {
+        if (strcmp(lync_phases[i]->name, name) == 0)
+            return lync_phases[i];
+    }
     for (size_t i = 0; i < PHASES; i++) {
         if (strcmp(phases[i]->name, name) == 0)
             return phases[i];
@@ -38,9 +50,9 @@ static const struct bk_load_phase *find_phase(const char *name)
     return NULL;
 }
 
-bool bk_load_phase_exists(const char *name)
+bool bk_load_phase_exists(const char *name, bool lync)
 {
-    return find_phase(name) != NULL;
+    return find_phase(name, lync) != NULL;
 }
 
 const char *bk_load_phase_name(unsigned index)
@@ -52,6 +64,9 @@ void bk_load_phases_help(struct bk_buf *to)
 {
     for (size_t i = 0; i < PHASES; i++)
         bk_buf_addf(to, "  %-12s %s\n", phases[i]->name, phases[i]->help);
+    bk_buf_add_lit(to, "in the Lync dialect also, or in their place:\n");
+    for (size_t i = 0; i < LYNC_PHASES; i++)
+        bk_buf_addf(to, "  %-12s %s\n", lync_phases[i]->name, lync_phases[i]->help);
 }
 
 uint64_t bk_load_now_ns(void)
@@ -166,6 +181,10 @@ void bk_load_user_lost(struct bk_load_engine *engine, uint32_t who)
     struct bk_load_user *user = &engine->users[who];
     if (user->state == BK_LOAD_IN) {
         engine->signed_in--;
+        if (engine->lync) { /* its endpoint has a name, by which the next sign-in replaces it */
+            user->state = BK_LOAD_OUT;
+            return;
+        }
         struct bk_buf contact = { 0 };
         bk_load_contact(engine, who, &contact);
         free(user->old_contact);
@@ -221,6 +240,8 @@ void bk_load_write_party(struct bk_load_engine *engine, const char *field, uint3
         bk_buf_add_lit(out, ";tag=");
         bk_buf_add_str(out, tag);
     }
+    if (engine->lync && field[0] == 'F')
+        bk_buf_addf(out, ";epid=%012x", who);
     bk_buf_add_lit(out, "\r\n");
 }
 
@@ -249,11 +270,29 @@ void bk_load_write_body(struct bk_load_engine *engine, const char *type, struct 
 
 void bk_load_contact(struct bk_load_engine *engine, uint32_t who, struct bk_buf *to)
 {
+    if (engine->users[who].gruu) {
+        bk_buf_add_str(to, engine->users[who].gruu);
+        return;
+    }
     bk_buf_add_lit(to, "sip:");
     bk_buf_add_str(to, engine->people->at[who].user);
     bk_buf_add_char(to, '@');
     bk_buf_add_str(to, bk_load_io_local(engine->io, who));
     bk_buf_add_str(to, engine->uri_transport);
+}
+
+bool bk_load_is_contact_of(struct bk_load_engine *engine, uint32_t who, struct bk_view uri)
+{
+    struct bk_buf contact = { 0 };
+    bk_load_contact(engine, who, &contact);
+    bool same = bk_view_equal(bk_buf_view(&contact), uri);
+    bk_buf_finish(&contact);
+    if (!same && engine->users[who].gruu) { /* what was registered is as good */
+        char registered[160];
+        bk_load_lync_contact(engine, who, registered, sizeof registered);
+        same = bk_view_equal(bk_view_of_str(registered), uri);
+    }
+    return same;
 }
 
 void bk_load_write_contact(struct bk_load_engine *engine, uint32_t who)
@@ -263,13 +302,39 @@ void bk_load_write_contact(struct bk_load_engine *engine, uint32_t who)
     bk_buf_add_lit(&engine->out, ">\r\n");
 }
 
+/* The message with its Authorization behind the first line: last of all, so that it covers all. */
+static bool sign(struct bk_load_engine *engine, uint32_t who)
+{
+    struct bk_buf *to = &engine->signed_out;
+    struct bk_view bytes = bk_buf_view(&engine->out);
+    struct bk_load_msg msg;
+    size_t skip, line = bk_view_find(bytes, '\n') + 1;
+    if (bk_load_msg_parse(bytes, &msg, &skip) <= 0) {
+        bk_load_failed(engine, "a message of our own cannot be read");
+        return false;
+    }
+    bk_buf_clear(to);
+    bk_buf_add_view(to, bk_view_head(bytes, line));
+    bk_load_sa_authorize(engine->users[who].sa, &msg, &bk_random_system, to);
+    bk_buf_add_view(to, bk_view_skip(bytes, line));
+    if (to->failed)
+        bk_load_failed(engine, "out of memory");
+    return !to->failed;
+}
+
 void bk_load_send(struct bk_load_engine *engine, uint32_t who)
 {
     if (engine->out.failed) {
         bk_load_failed(engine, "out of memory");
         return;
     }
-    int r = bk_load_io_send(engine->io, who, bk_buf_view(&engine->out));
+    struct bk_buf *out = &engine->out;
+    if (engine->users[who].sa) {
+        if (!sign(engine, who))
+            return;
+        out = &engine->signed_out;
+    }
+    int r = bk_load_io_send(engine->io, who, bk_buf_view(out));
     if (r < 0)
         bk_load_failed(engine, "could not send: %s", strerror(-r));
 }
@@ -410,9 +475,40 @@ static void on_answer(struct bk_load_engine *engine, uint32_t who, const struct 
     op->kind->answer(engine, token.slot, &token, msg);
 }
 
+/* From the end of the sign-in on, all that the server sends is signed. */
+static void check_signature(struct bk_load_engine *engine, uint32_t who,
+                            const struct bk_load_msg *msg)
+{
+    struct bk_load_sa *sa = engine->users[who].sa;
+    bool ends = msg->status >= 200 && msg->status < 300; /* the answer that ends the handshake */
+    if (!sa || sa->step < BK_LOAD_SA_KEYS || (sa->step == BK_LOAD_SA_KEYS && !ends))
+        return;
+    const char *wrong = bk_load_sa_check(sa, msg);
+    if (wrong && msg->status)
+        bk_load_failed(engine, "the %u to %.*s %s", msg->status, BK_VIEW_ARGS(msg->method), wrong);
+    else if (wrong)
+        bk_load_failed(engine, "%.*s %s", BK_VIEW_ARGS(msg->method), wrong);
+}
+
+static bool takes_lync(struct bk_load_engine *engine, uint32_t who, const struct bk_load_msg *msg)
+{
+    if (bk_view_equal(msg->method, BK_VIEW("BENOTIFY"))) {
+        bk_load_benotify_request(engine, who, msg);
+        return true;
+    }
+    return (bk_view_equal(msg->method, BK_VIEW("INVITE")) ||
+            bk_view_equal(msg->method, BK_VIEW("ACK")) ||
+            bk_view_equal(msg->method, BK_VIEW("BYE"))) &&
+           bk_load_session_request(engine, who, msg);
+}
+
 static void on_message(void *ctx, uint32_t who, const struct bk_load_msg *msg)
 {
     struct bk_load_engine *engine = ctx;
+    if (engine->lync)
+        check_signature(engine, who, msg);
+    if (!msg->status && engine->lync && takes_lync(engine, who, msg))
+        return;
     if (msg->status)
         on_answer(engine, who, msg);
     else if (bk_view_equal(msg->method, BK_VIEW("MESSAGE")))
@@ -605,7 +701,7 @@ static void abandon(struct bk_load_engine *engine)
 
 int bk_load_engine_run(struct bk_load_engine *engine, const char *name, struct bk_load_result *ret)
 {
-    const struct bk_load_phase *phase = find_phase(name);
+    const struct bk_load_phase *phase = find_phase(name, engine->lync);
     if (!phase)
         return -ENOENT;
     *ret = (struct bk_load_result){ .phase = phase->name,
@@ -620,7 +716,8 @@ int bk_load_engine_run(struct bk_load_engine *engine, const char *name, struct b
 
     r = phase->prepare(engine);
     if (r == -ENODATA) {
-        bk_load_failed(engine, "too few people are signed in for this");
+        bk_load_failed(engine, "too few people are signed in for this%s",
+                       engine->lync ? ", or no conversation is open" : "");
         engine->run.result = NULL;
         return 0;
     }
@@ -683,6 +780,7 @@ int bk_load_engine_create(const struct bk_load_options *options,
     engine->uri_transport =
         (const char *[]){ ";transport=tls", ";transport=tcp", "" }[io->transport];
     engine->unreliable = io->transport == BK_LOAD_UDP;
+    engine->lync = options->dialect == BK_LOAD_LYNC;
     uint32_t run_id = 0;
     if (getrandom(&run_id, sizeof run_id, 0) != sizeof run_id)
         run_id = (uint32_t)bk_load_now_ns();
@@ -717,9 +815,13 @@ void bk_load_engine_destroy(struct bk_load_engine *engine)
     if (!engine)
         return;
     bk_load_watches_drop(engine);
+    bk_load_sessions_drop(engine);
     for (uint32_t i = 0; engine->users && i < engine->people->count; i++) {
         free(engine->users[i].challenge);
         free(engine->users[i].old_contact);
+        free(engine->users[i].gruu);
+        bk_load_sa_finish(engine->users[i].sa);
+        free(engine->users[i].sa);
     }
     for (uint32_t i = 0; engine->op && i < engine->ops.room; i++)
         bk_load_call_finish(&engine->op[i].call);
@@ -728,6 +830,7 @@ void bk_load_engine_destroy(struct bk_load_engine *engine)
     bk_load_samples_finish(&engine->run.answer);
     bk_load_samples_finish(&engine->run.arrival);
     bk_buf_finish(&engine->out);
+    bk_buf_finish(&engine->signed_out);
     free(engine->users);
     free(engine->chosen);
     free(engine->op);

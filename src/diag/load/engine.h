@@ -61,7 +61,8 @@ int bk_load_engine_run(struct bk_load_engine *engine, const char *phase,
 /* From a signal handler: the phase that runs ends at once. */
 void bk_load_engine_stop(struct bk_load_engine *engine);
 
-bool bk_load_phase_exists(const char *name);
+/* lync: in the Lync dialect, which has some of its own. */
+bool bk_load_phase_exists(const char *name, bool lync);
 /* The phase part of --help. */
 void bk_load_phases_help(struct bk_buf *to);
 /* Name of the phase at index, NULL behind the last. */

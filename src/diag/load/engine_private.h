@@ -7,6 +7,7 @@
 #include "diag/load/digest.h"
 #include "diag/load/engine.h"
 #include "diag/load/ops.h"
+#include "diag/load/sa.h"
 #include "diag/load/samples.h"
 
 #include <signal.h>
@@ -24,6 +25,8 @@ struct bk_load_user {
     struct bk_load_challenge *challenge; /* the last one, for the next REGISTER; ours */
     char *old_contact;                   /* registered on a connection that is gone; ours */
     uint32_t watch;                      /* index of the subscription, or BK_LOAD_NOBODY */
+    struct bk_load_sa *sa;               /* Lync dialect, from the sign-in on; ours */
+    char *gruu;                          /* what the server named this endpoint; ours */
 };
 
 struct bk_load_engine;
@@ -50,8 +53,9 @@ struct bk_load_call {
 struct bk_load_op {
     const struct bk_load_kind *kind;
     uint32_t from, to;
-    uint8_t tries; /* second requests after a challenge */
-    bool leaving;  /* REGISTER: a sign-out */
+    uint8_t tries;    /* second requests after a challenge */
+    bool leaving;     /* REGISTER: a sign-out */
+    uint32_t session; /* MESSAGE of the Lync dialect: which conversation */
     unsigned arrivals;
     uint64_t resend_ns; /* UDP: when, and after which pause */
     uint64_t resend_pause_ns;
@@ -67,6 +71,16 @@ struct bk_load_watch {
     uint32_t seen; /* number of the last publication that reached it */
     uint32_t op;   /* SUBSCRIBE on its way */
     char *target, *to_tag, *routes;
+};
+
+/* A conversation of the Lync dialect. Index 0: who opened it; 1: who was invited. */
+struct bk_load_session {
+    uint32_t who[2];
+    bool answered, acked, closed;
+    uint32_t op; /* INVITE or BYE on its way */
+    /* Where each sends what is for the other: malloc, ours. NULL: no dialog yet. */
+    char *target[2], *routes[2];
+    uint32_t cseq[2], seen[2]; /* sent by each, and seen of the other by each */
 };
 
 enum bk_load_start { BK_LOAD_STARTED, BK_LOAD_LATER, BK_LOAD_ALL_STARTED };
@@ -107,6 +121,10 @@ struct bk_load_engine {
     uint32_t publication, publication_op, told; /* told: watchers that have the current one */
     char *etag;
 
+    struct bk_load_session *sessions;
+    uint32_t session_count;
+    uint32_t note_version; /* of what was published in the Lync dialect */
+
     uint64_t now_ns; /* of the clock, read once per round */
     uint64_t deadline_ns, timeout_ns;
     uint64_t random;
@@ -115,8 +133,10 @@ struct bk_load_engine {
     const char *uri_transport;
     bool unreliable;
     volatile sig_atomic_t stop;
-    struct bk_buf out; /* the message being written */
-    char *filler;      /* the part of a message's text behind its first line */
+    bool lync;
+    struct bk_buf out;        /* the message being written */
+    struct bk_buf signed_out; /* the same with its signature */
+    char *filler;             /* the part of a message's text behind its first line */
     size_t filler_len;
 };
 
@@ -156,7 +176,11 @@ void bk_load_write_party(struct bk_load_engine *engine, const char *field, uint3
 void bk_load_write_call_id(struct bk_load_engine *engine, uint32_t slot);
 /* Content-Type (where there is a body), Content-Length, the body. */
 void bk_load_write_body(struct bk_load_engine *engine, const char *type, struct bk_view body);
-/* "Contact: <...>" of this user on this connection, as registered. */
+/* The Contact that is registered in the Lync dialect. */
+void bk_load_lync_contact(struct bk_load_engine *engine, uint32_t who, char *ret, size_t room);
+/* Whether this URI leads to the user's own endpoint: the Contact as registered, or the GRUU. */
+bool bk_load_is_contact_of(struct bk_load_engine *engine, uint32_t who, struct bk_view uri);
+/* "Contact: <...>" of this user on this connection, as registered; the GRUU where there is one. */
 void bk_load_write_contact(struct bk_load_engine *engine, uint32_t who);
 void bk_load_contact(struct bk_load_engine *engine, uint32_t who, struct bk_buf *to);
 /* Authorization, answering the last challenge of that user once more. */
@@ -180,7 +204,8 @@ size_t bk_load_count_values(const struct bk_load_fields *fields);
 extern const struct bk_load_phase bk_load_phase_sign_in, bk_load_phase_return,
     bk_load_phase_reregister, bk_load_phase_sign_out, bk_load_phase_kill, bk_load_phase_message,
     bk_load_phase_paced, bk_load_phase_subscribe, bk_load_phase_notify, bk_load_phase_unsubscribe,
-    bk_load_phase_call;
+    bk_load_phase_call, bk_load_phase_batch, bk_load_phase_benotify, bk_load_phase_unbatch,
+    bk_load_phase_session, bk_load_phase_session_end;
 
 /* Requests from the server. */
 void bk_load_message_request(struct bk_load_engine *engine, uint32_t who,
@@ -189,6 +214,21 @@ void bk_load_notify_request(struct bk_load_engine *engine, uint32_t who,
                             const struct bk_load_msg *msg);
 void bk_load_call_request(struct bk_load_engine *engine, uint32_t who,
                           const struct bk_load_msg *msg);
+void bk_load_benotify_request(struct bk_load_engine *engine, uint32_t who,
+                              const struct bk_load_msg *msg);
+/* INVITE, ACK, BYE and INFO; false: none of our conversations. */
+bool bk_load_session_request(struct bk_load_engine *engine, uint32_t who,
+                             const struct bk_load_msg *msg);
+/* The open conversation a Call-ID names, with the side `who` has in it; NULL: none. */
+struct bk_load_session *bk_load_session_of(struct bk_load_engine *engine, uint32_t who,
+                                           struct bk_view call_id, unsigned *ret_side);
+/* Begins a request inside a conversation: all up to its CSeq. side: whose request it is. */
+void bk_load_session_write(struct bk_load_engine *engine, uint32_t slot, uint32_t session,
+                           unsigned side, char leg, const char *method, uint32_t cseq);
+void bk_load_sessions_drop(struct bk_load_engine *engine);
+/* Presence, for both dialects: the number a document speaks of, 0 where it names none. */
+uint32_t bk_load_publication_of(struct bk_load_engine *engine, struct bk_view body);
+struct bk_load_watch *bk_load_watch_of(struct bk_load_engine *engine, uint32_t who);
 /* A connection came up or went down. */
 void bk_load_register_opened(struct bk_load_engine *engine, uint32_t who);
 void bk_load_watches_drop(struct bk_load_engine *engine);

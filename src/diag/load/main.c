@@ -3,6 +3,7 @@
 #include "base/text.h"
 #include "diag/load/engine.h"
 #include "diag/load/report.h"
+#include "diag/load/sa.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -18,6 +19,10 @@ enum { EXIT_FINE = 0, EXIT_FAILURES = 1, EXIT_USAGE = 2, EXIT_COULD_NOT = 3 };
 static const char *const usual[] = { "sign-in",   "re-register", "message",     "paced",
                                      "subscribe", "notify",      "unsubscribe", "call",
                                      "kill",      "return",      "message",     "sign-out" };
+static const char *const usual_lync[] = { "sign-in", "re-register", "session",   "message",
+                                          "paced",   "session-end", "subscribe", "notify",
+                                          "call",    "unsubscribe", "kill",      "return",
+                                          "sign-out" };
 
 /* Descriptors besides the connections: standard ones, epoll, JSON file, /proc. */
 enum { OTHER_FILES = 32 };
@@ -44,6 +49,11 @@ static void help(void)
     for (size_t i = 0; i < sizeof usual / sizeof *usual; i++) {
         bk_buf_add_char(&text, ' ');
         bk_buf_add_str(&text, usual[i]);
+    }
+    bk_buf_add_str(&text, "\nwithout any in the Lync dialect:");
+    for (size_t i = 0; i < sizeof usual_lync / sizeof *usual_lync; i++) {
+        bk_buf_add_char(&text, ' ');
+        bk_buf_add_str(&text, usual_lync[i]);
     }
     bk_buf_add_str(&text, "\n\noptions, [their defaults]:\n");
     bk_load_options_help(&text);
@@ -138,8 +148,13 @@ static int check(const struct bk_load_options *options, struct bk_load_io_config
                          "own machine only");
     if (r < 0)
         return wrong_use("--server is not ADDRESS:PORT with a numeric address, as 127.0.0.1:5061");
+    if (options->dialect == BK_LOAD_LYNC && options->transport == BK_LOAD_UDP)
+        return wrong_use("--dialect lync needs a connection: --transport tls or tcp");
+    if (options->dialect == BK_LOAD_LYNC && options->scheme == BK_LOAD_TLS_DSK &&
+        !options->certificates)
+        return wrong_use("--scheme tls-dsk needs --certificates");
     for (unsigned i = 0; i < options->phase_count; i++) {
-        if (!bk_load_phase_exists(options->phases[i])) {
+        if (!bk_load_phase_exists(options->phases[i], options->dialect == BK_LOAD_LYNC)) {
             fprintf(stderr, "beckon-load: \"%s\" is not a phase; --help lists them\n",
                     options->phases[i]);
             return EXIT_USAGE;
@@ -162,8 +177,11 @@ static bool may_go_on(const struct bk_load_options *options, const char *phase)
 static int run_phases(struct bk_load_engine *engine, const struct bk_load_options *options,
                       uint32_t people)
 {
-    const char *const *names = options->phase_count ? options->phases : usual;
-    unsigned count = options->phase_count ? options->phase_count : sizeof usual / sizeof *usual;
+    bool lync = options->dialect == BK_LOAD_LYNC;
+    const char *const *names = options->phase_count ? options->phases : lync ? usual_lync : usual;
+    unsigned count = options->phase_count ? options->phase_count
+                     : lync               ? sizeof usual_lync / sizeof *usual_lync
+                                          : sizeof usual / sizeof *usual;
     struct bk_load_result *results = calloc(count, sizeof *results);
     if (!results)
         return could_not("starting", -ENOMEM);

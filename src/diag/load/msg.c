@@ -20,6 +20,11 @@ enum field {
     EVENT,
     SUBSCRIPTION_STATE,
     ETAG,
+    SIGNATURE,
+    EXPIRES,
+    PIGGYBACK,
+    ASSERTED,
+    PREFERRED,
     OTHER,
 };
 
@@ -44,6 +49,12 @@ static const struct {
     { { BK_VIEW_OF("event") }, 'o', EVENT },
     { { BK_VIEW_OF("subscription-state") }, 0, SUBSCRIPTION_STATE },
     { { BK_VIEW_OF("sip-etag") }, 0, ETAG },
+    { { BK_VIEW_OF("authentication-info") }, 0, SIGNATURE },
+    { { BK_VIEW_OF("proxy-authentication-info") }, 0, SIGNATURE },
+    { { BK_VIEW_OF("expires") }, 0, EXPIRES },
+    { { BK_VIEW_OF("ms-piggyback-cseq") }, 0, PIGGYBACK },
+    { { BK_VIEW_OF("p-asserted-identity") }, 0, ASSERTED },
+    { { BK_VIEW_OF("p-preferred-identity") }, 0, PREFERRED },
 };
 
 static enum field field_of(struct bk_view name)
@@ -143,6 +154,16 @@ static int take_field(struct bk_view line, struct bk_load_msg *ret, uint64_t *re
         return take_once(&ret->subscription_state, value);
     case ETAG:
         return take_once(&ret->etag, value);
+    case SIGNATURE:
+        return take_once(&ret->signature, value);
+    case EXPIRES:
+        return take_once(&ret->expires, value);
+    case PIGGYBACK:
+        return take_once(&ret->piggyback, value);
+    case ASSERTED:
+        return take_more(&ret->asserted, value);
+    case PREFERRED:
+        return take_more(&ret->preferred, value);
     case CSEQ:
         return take_cseq(value, ret);
     case CONTENT_LENGTH:

@@ -31,6 +31,9 @@ struct bk_load_msg {
     struct bk_load_fields via, record_route, route, challenge;
     struct bk_view branch; /* parameter of the topmost Via */
     struct bk_view from, to, call_id, contact, event, subscription_state, etag;
+    /* The Lync dialect: what a signature is in, what it covers, and a first notification in an answer. */
+    struct bk_view signature, expires, piggyback;
+    struct bk_load_fields asserted, preferred; /* P-Asserted-Identity, P-Preferred-Identity */
     struct bk_view cseq_value;
     uint32_t cseq;
     int max_forwards; /* -1: none */

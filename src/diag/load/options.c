@@ -10,6 +10,8 @@
 enum kind { TEXT, NUMBER, CHOICE, FLAG };
 
 static const char *const transports[] = { "tls", "tcp", "udp", NULL };
+static const char *const dialects[] = { "plain", "lync", NULL };
+static const char *const schemes[] = { "ntlm", "tls-dsk", NULL };
 static const char *const auth_names[] = { "user", "address", NULL };
 
 #define AT(member) offsetof(struct bk_load_options, member)
@@ -25,6 +27,12 @@ static const struct option {
     { "server", "ADDRESS:PORT", NULL, "where the server listens; loopback only", AT(server), TEXT },
     { "transport", "NAME", "tls", "tls (1.3), tcp or udp", AT(transport), CHOICE,
       .choices = transports },
+    { "dialect", "NAME", "plain", "plain SIP, or lync: signed messages, sessions, batched presence",
+      AT(dialect), CHOICE, .choices = dialects },
+    { "scheme", "NAME", "ntlm", "how people sign in in the Lync dialect: ntlm or tls-dsk",
+      AT(scheme), CHOICE, .choices = schemes },
+    { "certificates", "FOLDER", NULL, "for tls-dsk: ADDRESS.pem of each, certificate and key",
+      AT(certificates), TEXT },
     { "domain", "NAME", "beckon.test", "SIP domain of the people", AT(domain), TEXT },
     { "ca", "FILE", NULL,
       "PEM file of the authority that must have signed the server's certificate", AT(ca_file),
@@ -54,6 +62,10 @@ static const struct option {
       100000 },
     { "publications", "N", "100", "times that one changes in the phase notify", AT(publications),
       NUMBER, 1, 1000000 },
+    { "resources", "N", "25", "people in one batched subscription of the Lync dialect",
+      AT(resources), NUMBER, 1, 200 },
+    { "sessions", "N", "500", "conversations of the phase session", AT(sessions), NUMBER, 1,
+      1000000 },
     { "calls", "N", "3000", "calls of the phase call", AT(calls), NUMBER, 1, 1000000 },
     { "kill-percent", "N", "20", "share of the people that the phase kill cuts off",
       AT(kill_percent), NUMBER, 1, 100 },

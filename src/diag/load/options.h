@@ -11,12 +11,15 @@ enum { BK_LOAD_PHASES_MAX = 32 };
 struct bk_load_options {
     const char *server, *domain, *ca_file;
     int64_t transport; /* enum bk_load_transport */
+    int64_t dialect;   /* enum bk_load_dialect */
+    int64_t scheme;    /* enum bk_load_scheme, of the Lync dialect */
+    const char *certificates;
     const char *users_file, *pattern, *password;
     int64_t users;
     int64_t auth_name; /* enum bk_load_auth_name */
     int64_t expires_s;
     int64_t sign_ins, in_flight, messages, body_bytes, rate, paced_s;
-    int64_t watchers, publications, calls, kill_percent;
+    int64_t watchers, publications, resources, sessions, calls, kill_percent;
     int64_t timeout_s, time_limit_s, settle_ms, sources, seed;
     int64_t pid;
     const char *json_file, *label;
@@ -24,6 +27,8 @@ struct bk_load_options {
     const char *phases[BK_LOAD_PHASES_MAX];
     unsigned phase_count;
 };
+
+enum bk_load_dialect { BK_LOAD_PLAIN, BK_LOAD_LYNC };
 
 enum bk_load_auth_name { BK_LOAD_AUTH_USER, BK_LOAD_AUTH_ADDRESS };
 

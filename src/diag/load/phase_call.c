@@ -48,15 +48,6 @@ static bool has_tag(struct bk_load_engine *engine, uint32_t slot, struct bk_view
     return bk_view_equal(bk_load_msg_param(field, BK_VIEW("tag")), bk_view_of_str(tag));
 }
 
-static bool is_contact_of(struct bk_load_engine *engine, uint32_t who, struct bk_view uri)
-{
-    struct bk_buf contact = { 0 };
-    bk_load_contact(engine, who, &contact);
-    bool same = bk_view_equal(bk_buf_view(&contact), uri);
-    bk_buf_finish(&contact);
-    return same;
-}
-
 /* ---- the caller ---- */
 
 static void send_invite(struct bk_load_engine *engine, uint32_t slot)
@@ -121,7 +112,7 @@ static const char *judge_answer(struct bk_load_engine *engine, uint32_t slot,
         return "an answer to INVITE carries more than our Via";
     if (!has_tag(engine, slot, msg->to, 'b') || !has_tag(engine, slot, msg->from, 'a'))
         return "an answer to INVITE has other tags";
-    if (!is_contact_of(engine, op->to, bk_load_msg_address(msg->contact)))
+    if (!bk_load_is_contact_of(engine, op->to, bk_load_msg_address(msg->contact)))
         return "an answer to INVITE has another Contact than the callee's";
     if (bk_load_count_values(&msg->record_route) < 1)
         return "an answer to INVITE has no Record-Route";
@@ -204,7 +195,7 @@ static const char *judge_request(struct bk_load_engine *engine, uint32_t who, ui
     bool from_caller = !(op->call.callee_ends && bk_view_equal(msg->method, BK_VIEW("BYE")));
     if (op->kind != &kind || who != (from_caller ? op->to : op->from))
         return "came to the wrong person";
-    if (!is_contact_of(engine, who, msg->uri))
+    if (!bk_load_is_contact_of(engine, who, msg->uri))
         return "does not name the Contact of whom it came to";
     if (bk_load_count_values(&msg->via) < 2)
         return "lacks the Via of sender or server";
@@ -219,7 +210,7 @@ static const char *judge_request(struct bk_load_engine *engine, uint32_t who, ui
         return NULL;
     if (bk_load_count_values(&msg->record_route) < 1)
         return "has no Record-Route";
-    if (!is_contact_of(engine, op->from, bk_load_msg_address(msg->contact)))
+    if (!bk_load_is_contact_of(engine, op->from, bk_load_msg_address(msg->contact)))
         return "has another Contact than the caller's";
     if (!bk_view_equal(msg->body, sdp))
         return "has another body";

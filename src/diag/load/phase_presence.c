@@ -32,7 +32,7 @@ void bk_load_watches_drop(struct bk_load_engine *engine)
     engine->watch_count = 0;
 }
 
-static struct bk_load_watch *watch_of(struct bk_load_engine *engine, uint32_t who)
+struct bk_load_watch *bk_load_watch_of(struct bk_load_engine *engine, uint32_t who)
 {
     uint32_t index = engine->users[who].watch;
     return index == BK_LOAD_NOBODY ? NULL : &engine->watches[index];
@@ -41,7 +41,7 @@ static struct bk_load_watch *watch_of(struct bk_load_engine *engine, uint32_t wh
 static void send_subscribe(struct bk_load_engine *engine, uint32_t slot)
 {
     const struct bk_load_op *op = &engine->op[slot];
-    struct bk_load_watch *watch = watch_of(engine, op->from);
+    struct bk_load_watch *watch = bk_load_watch_of(engine, op->from);
     struct bk_buf *out = &engine->out;
     char uri[300], tag[16];
     snprintf(uri, sizeof uri, "sip:%s", engine->people->at[op->to].address);
@@ -63,7 +63,7 @@ static void send_subscribe(struct bk_load_engine *engine, uint32_t slot)
 
 static void subscribe_again(struct bk_load_engine *engine, uint32_t slot)
 {
-    watch_of(engine, engine->op[slot].from)->cseq--;
+    bk_load_watch_of(engine, engine->op[slot].from)->cseq--;
     send_subscribe(engine, slot);
 }
 
@@ -84,7 +84,7 @@ static void subscribe_answer(struct bk_load_engine *engine, uint32_t slot,
                              const struct bk_load_token *token, const struct bk_load_msg *msg)
 {
     (void)token;
-    struct bk_load_watch *watch = watch_of(engine, engine->op[slot].from);
+    struct bk_load_watch *watch = bk_load_watch_of(engine, engine->op[slot].from);
     if (msg->status < 200)
         return;
     if (msg->status >= 300 || !watch) {
@@ -285,7 +285,7 @@ static enum bk_load_start start_notify(struct bk_load_engine *engine)
 /* ---- being told ---- */
 
 /* The newest publication of this run that the document speaks of, 0 where it names none. */
-static uint32_t publication_of(struct bk_load_engine *engine, struct bk_view body)
+uint32_t bk_load_publication_of(struct bk_load_engine *engine, struct bk_view body)
 {
     char note[32];
     int len = snprintf(note, sizeof note, "bl %s ", engine->run_id);
@@ -306,7 +306,7 @@ static uint32_t publication_of(struct bk_load_engine *engine, struct bk_view bod
 static void take_document(struct bk_load_engine *engine, struct bk_load_watch *watch,
                           struct bk_view body, uint64_t now)
 {
-    uint32_t number = publication_of(engine, body);
+    uint32_t number = bk_load_publication_of(engine, body);
     uint32_t slot = engine->publication_op;
     if (number == 0 || slot == BK_LOAD_OP_NONE)
         return; /* the first document of a subscription */
@@ -329,7 +329,7 @@ void bk_load_notify_request(struct bk_load_engine *engine, uint32_t who,
     uint64_t now = bk_load_now_ns();
     char call_id[40];
     snprintf(call_id, sizeof call_id, "s%x.%s", who, engine->run_id);
-    struct bk_load_watch *watch = watch_of(engine, who);
+    struct bk_load_watch *watch = bk_load_watch_of(engine, who);
     if (!watch || !bk_view_equal(msg->call_id, bk_view_of_str(call_id))) {
         bk_load_respond(engine, who, msg, "481 Subscription Does Not Exist", "bl", false, NULL,
                         (struct bk_view){ 0 });

@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Connect, shake hands, REGISTER with Digest; register again; go, politely or not. */
+/* Connect, shake hands, REGISTER with Digest or as the Lync dialect does; register again; go, politely or not. */
 #include "diag/load/engine_private.h"
+
+#include "base/clock.h"
+#include "base/text.h"
+#include "ms/endpoint.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -8,6 +12,8 @@
 
 /* A challenge, and one more where the nonce of an earlier REGISTER has become stale. */
 enum { CHALLENGES_MAX = 2 };
+/* The offer, and the legs of a handshake: NTLM has one, TLS-DSK two, four with the oldest clients. */
+enum { LYNC_CHALLENGES_MAX = 6, PEM_BYTES_MAX = 64 * 1024 };
 
 static void answer(struct bk_load_engine *engine, uint32_t slot, const struct bk_load_token *token,
                    const struct bk_load_msg *msg);
@@ -37,8 +43,48 @@ void bk_load_write_credentials(struct bk_load_engine *engine, uint32_t who, cons
     bk_buf_add_lit(&engine->out, "\r\n");
 }
 
+void bk_load_lync_contact(struct bk_load_engine *engine, uint32_t who, char *ret, size_t room)
+{
+    snprintf(ret, room, "sip:%s%s;ms-opaque=%010x", bk_load_io_local(engine->io, who),
+             engine->uri_transport, who);
+}
+
+/* As pidgin-sipe 1.25 writes it. */
+static void send_lync_register(struct bk_load_engine *engine, uint32_t slot)
+{
+    const struct bk_load_op *op = &engine->op[slot];
+    uint32_t who = op->from;
+    struct bk_buf *out = &engine->out;
+    char uri[300], tag[16], epid[16], instance[BK_MS_UUID_TEXT_SIZE], contact[160];
+    snprintf(uri, sizeof uri, "sip:%s", strchr(engine->people->at[who].address, '@') + 1);
+    snprintf(tag, sizeof tag, "r%x", who);
+    snprintf(epid, sizeof epid, "%012x", who);
+    bk_ms_instance_of_epid(bk_view_of_str(epid), instance);
+    bk_load_lync_contact(engine, who, contact, sizeof contact);
+    bk_load_write_start(engine, who, slot, 'r', "REGISTER", bk_view_of_str(uri));
+    bk_load_write_party(engine, "From", who, tag);
+    bk_load_write_party(engine, "To", who, "");
+    bk_buf_addf(out, "Call-ID: r%x.%s\r\nCSeq: %u REGISTER\r\n", who, engine->run_id,
+                ++engine->users[who].cseq);
+    bk_buf_addf(out,
+                "Contact: <%s>;methods=\"INVITE, MESSAGE, INFO, SUBSCRIBE, OPTIONS, BYE, CANCEL, "
+                "NOTIFY, ACK, REFER, BENOTIFY\";proxy=replace;+sip.instance=\"<urn:uuid:%s>\"\r\n",
+                contact, instance);
+    bk_buf_add_lit(out, "Supported: gruu-10, adhoclist, msrtc-event-categories, "
+                        "com.microsoft.msrtc.presence\r\nEvent: registration\r\n"
+                        "Allow-Events: presence\r\nms-keep-alive: UAC;hop-hop=yes\r\n");
+    if (op->leaving)
+        bk_buf_add_lit(out, "Expires: 0\r\n");
+    bk_load_write_body(engine, NULL, (struct bk_view){ 0 });
+    bk_load_send(engine, who);
+}
+
 static void send_register(struct bk_load_engine *engine, uint32_t slot)
 {
+    if (engine->lync) {
+        send_lync_register(engine, slot);
+        return;
+    }
     const struct bk_load_op *op = &engine->op[slot];
     uint32_t who = op->from;
     struct bk_load_user *user = &engine->users[who];
@@ -103,8 +149,71 @@ static void give_up(struct bk_load_engine *engine, uint32_t slot)
     bk_load_op_end(engine, slot);
 }
 
+/* -ENOENT: --certificates has none of this person. */
+static int read_pem(struct bk_load_engine *engine, uint32_t who, struct bk_buf *ret)
+{
+    char path[600];
+    snprintf(path, sizeof path, "%s/%s.pem", engine->options->certificates,
+             engine->people->at[who].address);
+    return bk_file_read(path, PEM_BYTES_MAX, ret);
+}
+
+static void lync_challenged(struct bk_load_engine *engine, uint32_t slot,
+                            const struct bk_load_msg *msg)
+{
+    struct bk_load_op *op = &engine->op[slot];
+    struct bk_load_user *user = &engine->users[op->from];
+    const struct bk_load_person *person = &engine->people->at[op->from];
+    BK_AUTO_BUF struct bk_buf pem = { 0 };
+    struct bk_load_sa_config config = {
+        .scheme = (enum bk_load_scheme)engine->options->scheme,
+        .address = person->address,
+        .password = person->password,
+        .now_real_ms = bk_clock_real_ms(&bk_clock_system),
+        .random = &bk_random_system,
+    };
+    const char *why = op->tries >= LYNC_CHALLENGES_MAX ? "asked for too often" : NULL;
+    if (!why && config.scheme == BK_LOAD_TLS_DSK && user->sa->step == BK_LOAD_SA_NEW) {
+        if (read_pem(engine, op->from, &pem) == 0)
+            config.pem = bk_buf_cstr(&pem);
+        else
+            why = "the person's certificate cannot be read";
+    }
+    if (!why)
+        why = bk_load_sa_challenged(user->sa, &config, &msg->challenge);
+    if (pem.at)
+        bk_wipe(pem.at, pem.cap);
+    if (why) {
+        bk_load_failed(engine, "REGISTER answered %u: %s", msg->status, why);
+        give_up(engine, slot);
+        return;
+    }
+    op->tries++;
+    send_register(engine, slot);
+}
+
+/* The address of our endpoint, out of the 200: it goes into every Contact from now on. */
+static const char *take_gruu(struct bk_load_user *user, const struct bk_load_msg *msg)
+{
+    static const struct bk_view mark = { BK_VIEW_OF(";gruu=\"") };
+    size_t at = bk_view_find_view(msg->contact, mark);
+    struct bk_view rest = bk_view_skip(msg->contact, at + mark.len);
+    size_t end = bk_view_find(rest, '"');
+    if (at == msg->contact.len || end == 0 || end == rest.len)
+        return "names no gruu";
+    if (!msg->expires.len)
+        return "has no Expires";
+    free(user->gruu);
+    user->gruu = bk_view_dup(bk_view_head(rest, end));
+    return user->gruu ? NULL : "could not be kept: out of memory";
+}
+
 static void challenged(struct bk_load_engine *engine, uint32_t slot, const struct bk_load_msg *msg)
 {
+    if (engine->lync) {
+        lync_challenged(engine, slot, msg);
+        return;
+    }
     struct bk_load_op *op = &engine->op[slot];
     struct bk_load_user *user = &engine->users[op->from];
     bool answered = user->nc > 0;
@@ -139,6 +248,12 @@ static void answer(struct bk_load_engine *engine, uint32_t slot, const struct bk
         give_up(engine, slot);
         return;
     }
+    const char *wrong = engine->lync && !op->leaving ? take_gruu(user, msg) : NULL;
+    if (wrong) {
+        bk_load_failed(engine, "the %u to REGISTER %s", msg->status, wrong);
+        give_up(engine, slot);
+        return;
+    }
     if (user->state == BK_LOAD_COMING) {
         user->state = BK_LOAD_IN;
         user->killed = false;
@@ -169,6 +284,17 @@ static enum bk_load_start start_sign_in(struct bk_load_engine *engine)
         return BK_LOAD_LATER;
     free(BK_TAKE(user->challenge));
     user->nc = 0;
+    if (engine->lync) {
+        free(BK_TAKE(user->gruu));
+        bk_load_sa_finish(user->sa);
+        if (!user->sa)
+            user->sa = calloc(1, sizeof *user->sa);
+        if (!user->sa) {
+            bk_load_failed(engine, "sign-in: out of memory");
+            bk_load_op_end(engine, slot);
+            return BK_LOAD_STARTED;
+        }
+    }
     user->state = BK_LOAD_COMING;
     user->op = slot;
     int r = bk_load_io_open(engine->io, who);

@@ -9,7 +9,9 @@
 #include "diag/load/options.h"
 #include "diag/load/people.h"
 #include "diag/load/proc.h"
+#include "diag/load/sa.h"
 #include "diag/load/samples.h"
+#include "ms/sa.h"
 
 #include <errno.h>
 #include <setjmp.h>
@@ -203,6 +205,197 @@ static void a_challenge_that_cannot_be_answered_is_refused(void **state)
         assert_int_equal(bk_load_challenge_parse(bk_view_of_str(cases[i].text), &challenge),
                          cases[i].error);
     }
+}
+
+/* ---- signatures of the Lync dialect ---- */
+
+/* The server's end of an association, by the server's own code, and ours, by NTLM. */
+struct association {
+    struct bk_load_sa ours;
+    struct bk_sa *theirs;
+};
+
+static const char *challenged(struct bk_load_sa *sa, const struct bk_load_sa_config *config,
+                              struct bk_buf *value)
+{
+    struct bk_load_fields fields = { .at = { bk_buf_view(value) }, .count = 1 };
+    return bk_load_sa_challenged(sa, config, &fields);
+}
+
+static void begin_association(struct association *a)
+{
+    static const struct bk_view realm = { BK_VIEW_OF(BK_SA_REALM) };
+    static const struct bk_view target = { BK_VIEW_OF("srv.example.com") };
+    static const struct bk_view opaque = { BK_VIEW_OF("D1AE573C") };
+    static const uint8_t nonce[8] = "12345678";
+    struct bk_random_seeded seeded;
+    struct bk_random random = bk_random_from_seed(&seeded, 7);
+    struct bk_load_sa_config config = { .scheme = BK_LOAD_NTLM,
+                                        .address = "alice@example.com",
+                                        .password = "secret",
+                                        .now_real_ms = 1700000000000,
+                                        .random = &random };
+    BK_AUTO_BUF struct bk_buf value = { 0 }, token = { 0 };
+    *a = (struct association){ 0 };
+
+    bk_sa_offer_write(&value, BK_SA_NTLM, realm, target, (struct bk_view){ 0 });
+    assert_null(challenged(&a->ours, &config, &value));
+    assert_int_equal(a->ours.step, BK_LOAD_SA_LEG);
+
+    struct bk_ntlm_names names = { BK_VIEW("EXAMPLE"), BK_VIEW("SRV"), BK_VIEW("example.com"),
+                                   BK_VIEW("srv.example.com") };
+    bk_ntlm_challenge_write(&token, nonce, &names);
+    bk_buf_clear(&value);
+    bk_sa_challenge_write(&value, BK_SA_NTLM, opaque, bk_buf_view(&token), target, realm);
+    assert_null(challenged(&a->ours, &config, &value));
+    assert_int_equal(a->ours.step, BK_LOAD_SA_KEYS);
+
+    struct bk_ntlm_answer answer;
+    uint8_t hash[BK_NTLM_HASH_SIZE];
+    struct bk_sa_config theirs = {
+        .scheme = BK_SA_NTLM, .server = true, .opaque = opaque, .realm = realm, .targetname = target
+    };
+    assert_int_equal(bk_ntlm_answer_parse(bk_buf_view(&a->ours.token), &answer), 0);
+    assert_int_equal(bk_ntlm_hash(BK_VIEW("secret"), hash), 0);
+    assert_true(bk_ntlm_check(&answer, nonce, hash, &theirs.keys.ntlm));
+    assert_int_equal(bk_sa_create(&theirs, &a->theirs), 0);
+}
+
+static void end_association(struct association *a)
+{
+    bk_sa_destroy(a->theirs);
+    bk_load_sa_finish(&a->ours);
+}
+
+static const char invite[] =
+    "INVITE sip:bob@example.com SIP/2.0\r\n"
+    "Via: SIP/2.0/TLS 127.0.0.1:40000;branch=z9hG4bKa\r\n"
+    "From: \"Alice, A\" <sip:alice@example.com>;tag=aa;epid=000000000001\r\n"
+    "To: <sip:bob@example.com;x=y>\r\nCall-ID: c1\r\nCSeq: 7 INVITE\r\n"
+    "P-Preferred-Identity: <sip:alice@example.com>,<tel:+1234>\r\nExpires: 60\r\n"
+    "Content-Length: 0\r\n\r\n";
+static const char ok[] = "SIP/2.0 200 OK\r\n"
+                         "Via: SIP/2.0/TLS 127.0.0.1:40000;branch=z9hG4bKa\r\n"
+                         "From: <sip:alice@example.com>;tag=aa;epid=000000000001\r\n"
+                         "To: <sip:bob@example.com>;tag=bb\r\nCall-ID: c1\r\n"
+                         "CSeq: 7 INVITE\r\n";
+
+/* With this line behind the first one, as the server reads it. */
+static void split(const char *text, struct bk_view line, struct bk_buf *ret_text,
+                  struct bk_sip_msg *ret, struct bk_sip_head *ret_head)
+{
+    struct bk_view bytes = bk_view_of_str(text);
+    size_t first = bk_view_find(bytes, '\n') + 1;
+    struct bk_sip_fault fault;
+    bk_buf_clear(ret_text);
+    bk_buf_add_view(ret_text, bk_view_head(bytes, first));
+    bk_buf_add_view(ret_text, line);
+    bk_buf_add_view(ret_text, bk_view_skip(bytes, first));
+    assert_int_equal(bk_sip_msg_parse(ret, bk_buf_view(ret_text), &fault), 0);
+    assert_int_equal(bk_sip_msg_check(ret, ret_head, &fault), 0);
+}
+
+static void what_we_sign_the_server_takes(void **state)
+{
+    (void)state;
+    struct association a;
+    struct bk_load_msg msg;
+    static struct bk_sip_msg sip;
+    struct bk_sip_head head;
+    struct bk_sa_header header;
+    size_t skip;
+    BK_AUTO_BUF struct bk_buf line = { 0 }, text = { 0 };
+    begin_association(&a);
+    assert_true(bk_load_msg_parse(bk_view_of_str(invite), &msg, &skip) > 0);
+    for (unsigned i = 1; i <= 3; i++) {
+        bk_buf_clear(&line);
+        bk_load_sa_authorize(&a.ours, &msg, &bk_random_system, &line);
+        split(invite, bk_buf_view(&line), &text, &sip, &head);
+        assert_int_equal(
+            bk_sa_header_parse(bk_sip_msg_value(&sip, BK_SIP_HDR_AUTHORIZATION), &header), 0);
+        assert_int_equal(header.number, i);
+        assert_int_equal(bk_sa_verify(a.theirs, &sip, &head, &header), BK_SA_GOOD);
+    }
+    end_association(&a);
+}
+
+/* The 200 with the server's signature in it, as we read it. */
+static void server_signs(struct association *a, struct bk_buf *ret_text, struct bk_load_msg *ret)
+{
+    static struct bk_sip_msg sip;
+    struct bk_sip_head head;
+    size_t skip;
+    BK_AUTO_BUF struct bk_buf plain = { 0 }, line = { 0 };
+    bk_buf_addf(&plain, "%sContent-Length: 0\r\n\r\n", ok);
+    split(bk_buf_cstr(&plain), (struct bk_view){ 0 }, ret_text, &sip, &head);
+    bk_sa_sign(a->theirs, &sip, &head, &bk_random_system, (struct bk_view){ 0 }, &line);
+    bk_buf_clear(ret_text);
+    bk_buf_addf(ret_text, "%s%.*sContent-Length: 0\r\n\r\n", ok, (int)line.len, line.at);
+    assert_true(bk_load_msg_parse(bk_buf_view(ret_text), ret, &skip) > 0);
+}
+
+static void what_the_server_signs_we_take_once(void **state)
+{
+    (void)state;
+    struct association a;
+    struct bk_load_msg msg;
+    BK_AUTO_BUF struct bk_buf text = { 0 };
+    begin_association(&a);
+    server_signs(&a, &text, &msg);
+    assert_null(bk_load_sa_check(&a.ours, &msg));
+    assert_int_equal(a.ours.step, BK_LOAD_SA_STANDS);
+    assert_non_null(bk_load_sa_check(&a.ours, &msg));
+    server_signs(&a, &text, &msg);
+    assert_null(bk_load_sa_check(&a.ours, &msg));
+    end_association(&a);
+}
+
+static void a_wrong_signature_of_the_server_is_noticed(void **state)
+{
+    (void)state;
+    /* What the signature covers, and the signature itself: one byte of each. */
+    static const char *const places[] = { "SIP/2.0 2",   "alice@",        "tag=a",    "bob@",
+                                          "tag=b",       "Call-ID: c",    "CSeq: ",   "srand=\"",
+                                          "rspauth=\"0", "targetname=\"", "realm=\"", "opaque=\"" };
+    struct bk_load_msg msg;
+    size_t skip;
+    BK_AUTO_BUF struct bk_buf text = { 0 };
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+        struct association a;
+        begin_association(&a);
+        server_signs(&a, &text, &msg);
+        struct bk_view place = bk_view_of_str(places[i]);
+        size_t at = bk_view_find_view(bk_buf_view(&text), place) + place.len;
+        assert_true(at < text.len);
+        text.at[at] = text.at[at] == '1' ? '2' : '1';
+        assert_true(bk_load_msg_parse(bk_buf_view(&text), &msg, &skip) > 0);
+        assert_non_null(bk_load_sa_check(&a.ours, &msg));
+        end_association(&a);
+    }
+    struct association a;
+    begin_association(&a);
+    bk_buf_clear(&text);
+    bk_buf_addf(&text, "%sContent-Length: 0\r\n\r\n", ok);
+    assert_true(bk_load_msg_parse(bk_buf_view(&text), &msg, &skip) > 0);
+    assert_string_equal(bk_load_sa_check(&a.ours, &msg), "is not signed");
+    end_association(&a);
+}
+
+static void a_refusal_at_the_end_of_the_handshake_is_final(void **state)
+{
+    (void)state;
+    struct association a;
+    struct bk_load_sa_config config = { .scheme = BK_LOAD_NTLM };
+    BK_AUTO_BUF struct bk_buf value = { 0 };
+    begin_association(&a);
+    bk_sa_offer_write(&value, BK_SA_NTLM, BK_VIEW(BK_SA_REALM), BK_VIEW("srv.example.com"),
+                      (struct bk_view){ 0 });
+    assert_string_equal(challenged(&a.ours, &config, &value),
+                        "refused at the end of the handshake");
+    bk_buf_clear(&value);
+    bk_buf_add_lit(&value, "Digest realm=\"a\", nonce=\"b\"");
+    assert_string_equal(challenged(&a.ours, &config, &value), "the scheme is not offered");
+    end_association(&a);
 }
 
 /* ---- which answer belongs to which operation ---- */
@@ -599,6 +792,10 @@ int main(void)
         cmocka_unit_test(a_session_algorithm_mixes_both_nonces_in),
         cmocka_unit_test(digest_answer_carries_what_the_challenge_named),
         cmocka_unit_test(a_challenge_that_cannot_be_answered_is_refused),
+        cmocka_unit_test(what_we_sign_the_server_takes),
+        cmocka_unit_test(what_the_server_signs_we_take_once),
+        cmocka_unit_test(a_wrong_signature_of_the_server_is_noticed),
+        cmocka_unit_test(a_refusal_at_the_end_of_the_handshake_is_final),
         cmocka_unit_test(a_token_survives_its_text),
         cmocka_unit_test(a_text_that_is_no_token_is_refused),
         cmocka_unit_test(a_late_answer_does_not_end_the_next_operation_of_its_slot),
