@@ -143,6 +143,8 @@ void ctl_ago(const char *iso, int64_t now_real_ms, char ret[48]);
 int ctl_read_secret(struct ctl *ctl, const char *what, struct bk_buf *ret);
 /* 20 letters and digits in four groups: 100 bits. */
 void ctl_make_password(struct bk_buf *ret);
+/* Member nt_hash of an account, where policy ntlm-signin wants it: the server keeps it beside the yescrypt hash. */
+void ctl_add_nt_hash(json_t *args, struct bk_view password);
 /* 26 letters and digits: 128 bits. */
 void ctl_make_device_password(struct bk_buf *ret);
 /* Both HA1 of a device password as the admin operations want them; NULL: out of memory. */

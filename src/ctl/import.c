@@ -54,6 +54,7 @@ struct import {
     const struct known_column *columns[BK_CSV_FIELDS_MAX];
     size_t n_columns;
     int64_t length_min;
+    bool nt_hash; /* policy wants it */
     json_t *seen; /* address or user name: line */
     struct row rows[ROWS];
     size_t n_rows, bytes;
@@ -343,9 +344,13 @@ static int hash_passwords(struct import *im)
     while (n)
         pthread_join(threads[--n], NULL);
     for (size_t i = 0; i < im->n_rows; i++) {
-        json_object_del(im->rows[i].user, "password");
+        json_t *user = im->rows[i].user;
+        if (h.hashes[i] && im->nt_hash)
+            ctl_add_nt_hash(user,
+                            bk_view_of_str(json_string_value(json_object_get(user, "password"))));
+        json_object_del(user, "password");
         if (h.hashes[i])
-            json_object_set_new(im->rows[i].user, "yescrypt", json_string(h.hashes[i]));
+            json_object_set_new(user, "yescrypt", json_string(h.hashes[i]));
         free(h.hashes[i]);
     }
     return atomic_load(&h.failed)
@@ -518,7 +523,7 @@ static int read_content(struct ctl *ctl, struct bk_buf *ret)
     return CTL_OK;
 }
 
-static int find_length_min(struct import *im)
+static int find_policy(struct import *im)
 {
     size_t i;
     json_t *policies, *row;
@@ -531,6 +536,8 @@ static int find_length_min(struct import *im)
                    *value = json_string_value(json_object_get(row, "value"));
         if (name && value && !strcmp(name, "password-length-min"))
             im->length_min = strtoll(value, NULL, 10);
+        if (name && value && !strcmp(name, "ntlm-signin"))
+            im->nt_hash = !strcmp(value, "on");
     }
     json_decref(policies);
     return CTL_OK;
@@ -571,7 +578,7 @@ int ctl_user_import(struct ctl *ctl)
     im->show_progress = !ctl->json && isatty(fileno(ctl->err));
     int r = read_content(ctl, &content);
     if (r == CTL_OK)
-        r = find_length_min(im);
+        r = find_policy(im);
     if (r == CTL_OK && (check || all_or_nothing)) {
         im->check = true;
         r = walk(im, bk_buf_view(&content));

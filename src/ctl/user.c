@@ -71,7 +71,7 @@ static int password_policy(struct ctl *ctl, const char *address, struct wanted *
     return CTL_OK;
 }
 
-static void add_nt_hash(json_t *args, struct bk_view password)
+void ctl_add_nt_hash(json_t *args, struct bk_view password)
 {
     BK_CLEANUP(wipe) struct bk_buf hex = { 0 };
     uint8_t hash[BK_NT_HASH_SIZE];
@@ -108,7 +108,7 @@ static int new_password(struct ctl *ctl, bool generate, const char *whose, json_
         return ctl_fail(ctl, CTL_FAILED, "the password cannot be hashed");
     json_object_set_new(args, "yescrypt", json_string(bk_buf_cstr(&hash)));
     if (policy.nt_hash)
-        add_nt_hash(args, bk_buf_view(ret));
+        ctl_add_nt_hash(args, bk_buf_view(ret));
     if (ctl_option(ctl, "must-change"))
         json_object_set_new(args, "password_must_change", json_true());
     return CTL_OK;

@@ -28,7 +28,7 @@ static const struct bk_policy_row rows[BK_POLICY_COUNT] = {
         "Who is told that an address does not exist, instead of \"address or password wrong\"." },
     [BK_POLICY_CLEARTEXT_SIGNIN] = {
         "cleartext-signin", BK_POLICY_SWITCH, "off", 0, 0, NULL,
-        "Whether Digest sign-in is taken over connections that are not encrypted (TCP, UDP)." },
+        "Whether people may sign in over connections that are not encrypted (TCP, UDP)." },
     [BK_POLICY_DIGEST_ALGORITHM] = {
         "digest-algorithm", BK_POLICY_CHOICE, "SHA-256", 0, 0, "SHA-256|MD5",
         "What a client without a device password of its own is challenged with." },

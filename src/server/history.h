@@ -28,7 +28,7 @@ struct bk_attempt {
     uint64_t net_key;         /* bk_addr_net_key: /24, /64 */
     struct bk_view transport; /* "tls", "tcp", "udp", "https" */
     struct bk_view
-        road; /* "https-password", "https-certificate", "sip-certificate", "sip-digest" */
+        road; /* "https-password", "https-certificate", "sip-certificate", "sip-digest", "sip-tls-dsk", "sip-ntlm" */
     bool own_network;
 };
 

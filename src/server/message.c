@@ -480,10 +480,14 @@ void handle_message(struct request *rq)
     /* While older messages are being handed over, this one waits behind them. */
     bool ephemeral = is_ephemeral(bk_sip_msg_value(rq->msg, BK_SIP_HDR_CONTENT_TYPE)),
          heard = false;
+    uint8_t gruu[16];
+    bool one = ms_gruu_of(rq->msg, gruu);
     if (!person->draining)
         BK_LIST_EACH(&person->bindings, it)
         {
             struct bk_binding *b = bk_container_of(it, struct bk_binding, in_person);
+            if (one && !ms_is_endpoint(b, gruu))
+                continue;
             if (b->dialect && ephemeral) {
                 pass_ephemeral(relay, rq, b);
                 heard = true;

@@ -921,13 +921,17 @@ void bk_core_sessions(struct bk_core *core, struct bk_view address,
             {
                 const struct bk_binding *b = bk_container_of(it, struct bk_binding, in_person);
                 const struct link *link = core_link(core, b->link);
+                struct bk_view by_dialect =
+                    link ? ms_road_of(link, bk_person_address(p)) : (struct bk_view){ 0 };
                 struct bk_session row = {
                     .address = bk_person_address(p),
                     .endpoint = b->endpoint,
                     .client = b->client,
                     .contact = b->contact,
                     .ip = link ? bk_view_of_str(link->ip) : (struct bk_view){ 0 },
-                    .road = b->own ? BK_VIEW("certificate") : BK_VIEW("digest"),
+                    .road = b->own           ? BK_VIEW("certificate")
+                            : by_dialect.len ? bk_view_skip(by_dialect, 4) /* without "sip-" */
+                                             : BK_VIEW("digest"),
                     .shown = bk_view_of_str(bk_pidf_shown_name(p->shown)),
                     .since = b->since_real,
                     .expires_at = real + (b->expires_at - now),
