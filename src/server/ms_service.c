@@ -189,17 +189,25 @@ static bool contains_nocase(struct bk_view text, struct bk_view part)
     return false;
 }
 
+/* An address is asked for with its scheme. */
+static struct bk_view search_text(const struct bk_ms_search_condition *c)
+{
+    const struct bk_view scheme = BK_VIEW("sip:");
+    return bk_view_starts_with_nocase(c->value, scheme) ? bk_view_skip(c->value, scheme.len)
+                                                        : c->value;
+}
+
 /* Of what a person has here, names answer for all kinds of names, and the address for both of its attributes. */
 static bool user_matches(const struct bk_user *user, const struct bk_ms_search_condition *c)
 {
+    struct bk_view value = search_text(c);
     if (bk_view_equal_nocase(c->attribute, BK_VIEW("mail")) ||
         bk_view_equal_nocase(c->attribute, BK_VIEW("msRTCSIP-PrimaryUserAddress")))
-        return contains_nocase(user->address, c->value);
+        return contains_nocase(user->address, value);
     if (bk_view_equal_nocase(c->attribute, BK_VIEW("givenName")) ||
         bk_view_equal_nocase(c->attribute, BK_VIEW("sn")) ||
         bk_view_equal_nocase(c->attribute, BK_VIEW("displayName")))
-        return contains_nocase(user->display_name, c->value) ||
-               contains_nocase(user->address, c->value);
+        return contains_nocase(user->display_name, value) || contains_nocase(user->address, value);
     return false; /* company, country: not known here */
 }
 
@@ -239,8 +247,8 @@ static void search(struct request *rq, const struct bk_ms_contact_call *call)
     struct bk_view match = { 0 };
     struct bk_buf body = { 0 };
     for (int i = 0; i < call->n_conditions; i++)
-        if (call->conditions[i].value.len > match.len)
-            match = call->conditions[i].value;
+        if (search_text(&call->conditions[i]).len > match.len)
+            match = search_text(&call->conditions[i]);
     /* Nobody reads the whole directory out: a search has a condition. */
     int r = tenant && match.len
                 ? bk_store_users(core->config.store, tenant->id, (struct bk_view){ 0 }, match, 1000,

@@ -649,6 +649,9 @@ static void the_directory_finds_colleagues(void **state)
     snprintf(body, sizeof body, query, 1, "mail", "example.org");
     got = service(ann, "ann", "ann@example.org", "application/SOAP+xml", body);
     assert_true(says(got, "<m:moreAvailable>true</m:moreAvailable>"));
+    snprintf(body, sizeof body, query, 100, "msRTCSIP-PrimaryUserAddress", "sip:bob@example.org");
+    got = service(ann, "ann", "example.org", "application/SOAP+xml", body);
+    assert_true(says(got, "uri=\"sip:bob@example.org\""));
     snprintf(body, sizeof body, query, 100, "company", "bob");
     got = service(ann, "ann", "example.org", "application/SOAP+xml", body);
     assert_int_equal(world_status(got), 200);
