@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ms/diagnostics.h"
 
-#include "base/cleanup.h"
-
 /* The dialect's readers end a quoted text at the next quote, whatever stands before it: quotes become apostrophes. */
 static void add_quoted(struct bk_buf *to, struct bk_view text)
 {
@@ -30,21 +28,4 @@ void bk_ms_diagnostics_write(struct bk_buf *to, const struct bk_ms_diagnostics *
         bk_buf_add_lit(to, ";case=");
         add_quoted(to, what->case_code);
     }
-}
-
-void bk_ms_diagnostics_lines(struct bk_buf *to, const struct bk_ms_diagnostics *what)
-{
-    static const char *const names[] = { "ms-diagnostics: ", "ms-diagnostics-public: " };
-    for (size_t i = 0; i < BK_COUNT_OF(names); i++) {
-        bk_buf_add_str(to, names[i]);
-        bk_ms_diagnostics_write(to, what);
-        bk_buf_add_lit(to, "\r\n");
-    }
-}
-
-void bk_ms_warning_line(struct bk_buf *to, struct bk_view text)
-{
-    bk_buf_add_lit(to, "Warning: 310 lcs.microsoft.com ");
-    add_quoted(to, text);
-    bk_buf_add_lit(to, "\r\n");
 }

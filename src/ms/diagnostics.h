@@ -6,7 +6,7 @@
 #include "base/buf.h"
 #include "record/record.h"
 
-/* What to say. Texts are UTF-8 and may hold anything: they are escaped, control bytes become blanks. */
+/* What to say. Texts are UTF-8 and may hold anything: quotes become apostrophes (readers stop at the next one, escaped or not), control bytes blanks. */
 struct bk_ms_diagnostics {
     const struct bk_record *record; /* what is told; gives the id */
     struct bk_view reason;          /* the sentence a person reads */
@@ -16,14 +16,5 @@ struct bk_ms_diagnostics {
 
 /* `4004;reason="...";source="srv.example.com";record="SI-202";case="K7QF-3M2P"` */
 void bk_ms_diagnostics_write(struct bk_buf *to, const struct bk_ms_diagnostics *what);
-
-/*
- * The whole lines: ms-diagnostics, and ms-diagnostics-public with the same value. Some places of a client read only one of them: a
- * refused sign-in the first (404, 503) or the second (403), a notice that a session ended the second.
- */
-void bk_ms_diagnostics_lines(struct bk_buf *to, const struct bk_ms_diagnostics *what);
-
-/* `Warning: 310 lcs.microsoft.com "text"`: where pidgin-sipe looks first for the reason of a 403. */
-void bk_ms_warning_line(struct bk_buf *to, struct bk_view text);
 
 #endif

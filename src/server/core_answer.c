@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the core answers and refuses, and the names it gives itself in messages. */
+#include "ms/diagnostics.h"
 #include "server/core_private.h"
 
 #include <stdio.h>
@@ -97,6 +98,18 @@ static void diagnostics_line(struct bk_core *core, const struct bk_refusal *refu
     bk_buf_finish(&value);
 }
 
+void refusal_public_line(struct bk_core *core, const struct bk_refusal *refusal, struct bk_buf *to)
+{
+    struct bk_buf value = { 0 };
+    struct bk_ms_diagnostics what = { .record = refusal->record,
+                                      .reason = bk_view_of_str(refusal->text),
+                                      .source = bk_view_of_str(core->config.host),
+                                      .case_code = bk_view_of_str(refusal->case_code) };
+    bk_ms_diagnostics_write(&value, &what);
+    bk_sip_field_add_named(to, BK_VIEW("ms-diagnostics-public"), bk_buf_view(&value));
+    bk_buf_finish(&value);
+}
+
 void refusal_lines(struct bk_core *core, const struct bk_refusal *refusal, struct bk_buf *to)
 {
     struct bk_buf value = { 0 }, text = { 0 };
@@ -116,15 +129,6 @@ static int shaped_status(const struct request *rq, int status)
 {
     bool shaped = rq->asker.dialect && rq->msg->method == BK_SIP_REGISTER;
     return !shaped || status == 404 || status == 503 ? status : 403;
-}
-
-/* Some places of its clients read the one line, some the other. */
-static void public_line(struct bk_core *core, const struct bk_refusal *refusal, struct bk_buf *to)
-{
-    struct bk_buf value = { 0 };
-    bk_refusal_diagnostics(core->config.history, refusal, &value);
-    bk_sip_field_add_named(to, BK_VIEW("ms-diagnostics-public"), bk_buf_view(&value));
-    bk_buf_finish(&value);
 }
 
 void refuse_with(const struct request *rq, const struct bk_refusal *refusal, struct bk_view extra)
@@ -149,7 +153,7 @@ void refuse_with(const struct request *rq, const struct bk_refusal *refusal, str
         else if (much == DIAGNOSTICS)
             diagnostics_line(core, refusal, &core->out);
         if (rq->asker.dialect)
-            public_line(core, refusal, &core->out);
+            refusal_public_line(core, refusal, &core->out);
         bk_buf_add_view(&core->out, extra);
         bk_sip_end(&core->out, (struct bk_view){ 0 }, (struct bk_view){ 0 });
         if (!is_too_big(rq))

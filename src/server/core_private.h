@@ -191,6 +191,8 @@ void refuse_why(const struct request *rq, unsigned number, int status, int retry
 void refuse_with(const struct request *rq, const struct bk_refusal *refusal, struct bk_view extra);
 /* The lines every refusal carries: ms-diagnostics, Warning, Retry-After. */
 void refusal_lines(struct bk_core *core, const struct bk_refusal *refusal, struct bk_buf *to);
+/* ms-diagnostics-public: of the clients of the Lync dialect some places read this line, some the other. */
+void refusal_public_line(struct bk_core *core, const struct bk_refusal *refusal, struct bk_buf *to);
 
 /* ---- identity.c ---- */
 /*

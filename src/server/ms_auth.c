@@ -317,6 +317,14 @@ static const struct ms_scheme schemes[BK_SA_SCHEMES] = {
 
 /* ---- the legs ---- */
 
+/* What a client of the dialect says of itself before it signs. */
+static bool looks_like_dialect(const struct bk_sip_msg *msg)
+{
+    return bk_ms_epid_of(msg).len ||
+           bk_sip_msg_has_token(msg, BK_SIP_HDR_SUPPORTED, BK_VIEW("msrtc-event-categories")) ||
+           bk_sip_msg_has_token(msg, BK_SIP_HDR_SUPPORTED, BK_VIEW("adhoclist"));
+}
+
 bool ms_wants_register(const struct request *rq, const struct link *link)
 {
     struct bk_sa_header header;
@@ -326,15 +334,13 @@ bool ms_wants_register(const struct request *rq, const struct link *link)
     if (ms_peer_of(link, rq->target) || ms_header_of(rq->msg, &header) != -ENOENT)
         return true;
     const struct bk_sip_field *f = bk_sip_msg_field(rq->msg, BK_SIP_HDR_AUTHORIZATION);
-    if (f && bk_view_starts_with_nocase(f->value, BK_VIEW("Digest")))
+    if ((f && bk_view_starts_with_nocase(f->value, BK_VIEW("Digest"))) ||
+        !looks_like_dialect(rq->msg))
         return false;
-    bool any = false;
     for (unsigned i = 0; i < BK_SA_SCHEMES; i++)
-        any |= schemes[i].allowed(rq, rq->target);
-    return any && (bk_ms_epid_of(rq->msg).len ||
-                   bk_sip_msg_has_token(rq->msg, BK_SIP_HDR_SUPPORTED,
-                                        BK_VIEW("msrtc-event-categories")) ||
-                   bk_sip_msg_has_token(rq->msg, BK_SIP_HDR_SUPPORTED, BK_VIEW("adhoclist")));
+        if (schemes[i].allowed(rq, rq->target))
+            return true;
+    return false;
 }
 
 /* The 401 that offers what there is. */

@@ -123,11 +123,8 @@ void tell_ended(struct bk_core *core, struct bk_binding *b, const struct bk_reco
     core_own_uri(&own, (struct bk_view){ 0 }, out);
     bk_buf_add_lit(out, "\r\n");
     refusal_lines(core, &refusal, out);
-    if (signs) {
-        bk_buf_clear(&core->out2);
-        bk_refusal_diagnostics(core->config.history, &refusal, &core->out2);
-        bk_sip_field_add_named(out, BK_VIEW("ms-diagnostics-public"), bk_buf_view(&core->out2));
-    }
+    if (signs)
+        refusal_public_line(core, &refusal, out);
     char body[64];
     snprintf(body, sizeof body, "deregistered;event=%s\r\n", event);
     bk_sip_end(out, BK_VIEW("text/registration-event"), bk_view_of_str(body));
