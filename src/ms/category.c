@@ -196,7 +196,8 @@ static const struct {
     { 4500, BK_PIDF_SHOWN_AVAILABLE_INACTIVE, BK_PIDF_MANUAL_NONE, BK_PIDF_MACHINE_INACTIVE },
     { 3000, BK_PIDF_SHOWN_AVAILABLE, BK_PIDF_MANUAL_NONE, BK_PIDF_MACHINE_ACTIVE },
     { 1, BK_PIDF_SHOWN_OFFLINE, BK_PIDF_MANUAL_NONE, BK_PIDF_MACHINE_AWAY },
-    { 0, BK_PIDF_SHOWN_UNKNOWN, BK_PIDF_MANUAL_NONE, BK_PIDF_MACHINE_ACTIVE },
+    /* A stock client that nobody touches publishes 0 of its machine, and 3500 when somebody does again. */
+    { 0, BK_PIDF_SHOWN_UNKNOWN, BK_PIDF_MANUAL_NONE, BK_PIDF_MACHINE_INACTIVE },
 };
 
 static size_t range_of(int availability)

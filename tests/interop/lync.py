@@ -308,6 +308,56 @@ def linphonec_and_they_see_each_other(bench):
         ann.say("remove", bench.address("lin"))
 
 
+def idle_is_seen(bench):
+    with bench.here("ann", "bob") as (ann, bob):
+        uri = f"sip:{bob.address}"
+        ann.say("add", bob.address, "Friends")
+        ann.wait("presence", uri=uri, status="available", patience=10)
+        since = ann.mark()
+        bob.say("idle", "on")
+        ann.wait("presence", since, uri=uri, status="idle")
+        since = ann.mark()
+        bob.say("idle", "off")
+        bob.say("status", "available")  # as the program around the plugin does
+        ann.wait("presence", since, uri=uri, status="available")
+        ann.say("remove", bob.address)
+
+
+def who_appears_offline_is_seen_so_and_sees_the_others(bench):
+    with bench.here("ann", "bob") as (ann, bob):
+        uri = f"sip:{bob.address}"
+        ann.say("add", bob.address, "Friends")
+        bob.say("add", ann.address, "Friends")
+        ann.wait("presence", uri=uri, status="available", patience=10)
+        since = ann.mark()
+        bob.say("status", "invisible")
+        ann.wait("presence", since, uri=uri, online="0")
+        since = bob.mark()
+        ann.say("status", "busy")
+        bob.wait("presence", since, uri=f"sip:{ann.address}", status="busy")
+        since = ann.mark()
+        bob.say("status", "available")
+        ann.say("status", "available")
+        ann.wait("presence", since, uri=uri, status="available")
+        ann.say("remove", bob.address)
+        bob.say("remove", ann.address)
+
+
+def a_call_is_seen_by_who_watches(bench):
+    with bench.here("ann", "bob", "cyd") as (ann, bob, cyd):
+        uri = f"sip:{bob.address}"
+        cyd.say("add", bob.address, "Friends")
+        cyd.wait("presence", uri=uri, status="available", patience=10)
+        since = cyd.mark()
+        ann.say("call", bob.address)
+        bob.wait("media-state", state="1")
+        cyd.wait("presence", since, uri=uri, status="busy", text="In a call")
+        since = cyd.mark()
+        ann.say("hangup")
+        cyd.wait("presence", since, uri=uri, status="available")
+        cyd.say("remove", bob.address)
+
+
 def who_is_blocked_sees_nobody_there_and_is_not_heard(bench):
     with bench.here("ann", "bob") as (ann, bob):
         uri = f"sip:{ann.address}"
@@ -379,6 +429,22 @@ def typing_is_seen(bench):
         bob.wait("im-in", text="hello")
         ann.say("typing", bob.address)
         bob.wait("typing", patience=5, state="typing")
+
+
+def what_is_said_to_somebody_on_two_computers_comes_once_to_one(bench):
+    prefix = bench.other_computer()
+    with bench.here("ann") as (ann,), bench.here("cyd") as (desk,), bench.here("cyd", prefix=prefix) as (home,):
+        ann.send(desk.address, "which of you")
+        # A client that knows of another one of its person takes a conversation after ten seconds, or when somebody types.
+        beckon.wait_for("the message", lambda: desk.received() + home.received(), 25)
+        first, other = (desk, home) if desk.received() else (home, desk)
+        since = ann.mark()
+        first.send(ann.address, "this one")
+        ann.wait("im-in", since, text="this one")
+        ann.send(desk.address, "then go on")
+        first.wait("im-in", text="then go on")
+        equal((len(first.received()), other.received()), (2, []))
+        equal(ann.seen("conv-error"), [])
 
 
 def beckon_cli_and_they_write_to_each_other(bench):
@@ -467,8 +533,11 @@ CASES = [a_refused_connection_is_told_to_the_person, signs_in_by_ntlm_over_tls, 
          a_person_without_a_licence_is_told_so, who_is_disabled_while_signed_in_is_signed_out_with_the_reason,
          contacts_are_there_again_also_after_kill_9, two_computers_of_one_person_see_each_others_edits,
          two_of_them_see_each_others_status_and_note, beckon_cli_and_they_see_each_other, linphonec_and_they_see_each_other,
+         idle_is_seen,
+         who_appears_offline_is_seen_so_and_sees_the_others, a_call_is_seen_by_who_watches,
          who_is_blocked_sees_nobody_there_and_is_not_heard, messages_arrive_in_order_each_once_both_ways,
-         messages_for_somebody_who_signs_out_and_in_are_kept, typing_is_seen, beckon_cli_and_they_write_to_each_other,
+         messages_for_somebody_who_signs_out_and_in_are_kept, typing_is_seen,
+         what_is_said_to_somebody_on_two_computers_comes_once_to_one, beckon_cli_and_they_write_to_each_other,
          linphonec_and_they_write_to_each_other, what_beckon_cli_wrote_to_somebody_away_comes_under_its_name,
          twenty_calls_connect_are_heard_and_end, after_a_restart_they_are_back_with_lists_and_presence]
 

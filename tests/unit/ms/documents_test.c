@@ -92,6 +92,9 @@ static void the_ranges_are_those_of_the_table(void **state)
         }
     }
     assert_int_equal(bk_ms_shown_of(0, (struct bk_view){ 0 }), BK_PIDF_SHOWN_UNKNOWN);
+    struct bk_ms_state untouched = { .type = BK_MS_STATE_MACHINE };
+    assert_int_equal(bk_ms_machine_of(&untouched), BK_PIDF_MACHINE_INACTIVE);
+    assert_false(bk_ms_machine_closed(&untouched));
     /* A word counts in its own range only. */
     assert_int_equal(bk_ms_shown_of(3500, BK_VIEW("on-the-phone")), BK_PIDF_SHOWN_AVAILABLE);
     assert_int_equal(bk_ms_shown_of(7000, BK_VIEW("in-a-conference")), BK_PIDF_SHOWN_IN_CONFERENCE);
