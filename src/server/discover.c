@@ -256,6 +256,8 @@ void services_discover(struct bk_services *s, struct bk_http_exchange *x,
             answer_root(s, x, attempt.own_network);
     } else if (address.len || bk_view_starts_with_nocase(request->host, BK_VIEW("lyncdiscover"))) {
         refuse_domain(s, x, &attempt, dir, bk_buf_view(&domain), bk_buf_view(&address));
+    } else if (route->path[1]) {
+        answer_root(s, x, attempt.own_network); /* under the server's own name, by a link of ours */
     } else if (!bk_conn_is_tls(bk_http_conn(x))) {
         bk_http_answer_field(x, "Location", bk_view_of_str(s->config.services_url));
         services_say(x, 307, "This is answered over HTTPS only.", -1);
