@@ -30,11 +30,11 @@ WITHIN = 60  # seconds; a dead name or port is waited for before the next is tri
 class Place(network.Place):
     program = None
 
-    def sipe(self, name="ann", password=PASSWORD, scheme="tls-dsk", **options):
+    def sipe(self, name="ann", password=PASSWORD, scheme="tls-dsk", where="c1", **options):
         if missing := sipe_client.missing(self.program):
             raise tap.Skip(missing)
         return Sipe(self.program, f"{name}@{DOMAIN}", password, transport=options.pop("transport", "auto"), scheme=scheme,
-                    patience=WITHIN, prefix=self.network.inside("c1"), **options)
+                    patience=WITHIN, prefix=self.network.inside(where), **options)
 
 
 def schemes(client):
@@ -107,6 +107,27 @@ def a_certificate_that_is_withdrawn_ends_the_session(place):
         signs_in(place, log, [])
 
 
+def two_computers_of_one_person_have_a_certificate_each(place):
+    def living():
+        rows = place.domain.ctl("certificate", "list", f"bob@{DOMAIN}", as_json=True)
+        return [r["serial"] for r in rows if not r["revoked"]]
+
+    with place.whole_zone(), place.sipe("bob") as one:
+        one.signed_in(WITHIN)
+        first = living()
+        with place.sipe("bob", where="c2") as other:
+            other.signed_in(WITHIN)
+            equal(len(network.sessions_of(place, "bob")), 2)
+            second = [s for s in living() if s not in first]
+            equal((len(first), len(second)), (1, 1))
+            since = other.mark()
+            place.domain.ctl("certificate", "revoke", second[0])
+            other.wait("disconnected", since, WITHIN)
+            beckon.wait_for("the end of one session", lambda: len(network.sessions_of(place, "bob")) == 1, 10)
+        equal(one.seen("disconnected"), [])
+        equal(living(), first)
+
+
 def a_device_has_one_certificate_however_often_it_starts(place):
     rows = place.domain.ctl("certificate", "list", f"ann@{DOMAIN}", as_json=True)
     assert len(rows) > 3, rows
@@ -126,7 +147,7 @@ def an_answer_on_port_80_is_no_obstacle(place):
 CASES = [the_discovery_document_leads_to_the_server, a_service_record_leads_to_the_server, the_usual_names_lead_to_the_server,
          the_automatic_choice_is_tls_dsk, a_wrong_password_is_told_in_words_though_nothing_but_the_address_is_known,
          a_disabled_account_is_told_though_nothing_but_the_address_is_known,
-         a_certificate_that_is_withdrawn_ends_the_session, a_device_has_one_certificate_however_often_it_starts,
+         a_certificate_that_is_withdrawn_ends_the_session, two_computers_of_one_person_have_a_certificate_each, a_device_has_one_certificate_however_often_it_starts,
          an_answer_on_port_80_is_no_obstacle]
 
 
@@ -138,7 +159,7 @@ def main():
         return 0
     for number in (signal.SIGTERM, signal.SIGHUP):  # however it ends, what it made goes away
         signal.signal(number, lambda *_: sys.exit(1))
-    with tempfile.TemporaryDirectory() as tmp, network.Network(["c1"]) as net:
+    with tempfile.TemporaryDirectory() as tmp, network.Network(["c1", "c2"]) as net:
         domain = beckon.Domain(tmp, beckon.Programs(build), domain=DOMAIN, listen=SERVER, tls_port=5061, https_port=443,
                                ctl_prefix=net.inside("srv"))
         domain.init()
