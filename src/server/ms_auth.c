@@ -537,6 +537,8 @@ static bool signed_register(struct leg *leg, enum register_road *ret_road, char 
     if (peer ? !refresh(leg, peer) : !finish_handshake(leg, h, &peer))
         return false;
     memcpy(ret_serial, peer->serial, sizeof peer->serial);
+    /* A client between two handshakes may have answered without a signature; that must not add up over days. */
+    leg->link->faults = 0;
     link_prove(leg->rq->core, leg->link, leg->address);
     return true;
 }

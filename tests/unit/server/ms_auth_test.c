@@ -5,6 +5,7 @@
 #include "base/cleanup.h"
 #include "base/text.h"
 #include "csr.h"
+#include "failing_alloc.h"
 #include "ms/endpoint.h"
 #include "ms/sa.h"
 #include "sip/build.h"
@@ -111,6 +112,10 @@ static void with_line(struct bk_buf *to, const char *message, struct bk_view lin
     bk_buf_add_str(to, end + 2);
 }
 
+static bool failed; /* whether it did */
+static unsigned
+    fail_at; /* which allocation of the core fails during the next signed message; 0: none */
+
 /* Signs and sends; token at != NULL: with gssapi-data. */
 static void send_signed(struct client *c, const char *message, struct bk_view token)
 {
@@ -118,7 +123,12 @@ static void send_signed(struct client *c, const char *message, struct bk_view to
     struct parsed *p = parse(message);
     bk_sa_sign(c->sa, &p->msg, &p->head, &bk_random_system, token, &line);
     with_line(&whole, message, bk_buf_view(&line));
-    world_send(c->link, "%s", bk_buf_cstr(&whole));
+    const char *bytes = bk_buf_cstr(&whole);
+    bk_fail_alloc(fail_at);
+    bk_core_receive(c->link->world->core, c->link->id, bk_view_of_str(bytes), NULL);
+    failed = bk_fail_alloc(0);
+    c->link->last_in_ms = c->link->world->mono_ms;
+    world_settle(c->link->world);
     free(p);
 }
 
@@ -896,6 +906,32 @@ static void legs_out_of_order_are_answered_and_forgotten(void **state)
     world_destroy(w);
 }
 
+/* Out of memory anywhere in the last leg: signed in, refused, or no answer; the server goes on. */
+static void any_allocation_may_fail_while_somebody_signs_in(void **state)
+{
+    (void)state;
+    bool any = true;
+    unsigned in = 0;
+    for (unsigned n = 1; any; n++) {
+        struct world *w = begin(1);
+        struct client c, after;
+        allow_ntlm(w, "ann");
+        client_open(&c, w, "ann", "cf0b98dadeb9");
+        fail_at = n;
+        in += ntlm(&c) == 200;
+        any = failed;
+        fail_at = 0;
+        client_open(&after, w, "ann", "6a5dd544d8bb");
+        assert_int_equal(ntlm(&after), 200);
+        assert_int_equal(signature_of(&after, after.answer), BK_SA_GOOD);
+        client_close(&c);
+        client_close(&after);
+        world_destroy(w);
+        assert_true(n < 500);
+    }
+    assert_true(in > 0);
+}
+
 static int make_side(void **state)
 {
     (void)state;
@@ -930,6 +966,7 @@ int main(void)
         cmocka_unit_test(ntlm_switched_off_signs_its_people_out_with_a_notice),
         cmocka_unit_test(a_gruu_leads_to_its_endpoint_alone),
         cmocka_unit_test(legs_out_of_order_are_answered_and_forgotten),
+        cmocka_unit_test(any_allocation_may_fail_while_somebody_signs_in),
     };
     return cmocka_run_group_tests(tests, make_side, drop_side);
 }
