@@ -411,6 +411,7 @@ static void batch_body(struct request *rq, struct ms_sub *sub, const struct bk_m
     struct bk_view host = bk_view_of_str(core->config.host);
     struct bk_buf parts = { 0 };
     struct made made = { 0 };
+    int later = 0;
     bk_ms_batch_begin(to, boundary, host, (struct bk_view){ sub->watcher, sub->watcher_len },
                       sub->version++, !rq->head->to_tag.len);
     for (int i = 0; i < n; i++) {
@@ -425,8 +426,9 @@ static void batch_body(struct request *rq, struct ms_sub *sub, const struct bk_m
             continue;
         struct ms_person *ms = w->person->dialect;
         if (parts.len > MS_ANSWER_BYTES) {
+            /* A connection takes so much at once and no more. */
             if (!bk_timer_armed(&ms->tell))
-                bk_timer_arm(core->config.timers, &ms->tell, core_now(core));
+                bk_timer_arm(core->config.timers, &ms->tell, core_now(core) + MS_PACE_MS * ++later);
             continue;
         }
         make(ms, presence_relation(core, w->person, rq->identity), w->wanted, &made);

@@ -36,6 +36,7 @@ enum {
     MS_FOLLOWERS_PENDING = 200, /* nobody is asked about more people who put him on a list */
     MS_ANSWER_BYTES =
         128 * 1024, /* of documents in the answer to a batch; what is over comes behind it */
+    MS_PACE_MS = 5, /* between two of those */
     MS_SEARCH_MAX = 100,
 };
 

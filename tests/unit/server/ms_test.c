@@ -602,6 +602,100 @@ static void each_relation_sees_its_own(void **state)
     world_destroy(w);
 }
 
+static int count(const struct bk_buf *buf, const char *word)
+{
+    int n = 0;
+    struct bk_view rest = bk_buf_view(buf), w = bk_view_of_str(word);
+    for (;; n++) {
+        size_t at = bk_view_find_view(rest, w);
+        if (at == rest.len)
+            return n;
+        rest = bk_view_skip(rest, at + w.len);
+    }
+}
+
+static void a_large_batch_is_told_in_pieces_and_whole(void **state)
+{
+    enum { PEOPLE = 300 };
+    struct world *w = begin(*(unsigned *)*state);
+    static char resources[PEOPLE * 64];
+    char name[16];
+    resources[0] = 0;
+    for (int i = 0; i < PEOPLE; i++) {
+        snprintf(name, sizeof name, "u%d", i);
+        world_user(w, name, "MD5");
+        snprintf(resources + strlen(resources), sizeof resources - strlen(resources),
+                 "<resource uri=\"sip:%s@example.org\"/>", name);
+    }
+    struct world_link *ann = sign_in(w, "ann", "urn:a");
+    struct bk_buf body = { 0 };
+    bk_buf_addf(&body,
+                "<batchSub><action name=\"subscribe\"><adhocList>%s</adhocList></action>"
+                "</batchSub>",
+                resources);
+    world_send(ann,
+               "SUBSCRIBE sip:ann@example.org SIP/2.0\r\nVia: SIP/2.0/tls 127.0.0.1:9;branch="
+               "z9hG4bKl\r\nFrom: <sip:ann@example.org>;tag=1\r\nTo: <sip:ann@example.org>\r\n"
+               "Call-ID: l\r\nCSeq: 1 SUBSCRIBE\r\nMax-Forwards: 70\r\nEvent: presence\r\n"
+               "Supported: ms-benotify\r\nSupported: ms-piggyback-first-notify\r\n"
+               "Contact: <sip:ann@127.0.0.1:9>\r\nContent-Type: "
+               "application/msrtc-adrl-categorylist+xml\r\nContent-Length: %zu\r\n\r\n%.*s",
+               body.len, (int)body.len, body.at);
+    int first = count(&ann->out, "<categories ");
+    assert_in_range(first, 100, PEOPLE - 1);
+    assert_in_range(ann->out.len, 1, 256 * 1024);
+    world_advance(w, 5000);
+    assert_int_equal(count(&ann->out, "<categories "), PEOPLE);
+    assert_int_equal(count(&ann->out, "\r\nEvent: presence"), PEOPLE - first + 1);
+    bk_buf_finish(&body);
+    leave(w, ann);
+    world_destroy(w);
+}
+
+static void publications_end_with_what_they_hang_on(void **state)
+{
+    struct world *w = begin(*(unsigned *)*state);
+    struct world_link *desk = sign_in(w, "ann", "urn:desk"), *lap = sign_in(w, "ann", "urn:lap");
+    const char *got = publish(
+        lap, "ann",
+        "<publication categoryName=\"t\" expireType=\"time\" expires=\"30\"><t/></publication>"
+        "<publication categoryName=\"u\" expireType=\"user\"><u/></publication>"
+        "<publication categoryName=\"e\" expireType=\"endpoint\"><e/></publication>"
+        "<publication categoryName=\"s\" expireType=\"static\"><s/></publication>");
+    assert_int_equal(world_status(got), 200);
+    leave(w, lap);
+    got = subscribe(desk, "ann", "vnd-microsoft-roaming-self", NULL, 1, "", NULL, NULL);
+    assert_true(says(got, "<t xmlns") && says(got, "<u xmlns") && says(got, "<s xmlns"));
+    assert_false(says(got, "<e xmlns"));
+    world_advance(w, 31 * 1000);
+    got = latest(w, desk);
+    assert_true(says(got, "<category name=\"t\"/>")); /* all of it is gone */
+    leave(w, desk);
+    desk = sign_in(w, "ann", "urn:desk");
+    got = subscribe(desk, "ann", "vnd-microsoft-roaming-self", NULL, 1, "", NULL, NULL);
+    assert_true(says(got, "<s xmlns"));
+    assert_false(says(got, "<u xmlns"));
+    leave(w, desk);
+    world_destroy(w);
+}
+
+static void the_question_for_persistent_chat_is_no_case(void **state)
+{
+    struct world *w = begin(*(unsigned *)*state);
+    struct world_link *ann = sign_in(w, "ann", "urn:a");
+    world_send(ann, "INVITE sip:ocschat@example.org SIP/2.0\r\nVia: SIP/2.0/tls 127.0.0.1:9;branch="
+                    "z9hG4bKo\r\nFrom: <sip:ann@example.org>;tag=1;epid=aa\r\nTo: "
+                    "<sip:ocschat@example.org>\r\nCall-ID: o\r\nCSeq: 1 INVITE\r\nMax-Forwards: "
+                    "70\r\nContact: <sip:ann@127.0.0.1:9>\r\nContent-Length: 0\r\n\r\n");
+    const char *got = world_take(ann);
+    if (world_status(got) == 100)
+        got = world_take(ann);
+    assert_int_equal(world_status(got), 404);
+    assert_string_equal(world_field(got, "ms-diagnostics"), "");
+    leave(w, ann);
+    world_destroy(w);
+}
+
 static void who_is_put_on_a_list_is_told_once(void **state)
 {
     struct world *w = begin(*(unsigned *)*state);
@@ -757,6 +851,9 @@ int main(void)
         TEST(plain_and_dialect_see_each_other),
         TEST(who_is_blocked_gets_the_bytes_of_somebody_offline),
         TEST(each_relation_sees_its_own),
+        TEST(a_large_batch_is_told_in_pieces_and_whole),
+        TEST(publications_end_with_what_they_hang_on),
+        TEST(the_question_for_persistent_chat_is_no_case),
         TEST(who_is_put_on_a_list_is_told_once),
         TEST(the_directory_finds_colleagues),
         TEST(a_client_that_starts_over_and_over_holds_nothing),
