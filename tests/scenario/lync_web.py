@@ -289,6 +289,12 @@ def a_user_name_of_its_own(domain):
         told(domain, cyd.ticket_answer(cyd.certificate_service()[1]), "SI-203", address=address)
         told(domain, cyd.ticket_answer(cyd.certificate_service()[1], user="c.vale@corp.test", claimed=f"ann@{domain.domain}"),
              "SI-214", address=f"ann@{domain.domain}")
+    domain.ctl("user", "set", address, "--username", "corp\\cyd")
+    with Road(domain, "cyd") as cyd, Road(domain) as ann:
+        cyd.ticket(user="CORP\\Cyd")
+        for user in ("ann", "EXAMPLE\\Ann", f"Ann@{domain.domain}"):
+            ann.ticket(user=user)
+        told(domain, ann.ticket_answer(ann.certificate_service()[1], user="cyd"), "SI-202")
 
 
 # ---- refusals
