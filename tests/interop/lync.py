@@ -2,8 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A stock Lync-compatible client (sipe/README.md says what "stock" means) against beckond, linphonec and beckon-cli.
 
-BECKON_ALL=yes: a thousand messages each way instead of two hundred.
-
 usage: lync.py BUILD_FOLDER SIPE_DRIVE [SHARDS] [CASE ...]
 """
 import contextlib
@@ -358,6 +356,35 @@ def a_call_is_seen_by_who_watches(bench):
         cyd.say("remove", bob.address)
 
 
+def a_level_shows_what_its_table_says(bench):
+    """docs/behaviour.md, "Relations": the state at each level but one, the note from 200 on."""
+    domain = bench.domain
+
+    def shown(client, uri):
+        since = client.mark()
+        client.say("list")
+        client.wait("list-end", since)
+        event = client.seen("presence", since, uri=uri)[-1]
+        return event["status"], "in a review" in (event["text"] or "")
+
+    with bench.here("ann", "bob") as (ann, bob):
+        uri = f"sip:{bob.address}"
+        ann.say("add", bob.address, "Friends")
+        bob.say("status", "busy", "in a review")
+        ann.wait("presence", uri=uri, status="busy", text=lambda t: t and "in a review" in t)
+        for level, note in (("100", False), ("200", True), ("300", True), ("100", False), ("400", True)):
+            domain.ctl("relation", "set", bob.address, ann.address, level)
+            beckon.wait_for(f"what level {level} shows", lambda n=note: shown(ann, uri) == ("busy", n), 10, every=0.2)
+        since = ann.mark()
+        domain.ctl("relation", "block", bob.address, ann.address)
+        ann.wait("presence", since, uri=uri, online="0", text=lambda t: not t or "review" not in t)
+        since = ann.mark()
+        domain.ctl("relation", "unblock", bob.address, ann.address)
+        ann.wait("presence", since, uri=uri, status="busy")
+        bob.say("status", "available")
+        ann.say("remove", bob.address)
+
+
 def who_is_blocked_sees_nobody_there_and_is_not_heard(bench):
     with bench.here("ann", "bob") as (ann, bob):
         uri = f"sip:{ann.address}"
@@ -378,12 +405,8 @@ def who_is_blocked_sees_nobody_there_and_is_not_heard(bench):
 
 # ---- 4: messages
 
-def many(bench):
-    return 1000 if os.environ.get("BECKON_ALL") == "yes" else 200
-
-
 def messages_arrive_in_order_each_once_both_ways(bench):
-    n = many(bench)
+    n = 1000
     with bench.here("ann", "bob") as (ann, bob):
         for sender, receiver in ((ann, bob), (bob, ann)):
             since = receiver.mark()
@@ -395,7 +418,7 @@ def messages_arrive_in_order_each_once_both_ways(bench):
 
 
 def messages_for_somebody_who_signs_out_and_in_are_kept(bench):
-    n = many(bench) // 10
+    n = 100
     with bench.here("ann") as (ann,):
         got, sent = [], 0
         for _ in range(3):
@@ -535,6 +558,7 @@ CASES = [a_refused_connection_is_told_to_the_person, signs_in_by_ntlm_over_tls, 
          two_of_them_see_each_others_status_and_note, beckon_cli_and_they_see_each_other, linphonec_and_they_see_each_other,
          idle_is_seen,
          who_appears_offline_is_seen_so_and_sees_the_others, a_call_is_seen_by_who_watches,
+         a_level_shows_what_its_table_says,
          who_is_blocked_sees_nobody_there_and_is_not_heard, messages_arrive_in_order_each_once_both_ways,
          messages_for_somebody_who_signs_out_and_in_are_kept, typing_is_seen,
          what_is_said_to_somebody_on_two_computers_comes_once_to_one, beckon_cli_and_they_write_to_each_other,
