@@ -70,6 +70,67 @@ static void set_failure(json_t *object, const struct bk_client_failure *f)
     (void)json_object_set_new(object, "steps", steps);
 }
 
+static json_t *texts_of(const char *const *texts, int n)
+{
+    json_t *array = json_array();
+    for (int i = 0; i < n; i++)
+        (void)json_array_append_new(array, json_string(texts[i]));
+    return array;
+}
+
+static void set_contacts(json_t *o, const struct bk_client_event *e)
+{
+    json_t *rows = json_array();
+    (void)json_object_set_new(o, "whole", json_boolean(e->contacts.whole));
+    if (e->contacts.whole)
+        (void)json_object_set_new(o, "groups", texts_of(e->contacts.groups, e->contacts.n_groups));
+    for (int i = 0; i < e->contacts.n_contacts; i++) {
+        const struct bk_client_contact *c = &e->contacts.contacts[i];
+        (void)json_array_append_new(rows,
+                                    json_pack("{s:s,s:s,s:o}", "address", c->address, "name",
+                                              c->name, "groups", texts_of(c->groups, c->n_groups)));
+    }
+    (void)json_object_set_new(o, "contacts", rows);
+    if (!e->contacts.whole)
+        (void)json_object_set_new(o, "gone", texts_of(e->contacts.gone, e->contacts.n_gone));
+}
+
+static void set_relations(json_t *o, const struct bk_client_event *e)
+{
+    json_t *rows = json_array();
+    for (int i = 0; i < e->relations.n_rows; i++)
+        (void)json_array_append_new(rows,
+                                    json_pack("{s:s,s:i}", "subject", e->relations.rows[i].subject,
+                                              "level", e->relations.rows[i].level));
+    (void)json_object_set_new(o, "relations", rows);
+}
+
+static void set_followers(json_t *o, const struct bk_client_event *e)
+{
+    json_t *rows = json_array();
+    for (int i = 0; i < e->followers.n_rows; i++) {
+        const struct bk_client_follower *f = &e->followers.rows[i];
+        (void)json_array_append_new(rows, json_pack("{s:s,s:s,s:b}", "address", f->address, "name",
+                                                    f->name, "acknowledged", (int)f->acknowledged));
+    }
+    (void)json_object_set_new(o, "followers", rows);
+}
+
+static void set_found(json_t *o, const struct bk_client_event *e)
+{
+    json_t *rows = json_array();
+    for (int i = 0; i < e->found.n_rows; i++) {
+        const struct bk_client_found *f = &e->found.rows[i];
+        (void)json_array_append_new(rows, json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:s}", "address",
+                                                    f->address, "name", f->name, "title", f->title,
+                                                    "office", f->office, "phone", f->phone,
+                                                    "company", f->company, "email", f->email));
+    }
+    (void)json_object_set_new(o, "id", json_integer((json_int_t)e->found.id));
+    (void)json_object_set_new(o, "people", rows);
+    (void)json_object_set_new(o, "more", json_boolean(e->found.more));
+}
+
 static void set_event(json_t *o, const struct bk_client_event *e)
 {
     switch (e->type) {
@@ -129,6 +190,24 @@ static void set_event(json_t *o, const struct bk_client_event *e)
         (void)json_object_set_new(o, "rows", rows);
         return;
     }
+    case BK_CLIENT_EVENT_CONTACTS:
+        set_contacts(o, e);
+        return;
+    case BK_CLIENT_EVENT_RELATIONS:
+        set_relations(o, e);
+        return;
+    case BK_CLIENT_EVENT_FOLLOWERS:
+        set_followers(o, e);
+        return;
+    case BK_CLIENT_EVENT_FOUND:
+        set_found(o, e);
+        return;
+    case BK_CLIENT_EVENT_EDITED:
+        (void)json_object_set_new(o, "id", json_integer((json_int_t)e->edited.id));
+        (void)json_object_set_new(o, "done", json_boolean(e->edited.done));
+        set_text(o, "text", e->edited.text);
+        set_text(o, "case", e->edited.case_code);
+        return;
     default:
         return;
     }
@@ -237,6 +316,16 @@ static int do_password(struct cli *cli, const json_t *k)
                                      field(k, "user"), field(k, "old"), field(k, "new"));
 }
 
+/* Before the events of the thread that works on it: they carry the id. */
+static void accept(const json_t *command, uint64_t id)
+{
+    json_t *line = json_pack("{s:s,s:I}", "event", "accepted", "id", (json_int_t)id);
+    const json_t *tag = json_object_get(command, "tag");
+    if (tag)
+        (void)json_object_set(line, "tag", (json_t *)(uintptr_t)tag);
+    write_line(line);
+}
+
 static int do_send(struct cli *cli, const json_t *k)
 {
     uint64_t id;
@@ -244,11 +333,27 @@ static int do_send(struct cli *cli, const json_t *k)
     if (r < 0)
         return r;
     cli->pending++;
-    json_t *line = json_pack("{s:s,s:I}", "event", "accepted", "id", (json_int_t)id);
-    const json_t *tag = json_object_get(k, "tag");
-    if (tag)
-        (void)json_object_set(line, "tag", (json_t *)(uintptr_t)tag);
-    write_line(line);
+    accept(k, id);
+    return 0;
+}
+
+static int do_edit(struct cli *cli, const json_t *k, enum bk_client_edit_kind kind)
+{
+    uint64_t id;
+    struct bk_client_edit wish = {
+        .kind = kind,
+        .address = field(k, "address"),
+        .name = field(k, "name"),
+        .group = field(k, "group"),
+        .to_group = field(k, "to"),
+        .text = field(k, "text"),
+        .level = (int)json_integer_value(json_object_get(k, "level")),
+    };
+    int r = bk_client_edit(cli->client, &wish, &id);
+    if (r < 0)
+        return r;
+    cli->pending++;
+    accept(k, id);
     return 0;
 }
 
@@ -280,6 +385,26 @@ static const struct {
     { "quit", do_quit, "" },
 };
 
+static const struct {
+    const char *name;
+    enum bk_client_edit_kind kind;
+    const char *fields;
+} edits[] = {
+    { "contacts", BK_CLIENT_EDIT_TELL, "" },
+    { "add-contact", BK_CLIENT_EDIT_ADD_CONTACT, "address; name, group" },
+    { "remove-contact", BK_CLIENT_EDIT_REMOVE_CONTACT, "address; group" },
+    { "rename-contact", BK_CLIENT_EDIT_RENAME_CONTACT, "address, name" },
+    { "move-contact", BK_CLIENT_EDIT_MOVE_CONTACT, "address, group, to" },
+    { "add-group", BK_CLIENT_EDIT_ADD_GROUP, "group" },
+    { "rename-group", BK_CLIENT_EDIT_RENAME_GROUP, "group, to" },
+    { "delete-group", BK_CLIENT_EDIT_DELETE_GROUP, "group" },
+    { "relation", BK_CLIENT_EDIT_RELATION, "address, level: 0, 100, 200, 300, 400 or 32000" },
+    { "block", BK_CLIENT_EDIT_BLOCK, "address" },
+    { "unblock", BK_CLIENT_EDIT_UNBLOCK, "address" },
+    { "acknowledge", BK_CLIENT_EDIT_ACKNOWLEDGE, "address" },
+    { "search", BK_CLIENT_EDIT_SEARCH, "text" },
+};
+
 static void complain(const char *what, const char *where)
 {
     write_line(json_pack("{s:s,s:s,s:s}", "event", "error", "text", what, "where", where));
@@ -298,6 +423,16 @@ static void run(struct cli *cli, const json_t *command)
         int r = commands[i].run(cli, command);
         if (r == -EINVAL)
             complain("a field is missing or has no such value", commands[i].fields);
+        else if (r < 0)
+            complain(strerror(-r), name);
+        return;
+    }
+    for (size_t i = 0; i < BK_COUNT_OF(edits); i++) {
+        if (strcmp(name, edits[i].name) != 0)
+            continue;
+        int r = do_edit(cli, command, edits[i].kind);
+        if (r == -EINVAL)
+            complain("a field is missing or has no such value", edits[i].fields);
         else if (r < 0)
             complain(strerror(-r), name);
         return;

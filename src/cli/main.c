@@ -339,6 +339,8 @@ static void look_at_pending(struct cli *cli, const struct bk_client_event *event
     if (event->type == BK_CLIENT_EVENT_MESSAGE_STATE && cli->pending &&
         event->message_state.state != BK_CLIENT_SENDING && !event->message_state.kept)
         cli->pending--;
+    if (event->type == BK_CLIENT_EVENT_EDITED && cli->pending)
+        cli->pending--;
     bool refused =
         event->type == BK_CLIENT_EVENT_FAILURE && event->failure.next != BK_CLIENT_NEXT_RETRY;
     if (cli->input_ended && (event->type == BK_CLIENT_EVENT_CREDENTIAL ||

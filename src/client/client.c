@@ -112,6 +112,7 @@ static void run_network_changed(struct bk_client *c, const struct command *k)
 static void run_status(struct bk_client *c, const struct command *k)
 {
     c->manual_status = (enum bk_pidf_manual)k->n;
+    c->manual_open = true;
     bk_presence_publish(c);
 }
 
@@ -120,6 +121,7 @@ static void run_machine(struct bk_client *c, const struct command *k)
     if (c->machine == (enum bk_pidf_machine)k->n)
         return;
     c->machine = (enum bk_pidf_machine)k->n;
+    c->machine_open = true;
     bk_presence_publish(c);
 }
 
@@ -130,6 +132,7 @@ static void run_note(struct bk_client *c, const struct command *k)
         return;
     free(c->note);
     c->note = note;
+    c->note_open = true;
     bk_presence_publish(c);
 }
 
@@ -141,6 +144,11 @@ static void run_watch(struct bk_client *c, const struct command *k)
 static void run_unwatch(struct bk_client *c, const struct command *k)
 {
     bk_presence_unwatch(c, k->a);
+}
+
+static void run_edit(struct bk_client *c, const struct command *k)
+{
+    bk_edit_submit(c, k->pointer);
 }
 
 static void run_message(struct bk_client *c, const struct command *k)
@@ -290,6 +298,33 @@ int bk_client_send_message(struct bk_client *client, const char *to, const char 
         *ret_id = id;
     else
         bk_message_free(message);
+    return r;
+}
+
+int bk_client_edit(struct bk_client *client, const struct bk_client_edit *wish, uint64_t *ret_id)
+{
+    BK_AUTO_FREE char *plain = NULL;
+    const char *address = wish->address;
+    if (address && address[0] != '@') {
+        plain = plain_address(address);
+        if (!plain)
+            return -EINVAL;
+        address = plain;
+    }
+    const char *const texts[] = { wish->name, wish->group, wish->to_group, wish->text };
+    for (size_t i = 0; i < BK_COUNT_OF(texts); i++)
+        if (texts[i] &&
+            (strlen(texts[i]) > EDIT_TEXT_MAX || !bk_utf8_valid(bk_view_of_str(texts[i]))))
+            return -EINVAL;
+    if (!bk_edit_complete(wish))
+        return -EINVAL;
+    uint64_t id = atomic_fetch_add(&client->next_edit_id, 1) + 1;
+    struct edit *edit = bk_edit_new(id, wish, address);
+    int r = edit ? submit(client, (struct command){ .run = run_edit, .pointer = edit }) : -ENOMEM;
+    if (r == 0)
+        *ret_id = id;
+    else
+        bk_edit_free(edit);
     return r;
 }
 

@@ -115,6 +115,36 @@ int bk_client_unwatch(struct bk_client *client, const char *address);
 int bk_client_send_message(struct bk_client *client, const char *to, const char *text,
                            uint64_t *ret_id);
 
+/*
+ * Changes of the contact list and of who sees what, and questions about them, where the server speaks the Lync dialect.
+ * They are done one after the other, in order; each ends in one EDITED event. Nothing waits for a connection: without one
+ * an edit fails at once, and one that had no answer when the connection went fails too; the list that comes with the next
+ * connection shows whether it was done.
+ */
+enum bk_client_edit_kind {
+    BK_CLIENT_EDIT_TELL,        /* CONTACTS, RELATIONS and FOLLOWERS are told again, all of them */
+    BK_CLIENT_EDIT_ADD_CONTACT, /* address; group (NULL: "~", the others), name (NULL: their own) */
+    BK_CLIENT_EDIT_REMOVE_CONTACT, /* address; group: from that one alone */
+    BK_CLIENT_EDIT_RENAME_CONTACT, /* address, name ("": as they call themselves) */
+    BK_CLIENT_EDIT_MOVE_CONTACT,   /* address, group, to_group */
+    BK_CLIENT_EDIT_ADD_GROUP,      /* group */
+    BK_CLIENT_EDIT_RENAME_GROUP,   /* group, to_group: its new name */
+    BK_CLIENT_EDIT_DELETE_GROUP,   /* group */
+    BK_CLIENT_EDIT_RELATION,       /* address or "@domain"; level */
+    BK_CLIENT_EDIT_BLOCK,          /* address or "@domain" */
+    BK_CLIENT_EDIT_UNBLOCK,        /* likewise: back to the usual */
+    BK_CLIENT_EDIT_ACKNOWLEDGE,    /* address of a follower */
+    BK_CLIENT_EDIT_SEARCH,         /* text; FOUND comes before EDITED */
+    BK_CLIENT_EDIT_KIND_COUNT,
+};
+struct bk_client_edit {
+    enum bk_client_edit_kind kind;
+    const char *address, *name, *group, *to_group, *text; /* 256 bytes of UTF-8 each, at most */
+    int level; /* docs/behaviour.md, "Relations": 100 to 400, 32000; 0: the usual */
+};
+/* -EINVAL: a field is missing, too long or no address. */
+int bk_client_edit(struct bk_client *client, const struct bk_client_edit *wish, uint64_t *ret_id);
+
 /* ---- events ---- */
 
 enum bk_client_state {                 /* docs/behaviour.md, "Sign-in states" */
@@ -178,6 +208,24 @@ struct bk_client_deleted {
     bool ok;
 };
 
+struct bk_client_contact {
+    const char *address;
+    const char *name; /* the person's own word for them; "": as they call themselves */
+    const char *const *groups;
+    int n_groups;
+};
+struct bk_client_relation {
+    const char *subject; /* "bob@example.org", "@example.org", "=sameEnterprise" ... */
+    int level;           /* 100, 200, 300, 400, 32000 */
+};
+struct bk_client_follower {
+    const char *address, *name;
+    bool acknowledged;
+};
+struct bk_client_found {
+    const char *address, *name, *title, *office, *phone, *company, *email; /* "": not known */
+};
+
 enum bk_client_event_type {
     BK_CLIENT_EVENT_STATE,
     BK_CLIENT_EVENT_FAILURE,
@@ -189,6 +237,11 @@ enum bk_client_event_type {
     BK_CLIENT_EVENT_MESSAGE,
     BK_CLIENT_EVENT_MESSAGE_STATE,
     BK_CLIENT_EVENT_DELETED,
+    BK_CLIENT_EVENT_CONTACTS,  /* the contact list, or what is another in it */
+    BK_CLIENT_EVENT_RELATIONS, /* who sees how much, all of it */
+    BK_CLIENT_EVENT_FOLLOWERS, /* who has the person on his list, all of them */
+    BK_CLIENT_EVENT_FOUND,     /* people in the directory */
+    BK_CLIENT_EVENT_EDITED,    /* what became of an edit */
     BK_CLIENT_EVENT_COUNT,
 };
 const char *bk_client_event_name(enum bk_client_event_type type); /* "message-state" */
@@ -241,6 +294,38 @@ struct bk_client_event {
             const struct bk_client_deleted *rows;
             int n_rows;
         } deleted;
+        struct {
+            bool whole; /* forget what was known before; else contacts are new or changed */
+            bool asked; /* by BK_CLIENT_EDIT_TELL */
+            const char *const *groups; /* where whole: all of them, in order; "~": the others */
+            int n_groups;
+            const struct bk_client_contact *contacts;
+            int n_contacts;
+            const char *const *gone; /* addresses, where not whole */
+            int n_gone;
+        } contacts;
+        struct {
+            bool asked;
+            const struct bk_client_relation *rows;
+            int n_rows;
+        } relations;
+        struct {
+            bool asked;
+            const struct bk_client_follower *rows;
+            int n_rows;
+        } followers;
+        struct {
+            uint64_t id;
+            const struct bk_client_found *rows;
+            int n_rows;
+            bool more; /* there are others: ask for something narrower */
+        } found;
+        struct {
+            uint64_t id;
+            bool done;
+            const char *text;      /* why not, for the person; "" where it was done */
+            const char *case_code; /* the server's; "" for none */
+        } edited;
     };
 };
 

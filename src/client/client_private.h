@@ -18,7 +18,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-enum { SERVICES_REDIRECTS_MAX = 5, WATCHES_MAX = 1000, MESSAGE_BYTES_MAX = 20000 };
+enum { SERVICES_REDIRECTS_MAX = 5, WATCHES_MAX = 2000, MESSAGE_BYTES_MAX = 20000 };
 
 /* What the present attempt is for. */
 enum purpose {
@@ -143,6 +143,13 @@ struct bk_client {
     struct bk_list watches;
     size_t n_watches;
 
+    /* dialect.c */
+    bool speaks_dialect; /* the 200 to REGISTER offered the Lync dialect */
+    /* chosen, and not published in the dialect yet */
+    bool manual_open, note_open, machine_open;
+    struct dialect *dialect; /* NULL: never spoken in this sign-in */
+    _Atomic uint64_t next_edit_id;
+
     /* message.c */
     struct bk_list messages; /* on their way out */
     size_t n_messages, message_bytes;
@@ -241,6 +248,30 @@ void bk_presence_watch(struct bk_client *c, const char *address, bool own);
 void bk_presence_unwatch(struct bk_client *c, const char *address);
 void bk_presence_notify(struct bk_client *c, const struct bk_sip_msg *msg,
                         const struct bk_sip_head *head);
+
+/* ---- dialect.c: contact list, presence and access levels where the server speaks the Lync dialect ---- */
+struct dialect;
+/* The 200 to REGISTER: is it offered? */
+bool bk_dialect_offered(const struct bk_sip_msg *msg);
+void bk_dialect_begin(struct bk_client *c);
+void bk_dialect_reset(struct bk_client *c);  /* the connection is gone; what is known stays */
+void bk_dialect_forget(struct bk_client *c); /* signed out */
+void bk_dialect_publish(struct bk_client *c);
+void bk_dialect_watch(struct bk_client *c); /* somebody is to be put into the batch, soon */
+void bk_dialect_unwatch(struct bk_client *c, const char *address);
+/* NOTIFY or BENOTIFY; true: it was dealt with. */
+bool bk_dialect_notify(struct bk_client *c, const struct bk_sip_msg *msg,
+                       const struct bk_sip_head *head);
+
+/* ---- edits.c ---- */
+struct edit;
+/* On any thread; NULL: out of memory. Then on the engine's: submit takes it. */
+struct edit *bk_edit_new(uint64_t id, const struct bk_client_edit *wish, const char *address);
+void bk_edit_free(struct edit *edit);
+enum { EDIT_TEXT_MAX = 256 };
+/* Are the fields there that its kind needs? */
+bool bk_edit_complete(const struct bk_client_edit *wish);
+void bk_edit_submit(struct bk_client *c, struct edit *edit);
 
 /* ---- message.c ---- */
 /*

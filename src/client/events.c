@@ -40,6 +40,11 @@ const char *bk_client_event_name(enum bk_client_event_type type)
         [BK_CLIENT_EVENT_MESSAGE] = "message",
         [BK_CLIENT_EVENT_MESSAGE_STATE] = "message-state",
         [BK_CLIENT_EVENT_DELETED] = "deleted",
+        [BK_CLIENT_EVENT_CONTACTS] = "contacts",
+        [BK_CLIENT_EVENT_RELATIONS] = "relations",
+        [BK_CLIENT_EVENT_FOLLOWERS] = "followers",
+        [BK_CLIENT_EVENT_FOUND] = "found",
+        [BK_CLIENT_EVENT_EDITED] = "edited",
     };
     return type < BK_CLIENT_EVENT_COUNT ? names[type] : "";
 }

@@ -627,7 +627,7 @@ void bk_link_answer(struct bk_link *link, const struct bk_sip_msg *msg,
     struct bk_sip_flow flow = { .id = link->flow, .reliable = true };
     struct bk_sip_tx *tx;
     BK_AUTO_BUF struct bk_buf answer = { 0 };
-    if (!link->conn || msg->method == BK_SIP_ACK)
+    if (!link->conn || msg->method == BK_SIP_ACK || msg->method == BK_SIP_BENOTIFY)
         return;
     write_answer(&answer, msg, status, to_tag, fields);
     if (answer.failed)

@@ -2,33 +2,13 @@
 /* Own presence out (RFC 3903), that of others in (RFC 3856 on RFC 6665). */
 #include "base/cleanup.h"
 #include "base/text.h"
-#include "client/client_private.h"
-#include "sip/dialog.h"
+#include "client/watch_private.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 enum { REPUBLISH_AHEAD_S = 30, RETRY_MS = 30 * 1000 };
-
-struct watch {
-    struct bk_list in;
-    struct bk_client *client;
-    char address[BK_SIP_AOR_MAX + 1];
-    bool own;    /* the person signed in: what the server shows of us */
-    bool wanted; /* by the face; own ones come and go with the sign-in */
-    struct bk_ask *ask;
-    struct bk_sip_dialog *dialog; /* NULL: none yet */
-    struct bk_sip_subscriber subscriber;
-    struct bk_timer due; /* refresh, or the next try */
-    char call_id[36], tag[20];
-    uint32_t cseq;
-    /* told last */
-    bool told;
-    enum bk_pidf_shown shown;
-    char *note;
-    int64_t since_ms;
-};
 
 static void subscribe(struct watch *w);
 
@@ -154,6 +134,10 @@ static void subscribe(struct watch *w)
     struct bk_client *c = w->client;
     BK_AUTO_BUF struct bk_buf request = { 0 };
     BK_AUTO_BUF struct bk_buf contact = { 0 };
+    if (c->speaks_dialect && !w->alone) {
+        bk_dialect_watch(c);
+        return;
+    }
     if (w->ask || bk_ask_begin(c->link, BK_SIP_SUBSCRIBE, on_subscribed, w, &w->ask) < 0)
         return;
     if (w->dialog) {
@@ -200,12 +184,12 @@ static void unsubscribe(struct watch *w)
     bk_ask_drop(w->ask);
 }
 
-static struct watch *find_watch(struct bk_client *c, const char *address)
+struct watch *bk_watch_find(struct bk_client *c, struct bk_view address)
 {
     BK_LIST_EACH(&c->watches, it)
     {
         struct watch *w = bk_container_of(it, struct watch, in);
-        if (strcmp(w->address, address) == 0)
+        if (bk_view_equal(bk_view_of_str(w->address), address))
             return w;
     }
     return NULL;
@@ -216,9 +200,23 @@ static bool is_live(const struct bk_client *c)
     return c->state == BK_CLIENT_PRESENCE || c->state == BK_CLIENT_SIGNED_IN;
 }
 
+static struct watch *make_watch(struct bk_client *c, struct bk_view address)
+{
+    struct watch *w =
+        c->n_watches < WATCHES_MAX && address.len <= BK_SIP_AOR_MAX ? calloc(1, sizeof *w) : NULL;
+    if (!w)
+        return NULL;
+    w->client = c;
+    memcpy(w->address, address.at, address.len);
+    bk_timer_init(&w->due, on_due);
+    bk_list_append(&c->watches, &w->in);
+    c->n_watches++;
+    return w;
+}
+
 void bk_presence_watch(struct bk_client *c, const char *address, bool own)
 {
-    struct watch *w = find_watch(c, address);
+    struct watch *w = bk_watch_find(c, bk_view_of_str(address));
     if (w) {
         w->own |= own;
         if (!own && !w->wanted && w->told) { /* the face asks anew: it is told again */
@@ -230,19 +228,13 @@ void bk_presence_watch(struct bk_client *c, const char *address, bool own)
             subscribe(w);
         return;
     }
-    w = c->n_watches < WATCHES_MAX && strlen(address) <= BK_SIP_AOR_MAX ? calloc(1, sizeof *w)
-                                                                        : NULL;
+    w = make_watch(c, bk_view_of_str(address));
     if (!w) {
         bk_tell_notice(c, "This person cannot be watched: there are too many already.");
         return;
     }
-    w->client = c;
     w->own = own;
     w->wanted = !own;
-    (void)snprintf(w->address, sizeof w->address, "%s", address);
-    bk_timer_init(&w->due, on_due);
-    bk_list_append(&c->watches, &w->in);
-    c->n_watches++;
     if (is_live(c))
         subscribe(w);
     else
@@ -251,6 +243,8 @@ void bk_presence_watch(struct bk_client *c, const char *address, bool own)
 
 static void free_watch(struct watch *w)
 {
+    if (w->asked || w->in_batch)
+        bk_dialect_unwatch(w->client, w->address);
     forget_dialog(w);
     bk_list_remove(&w->in);
     w->client->n_watches--;
@@ -260,14 +254,61 @@ static void free_watch(struct watch *w)
 
 void bk_presence_unwatch(struct bk_client *c, const char *address)
 {
-    struct watch *w = find_watch(c, address);
+    struct watch *w = bk_watch_find(c, bk_view_of_str(address));
     if (!w)
         return;
     w->wanted = false;
-    if (w->own)
+    if (w->own || w->listed)
         return;
     unsubscribe(w);
     free_watch(w);
+}
+
+void bk_watch_listed(struct bk_client *c, struct bk_view address, bool listed, bool fresh)
+{
+    struct watch *w = bk_watch_find(c, address);
+    if (!w && listed) {
+        w = make_watch(c, address);
+        if (w)
+            tell_unknown(w);
+    }
+    if (!w || w->listed == listed)
+        return;
+    w->listed = listed;
+    w->fresh = fresh;
+    if (listed && fresh && w->in_batch)
+        w->in_batch = false; /* asked for once more, so that the server knows that it is new */
+    if (listed && is_live(c)) {
+        subscribe(w);
+    } else if (!listed && !w->own && !w->wanted) {
+        unsubscribe(w);
+        free_watch(w);
+    }
+}
+
+void bk_watch_told(struct watch *w, const struct bk_ms_told_person *told)
+{
+    /* tell() frees the note it had. */
+    BK_AUTO_FREE char *had = w->note ? strdup(w->note) : NULL;
+    tell(w,
+         told->has_state ? told->shown
+         : w->told       ? w->shown
+                         : BK_PIDF_SHOWN_UNKNOWN,
+         told->has_note ? told->note : bk_view_of_str(had),
+         told->has_state ? told->since_ms : w->since_ms);
+}
+
+void bk_watch_unknown(struct watch *w)
+{
+    tell_unknown(w);
+}
+
+void bk_watch_alone(struct watch *w)
+{
+    w->alone = true;
+    w->in_batch = w->asked = false;
+    if (is_live(w->client) && !w->dialog)
+        subscribe(w);
 }
 
 /* ---- notifications ---- */
@@ -379,7 +420,9 @@ void bk_presence_publish(struct bk_client *c)
 {
     if (!is_live(c))
         return;
-    if (c->publishing)
+    if (c->speaks_dialect)
+        bk_dialect_publish(c);
+    else if (c->publishing)
         c->publish_again = true; /* RFC 3903 4.1: one at a time */
     else
         send_publish(c);
@@ -430,7 +473,10 @@ void bk_presence_begin(struct bk_client *c)
 {
     c->etag[0] = 0;
     c->publish_again = false;
-    bk_presence_publish(c);
+    if (c->speaks_dialect)
+        bk_dialect_begin(c);
+    else
+        bk_presence_publish(c);
     bk_presence_watch(c, c->address, true);
     BK_LIST_EACH(&c->watches, it)
     {
@@ -446,9 +492,11 @@ void bk_presence_reset(struct bk_client *c)
     bk_ask_drop(c->publishing);
     bk_timer_disarm(bk_client_timers(c), &c->republish);
     c->etag[0] = 0;
+    bk_dialect_reset(c);
     BK_LIST_EACH(&c->watches, it)
     {
         struct watch *w = bk_container_of(it, struct watch, in);
+        w->asked = w->in_batch = w->alone = false;
         forget_dialog(w);
         tell_unknown(w);
     }
@@ -459,10 +507,11 @@ void bk_presence_forget(struct bk_client *c)
     BK_LIST_EACH(&c->watches, it)
     {
         struct watch *w = bk_container_of(it, struct watch, in);
-        w->own = false;
+        w->own = w->listed = false;
         if (!w->wanted)
             free_watch(w);
     }
+    bk_dialect_forget(c);
     c->manual_status = BK_PIDF_MANUAL_MISSING;
     free(c->note);
     c->note = NULL;
@@ -474,6 +523,7 @@ void bk_presence_end(struct bk_client *c)
         bk_timer_init(&c->republish, on_republish);
     bk_ask_drop(c->publishing);
     bk_timer_disarm(bk_client_timers(c), &c->republish);
+    bk_dialect_forget(c);
     BK_LIST_EACH(&c->watches, it)
     free_watch(bk_container_of(it, struct watch, in));
 }

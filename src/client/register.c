@@ -47,6 +47,9 @@ static void write_register(struct bk_client *c, const struct bk_ask *ask, int ex
         bk_buf_addf(&contact, ";reg-id=1;+sip.instance=\"<urn:uuid:%s>\"", c->profile.endpoint);
         bk_sip_field_add(to, BK_SIP_HDR_CONTACT, bk_buf_view(&contact));
         bk_sip_field_addf(to, BK_SIP_HDR_EXPIRES, "%d", expires);
+        /* A line each: there are servers that compare whole lines. */
+        bk_sip_field_add(to, BK_SIP_HDR_SUPPORTED, BK_VIEW("adhoclist"));
+        bk_sip_field_add(to, BK_SIP_HDR_SUPPORTED, BK_VIEW("msrtc-event-categories"));
     }
     bk_sip_field_add(to, BK_SIP_HDR_SUPPORTED, BK_VIEW("outbound, path"));
     bk_sip_field_add(to, BK_SIP_HDR_ALLOW, BK_VIEW("MESSAGE, NOTIFY, OPTIONS"));
@@ -189,6 +192,7 @@ static void take_grant(struct bk_client *c, const struct bk_sip_msg *msg)
     take_flow_timer(c, msg);
     if (c->state != BK_CLIENT_REGISTERING)
         return;
+    c->speaks_dialect = bk_dialect_offered(msg);
     remember_server(c);
     plan_renewal(c);
     bk_client_feed(c, IN_REGISTERED);

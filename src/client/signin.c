@@ -524,7 +524,8 @@ static void on_request(void *ctx, const struct bk_sip_msg *msg, const struct bk_
         return;
     case BK_SIP_NOTIFY:
     case BK_SIP_BENOTIFY:
-        on_notify(c, msg, head);
+        if (!bk_dialect_notify(c, msg, head))
+            on_notify(c, msg, head);
         return;
     case BK_SIP_OPTIONS:
         bk_link_answer(c->link, msg, head, 200, tag,

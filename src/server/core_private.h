@@ -227,6 +227,8 @@ bool ms_identify_register(struct request *rq, struct link *link, struct bk_view 
 struct bk_view ms_road_of(const struct link *link, struct bk_view address);
 /* The lines of the 200 to REGISTER that differ from everybody else's: the endpoint's Contact (binding NULL: gone), and what it expects. */
 void ms_registered_lines(const struct bk_binding *binding, int64_t expires_s, struct bk_buf *to);
+/* The part of them that says which events there are: also for who signed in otherwise and asks. */
+void ms_offered_lines(struct bk_buf *to);
 /* Whether the Request-URI is the GRUU of one endpoint, and whether that is this one. */
 bool ms_gruu_of(const struct bk_sip_msg *msg, uint8_t ret_uuid[16]);
 bool ms_is_endpoint(const struct bk_binding *binding, const uint8_t uuid[16]);

