@@ -648,6 +648,49 @@ static void unsigned_forged_and_repeated_requests_are_refused_and_end_the_connec
     world_destroy(w);
 }
 
+/* What its clients send: no branch in Via, so that Call-ID, CSeq and From's tag have to do. */
+static void a_call_is_taken_back_by_a_signed_cancel_only(void **state)
+{
+    (void)state;
+    struct world *w = begin(1);
+    struct client ann, bob;
+    allow_ntlm(w, "ann");
+    allow_ntlm(w, "bob");
+    client_open(&ann, w, "ann", "cf0b98dadeb9");
+    client_open(&bob, w, "bob", "6a5dd544d8bb");
+    assert_int_equal(ntlm(&ann), 200);
+    assert_int_equal(ntlm(&bob), 200);
+    char *invite = request_text(&ann, "INVITE", "sip:bob@example.org", "v=0");
+    send_signed(&ann, invite, (struct bk_view){ 0 });
+    free(invite);
+    next_answer(&ann);
+    assert_int_equal(world_status(ann.answer), 100);
+    assert_int_equal(signature_of(&ann, ann.answer), BK_SA_GOOD);
+    next_answer(&bob);
+    assert_memory_equal(bob.answer, "INVITE ", 7);
+    answer_signed(&bob, bob.answer, 180);
+    next_answer(&ann);
+    assert_int_equal(world_status(ann.answer), 180);
+    assert_int_equal(signature_of(&ann, ann.answer), BK_SA_GOOD);
+
+    ann.n--; /* the same call */
+    char *cancel = request_text(&ann, "CANCEL", "sip:bob@example.org", "");
+    world_send(ann.link, "%s", cancel);
+    next_answer(&ann);
+    assert_int_equal(world_status(ann.answer), 403);
+    assert_null(world_take(bob.link));
+    send_signed(&ann, cancel, (struct bk_view){ 0 });
+    free(cancel);
+    next_answer(&ann);
+    assert_int_equal(world_status(ann.answer), 200);
+    next_answer(&bob);
+    assert_memory_equal(bob.answer, "CANCEL ", 7);
+    assert_int_equal(signature_of(&bob, bob.answer), BK_SA_GOOD);
+    client_close(&ann);
+    client_close(&bob);
+    world_destroy(w);
+}
+
 static void an_unsigned_refresh_changes_nothing_and_one_of_a_plain_client_neither(void **state)
 {
     (void)state;
@@ -958,6 +1001,7 @@ int main(void)
         cmocka_unit_test(a_certificate_of_somebody_else_or_of_nobody_is_refused),
         cmocka_unit_test(a_disabled_person_is_refused_by_either_road),
         cmocka_unit_test(unsigned_forged_and_repeated_requests_are_refused_and_end_the_connection),
+        cmocka_unit_test(a_call_is_taken_back_by_a_signed_cancel_only),
         cmocka_unit_test(an_unsigned_refresh_changes_nothing_and_one_of_a_plain_client_neither),
         cmocka_unit_test(two_people_on_one_connection_each_have_their_own_signatures),
         cmocka_unit_test(nobodys_signature_travels_on_and_a_plain_client_sees_none),
