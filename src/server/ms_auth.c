@@ -229,7 +229,10 @@ static bool ntlm_prove(struct leg *leg, struct ms_handshake *h)
         bk_history_failed(core->config.history, &leg->attempt);
         return refuse_number(leg, 214, 0, false, NULL);
     }
-    return clock_fits(leg, proof.real_ms);
+    if (!clock_fits(leg, proof.real_ms))
+        return false;
+    /* As with every other road that the account's password opens. */
+    return !leg->ret_user->password_must_change || refuse_number(leg, 206, 0, false, NULL);
 }
 
 /* ---- TLS-DSK ---- */

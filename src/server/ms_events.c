@@ -610,7 +610,8 @@ static void first_body(struct request *rq, struct ms_person *ms, struct ms_sub *
     batch_body(rq, sub, a->items, a->n_items, bk_view_of_str(boundary), body);
 }
 
-static void answer_subscribe(struct request *rq, const struct asked *a, const char *tag,
+/* false: nothing was sent. */
+static bool answer_subscribe(struct request *rq, const struct asked *a, const char *tag,
                              struct bk_view type, struct bk_view body)
 {
     struct bk_core *core = rq->core;
@@ -629,8 +630,10 @@ static void answer_subscribe(struct request *rq, const struct asked *a, const ch
         bk_buf_add_lit(out, "ms-piggyback-cseq: 1\r\n");
     bk_sip_end(out, a->piggyback ? type : (struct bk_view){ 0 },
                a->piggyback ? body : (struct bk_view){ 0 });
-    if (!out->failed)
-        core_send(core, rq->asker.link, bk_buf_view(out), false);
+    if (out->failed)
+        return false;
+    core_send(core, rq->asker.link, bk_buf_view(out), false);
+    return true;
 }
 
 static void told_separately(struct ms_sub *sub, const struct asked *a, const struct bk_buf *type,
@@ -713,13 +716,13 @@ static void subscribe_first(struct request *rq, struct ms_person *ms, struct lin
         return;
     }
     first_body(rq, ms, sub, a, &type, &body);
-    if (type.failed || body.failed) {
+    if (a->piggyback)
+        bk_sip_dialog_sent(dialog, 1);
+    if (type.failed || body.failed ||
+        !answer_subscribe(rq, a, tag, bk_buf_view(&type), bk_buf_view(&body))) {
         refuse(rq, 404, 0, 503, NULL);
         ms_sub_end(sub, false);
     } else {
-        if (a->piggyback)
-            bk_sip_dialog_sent(dialog, 1);
-        answer_subscribe(rq, a, tag, bk_buf_view(&type), bk_buf_view(&body));
         if (a->expires_s)
             extend(sub, a->expires_s);
         told_separately(sub, a, &type, &body);
@@ -752,15 +755,13 @@ static void subscribe_again(struct request *rq, struct ms_person *ms, struct ask
     first_body(rq, ms, sub, a, &type, &body);
     bk_sip_dialog_info(sub->dialog, &info);
     snprintf(tag, sizeof tag, "%.*s", BK_VIEW_ARGS(info.local_tag));
-    if (type.failed || body.failed) {
+    if (type.failed || body.failed ||
+        !answer_subscribe(rq, a, tag, bk_buf_view(&type), bk_buf_view(&body)))
         refuse(rq, 404, 0, 503, NULL);
-    } else {
-        answer_subscribe(rq, a, tag, bk_buf_view(&type), bk_buf_view(&body));
-        if (a->expires_s)
-            extend(sub, a->expires_s);
-        else
-            ms_sub_end(sub, false);
-    }
+    else if (a->expires_s)
+        extend(sub, a->expires_s);
+    else
+        ms_sub_end(sub, false);
     bk_buf_finish(&type);
     bk_buf_finish(&body);
 }

@@ -77,8 +77,11 @@ static void kept_done(void *ctx, int result)
 void ms_keep_commit(struct ms_kept *kept, struct bk_store_batch *batch)
 {
     struct bk_core *core = kept->shard->core;
+    /* What could not be said whole is not done either. */
+    if (kept->good.failed)
+        batch = bk_store_batch_destroy(batch);
     if (!batch)
-        kept_done(kept, 0);
+        kept_done(kept, kept->good.failed ? -ENOMEM : 0);
     else if (bk_store_commit(core->config.store, batch, kept_done, kept) < 0)
         kept_done(kept, -EIO);
 }

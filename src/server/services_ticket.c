@@ -121,9 +121,29 @@ static bool read_ticket_request(struct op *op, const struct bk_http_request *req
     return true;
 }
 
+/*
+ * "ann" and "DOMAIN\ann" are the address ann@... where they are nobody's user name: what people type who know the original servers,
+ * and what NTLM takes.
+ */
+static void settle_name(struct op *op)
+{
+    struct bk_user unused;
+    struct bk_view name = bk_arena_copy(&op->arena, bk_view_trim(op->username));
+    if (!name.at || bk_view_find(name, '@') < name.len)
+        return;
+    bk_text_lower((char *)name.at, name.len);
+    if (bk_store_user_by_username(op->services->config.store, name, &op->arena, &unused) == 0)
+        return;
+    if (bk_view_find(name, '\\') < name.len)
+        name = bk_view_skip(name, bk_view_find(name, '\\') + 1);
+    struct bk_view local = bk_view_head(op->address, bk_view_find(op->address, '@'));
+    op->username = bk_view_equal_nocase(name, local) ? (struct bk_view){ 0 } : name;
+}
+
 static void ask_for_ticket(struct op *op)
 {
     op->now_ms = services_now(op->services);
+    settle_name(op);
     if (op_look_up(op))
         op_prove(op);
 }

@@ -78,6 +78,8 @@ def somebody_whose_user_name_is_another(bench):
     bench.domain.ctl("user", "set", bench.address("cyd"), "--username", "c.vale@corp.test")
     with bench.sipe("cyd", options=["-l", "c.vale@corp.test"]) as cyd:
         cyd.signed_in()
+    with bench.sipe("ann", options=["-l", "EXAMPLE\\ann"]) as ann:
+        ann.signed_in()
     told(bench, "cyd", "SI-203")
 
 

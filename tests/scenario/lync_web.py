@@ -238,7 +238,7 @@ def discovery_leads_to_the_server_with_a_ticket_and_without(domain):
             equal(sorted(links), ["Domain", "User"])
         again = ann.ask("GET", "/Autodiscover/AutodiscoverService.svc/root")  # under the server's own name
         equal([link.get("href") for link in at(ET.fromstring(again.text), "Root")], [links["Domain"], links["User"]])
-        equal(ann.ask("GET", "/Autodiscover/AutodiscoverService.svc/root?sipuri=ann@elsewhere.example").status, 404)
+        equal(ann.ask("GET", "/Autodiscover/AutodiscoverService.svc/root?sipuri=ann@nowhere.example").status, 404)
         places = at(ET.fromstring(ann.ask("GET", links["Domain"]).text), "Domain/SipClientInternalAccess")
         equal((places.get("fqdn"), places.get("port")), (domain.host, str(domain.tls_port)))
         answer = ann.ask("GET", links["User"], X_MS_WebTicket="opaque=AAAA")
@@ -289,6 +289,12 @@ def a_user_name_of_its_own(domain):
         told(domain, cyd.ticket_answer(cyd.certificate_service()[1]), "SI-203", address=address)
         told(domain, cyd.ticket_answer(cyd.certificate_service()[1], user="c.vale@corp.test", claimed=f"ann@{domain.domain}"),
              "SI-214", address=f"ann@{domain.domain}")
+    domain.ctl("user", "set", address, "--username", "corp\\cyd")
+    with Road(domain, "cyd") as cyd, Road(domain) as ann:
+        cyd.ticket(user="CORP\\Cyd")
+        for user in ("ann", "EXAMPLE\\Ann", f"Ann@{domain.domain}"):
+            ann.ticket(user=user)
+        told(domain, ann.ticket_answer(ann.certificate_service()[1], user="cyd"), "SI-202")
 
 
 # ---- refusals

@@ -182,6 +182,45 @@ static void bytes_and_legs_have_an_end(void **state)
     pair_close(&p);
 }
 
+/* With an RSA key of its own the server shows its own certificate; with another kind one that was made for it. */
+static void a_server_shows_its_own_certificate_where_it_can(void **state)
+{
+    (void)state;
+    EVP_PKEY *ec = EVP_EC_gen("P-256");
+    BIO *bio = BIO_new(BIO_s_mem());
+    BK_AUTO_BUF struct bk_buf ec_pem = { 0 };
+    char *at;
+    assert_non_null(ec);
+    PEM_write_bio_PrivateKey(bio, ec, NULL, NULL, 0, NULL, NULL);
+    long len = BIO_get_mem_data(bio, &at);
+    bk_buf_add(&ec_pem, at, (size_t)len);
+    BIO_free(bio);
+    EVP_PKEY_free(ec);
+    for (int own = 0; own < 2; own++) {
+        BK_AUTO_BUF struct bk_buf a = { 0 }, b = { 0 }, c = { 0 }, d = { 0 }, e = { 0 },
+                                  der = { 0 };
+        struct pair p;
+        pair_open(&p, BK_DSK_TLS_1_2, true);
+        struct bk_dsk_config config = { .server = true,
+                                        .name = "srv.example.com",
+                                        .chain_pem = bk_buf_cstr(&p.cert_pem),
+                                        .key_pem = bk_buf_cstr(own ? &p.key_pem : &ec_pem),
+                                        .now_real_ms = now };
+        p.server = bk_dsk_destroy(p.server);
+        bk_dsk_side_destroy(p.server_side);
+        assert_int_equal(bk_dsk_side_create(&config, &p.server_side), 0);
+        assert_int_equal(bk_dsk_begin(p.server_side, &p.server), 0);
+        bk_dsk_step(p.client, (struct bk_view){ 0 }, &a);
+        bk_dsk_step(p.server, bk_buf_view(&a), &b);
+        bk_dsk_step(p.client, bk_buf_view(&b), &c);
+        assert_int_equal(bk_dsk_step(p.server, bk_buf_view(&c), &d), BK_DSK_DONE);
+        assert_int_equal(bk_dsk_step(p.client, bk_buf_view(&d), &e), BK_DSK_DONE);
+        assert_int_equal(bk_dsk_peer_certificate(p.client, &der), 0);
+        assert_int_equal(bk_view_equal(bk_buf_view(&der), bk_buf_view(&p.der)), own);
+        pair_close(&p);
+    }
+}
+
 /* What pidgin-sipe 1.25 opened with. */
 static void the_real_clients_hello_is_answered_in_one_record(void **state)
 {
@@ -231,6 +270,7 @@ int main(void)
         cmocka_unit_test(without_a_certificate_there_is_no_handshake),
         cmocka_unit_test(a_certificate_without_its_key_proves_nothing),
         cmocka_unit_test(bytes_and_legs_have_an_end),
+        cmocka_unit_test(a_server_shows_its_own_certificate_where_it_can),
         cmocka_unit_test(the_real_clients_hello_is_answered_in_one_record),
         cmocka_unit_test(records_are_merged_up_to_the_change_of_cipher_and_no_further),
         cmocka_unit_test(a_range_of_versions_that_is_none_is_refused),

@@ -493,6 +493,24 @@ static void without_a_hash_or_leave_ntlm_is_refused_with_the_cause_kept(void **s
     world_destroy(w);
 }
 
+static void a_password_that_must_be_changed_does_not_sign_in(void **state)
+{
+    (void)state;
+    struct world *w = begin(1);
+    BK_CLEANUP(bk_arena_finish) struct bk_arena arena = { 0 };
+    struct bk_user user;
+    struct client c;
+    allow_ntlm(w, "ann");
+    world_account(w, "ann@example.org", &arena, &user);
+    user.password_must_change = true;
+    WORLD_PUT(w, bk_store_put_user(batch, &user));
+    client_open(&c, w, "ann", "cf0b98dadeb9");
+    assert_int_equal(ntlm(&c), 403);
+    expect_record(w, "ann@example.org", "SI-206");
+    client_close(&c);
+    world_destroy(w);
+}
+
 static void wrong_passwords_are_slowed_down_not_looped(void **state)
 {
     (void)state;
@@ -996,6 +1014,7 @@ int main(void)
         cmocka_unit_test(ntlm_signs_in_and_the_answer_is_what_the_clients_read),
         cmocka_unit_test(a_login_may_be_a_user_name_and_must_be_of_the_address),
         cmocka_unit_test(without_a_hash_or_leave_ntlm_is_refused_with_the_cause_kept),
+        cmocka_unit_test(a_password_that_must_be_changed_does_not_sign_in),
         cmocka_unit_test(wrong_passwords_are_slowed_down_not_looped),
         cmocka_unit_test(a_certificate_signs_in_until_it_is_revoked),
         cmocka_unit_test(a_certificate_of_somebody_else_or_of_nobody_is_refused),

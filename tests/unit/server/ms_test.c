@@ -2,6 +2,8 @@
 /* The Lync dialect after sign-in, spoken to in SIP as the recorded client speaks it (tests/data/sipe). */
 #include "tests/fakes/world.h"
 
+#include "failing_alloc.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -696,6 +698,48 @@ static void the_question_for_persistent_chat_is_no_case(void **state)
     world_destroy(w);
 }
 
+static void what_an_administrator_changes_is_seen_at_once(void **state)
+{
+    struct world *w = begin(*(unsigned *)*state);
+    struct world_link *ann = sign_in(w, "ann", "urn:a"), *bob = sign_in(w, "bob", "urn:b");
+    struct bk_arena arena = { 0 };
+    struct bk_user user;
+    watch(ann, "ann", "bob");
+    subscribe(bob, "bob", "vnd-microsoft-roaming-self", NULL, 1, "", NULL, NULL);
+    struct bk_store_batch *batch = bk_store_batch_create();
+    bk_store_put_relation(batch, &(struct bk_relation){ BK_VIEW("bob@example.org"),
+                                                        BK_VIEW("ann@example.org"), 32000 });
+    world_commit(w, batch);
+    bk_core_user_changed(w->core, BK_VIEW("bob@example.org"));
+    assert_true(says(arrives(w, ann, "BENOTIFY"), "<availability>18500</availability>"));
+    assert_true(says(arrives(w, bob, "BENOTIFY"), "<container id=\"32000\" version=\"0\"><member "
+                                                  "type=\"user\" value=\"ann@example.org\"/>"));
+    assert_int_equal(bk_store_user(w->store, BK_VIEW("bob@example.org"), &arena, &user), 0);
+    user.display_name = BK_VIEW("Robert <B>");
+    batch = bk_store_batch_create();
+    bk_store_put_user(batch, &user);
+    bk_store_put_relation(
+        batch, &(struct bk_relation){ BK_VIEW("bob@example.org"), BK_VIEW("ann@example.org"), 0 });
+    world_commit(w, batch);
+    bk_arena_finish(&arena);
+    bk_core_user_changed(w->core, BK_VIEW("bob@example.org"));
+    const char *got = arrives(w, ann, "BENOTIFY");
+    assert_true(says(got, "<displayName>Robert &lt;B&gt;</displayName>"));
+    assert_true(says(got, "<availability>3500</availability>"));
+    /* Disabled: gone for everybody, and nothing hangs on. */
+    assert_int_equal(bk_store_user(w->store, BK_VIEW("bob@example.org"), &arena, &user), 0);
+    user.enabled = false;
+    batch = bk_store_batch_create();
+    bk_store_put_user(batch, &user);
+    world_commit(w, batch);
+    bk_arena_finish(&arena);
+    bk_core_user_changed(w->core, BK_VIEW("bob@example.org"));
+    assert_true(says(arrives(w, ann, "BENOTIFY"), "<availability>18500</availability>"));
+    leave(w, bob);
+    leave(w, ann);
+    world_destroy(w);
+}
+
 static void who_is_put_on_a_list_is_told_once(void **state)
 {
     struct world *w = begin(*(unsigned *)*state);
@@ -835,6 +879,114 @@ static void broken_bodies_are_told_why(void **state)
     world_destroy(w);
 }
 
+/* ---- short memory ---- */
+
+static const char *ask_group(struct world_link *link)
+{
+    return soap(link, "ann", "addGroup", "<m:name>~</m:name>");
+}
+
+static const char *ask_contact(struct world_link *link)
+{
+    return soap(link, "ann", "setContact",
+                "<m:groups>1</m:groups><m:URI>sip:bob@example.org</m:URI>");
+}
+
+static const char *ask_publish(struct world_link *link)
+{
+    char one[1024], two[1024], both[2048];
+    snprintf(both, sizeof both, "%s%s",
+             state_item(one, sizeof one, "userState", 0x20000000, 0, "static", 6500, ""),
+             state_item(two, sizeof two, "machineState", 1000, 0, "endpoint", 15500, ""));
+    return publish(link, "ann", both);
+}
+
+static const char *ask_note(struct world_link *link)
+{
+    return publish_note(link, "ann", 0, "in a review");
+}
+
+static const char *ask_members(struct world_link *link)
+{
+    return service(link, "ann", "ann@example.org", "application/msrtc-setcontainermembers+xml",
+                   "<setContainerMembers xmlns=\"c\"><container id=\"32000\" version=\"0\"><member "
+                   "action=\"add\" type=\"user\" value=\"bob@example.org\"/></container>"
+                   "</setContainerMembers>");
+}
+
+static const char *ask_batch(struct world_link *link)
+{
+    return batch(link, "ann", NULL, 1,
+                 "<resource uri=\"sip:bob@example.org\"><context/></resource>"
+                 "<resource uri=\"sip:cat@example.org\"/>",
+                 "subscribe");
+}
+
+static const char *ask_self(struct world_link *link)
+{
+    return subscribe(link, "ann", "vnd-microsoft-roaming-self", NULL, 1, "", NULL, NULL);
+}
+
+static const char *ask_contacts(struct world_link *link)
+{
+    return subscribe(link, "ann", "vnd-microsoft-roaming-contacts", NULL, 1, "", NULL, NULL);
+}
+
+static const char *ask_directory(struct world_link *link)
+{
+    return service(link, "ann", "example.org", "application/SOAP+xml",
+                   "<s:Envelope xmlns:s=\"s\" xmlns:m=\"m\"><s:Body><m:directorySearch/><m:Array>"
+                   "<m:row m:attrib=\"mail\" m:value=\"bob\"/></m:Array></s:Body></s:Envelope>");
+}
+
+/* Whatever allocation fails: the request is answered, nobody is hurt, and asked again it is done. */
+static void short_memory_refuses_and_breaks_nothing(void **state)
+{
+    static const char *(*const asks[])(struct world_link *) = {
+        ask_group, ask_contact,  ask_publish,   ask_note, ask_members,
+        ask_batch, ask_contacts, ask_directory, ask_self,
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof asks / sizeof *asks; i++) {
+        for (unsigned n = 1;; n++) {
+            struct world *w = begin(1);
+            struct world_link *ann = sign_in(w, "ann", "urn:a"), *bob = sign_in(w, "bob", "urn:b");
+            watch(bob, "bob", "ann");
+            bk_buf_reserve(&ann->out, 65536);
+            bk_buf_reserve(&bob->out, 65536);
+            bk_fail_alloc(n);
+            int status = world_status(asks[i](ann));
+            bool failed = bk_fail_alloc(0);
+            if (status < 200)
+                fail_msg("ask %zu, allocation %u: %d", i, n, status);
+            drop_all(w, ann);
+            if (status >= 500) {
+                status = world_status(asks[i](ann));
+                if (status != 200 && status != 409)
+                    fail_msg("ask %zu, allocation %u, again: %d", i, n, status);
+            }
+            drop_all(w, ann);
+            /* What is remembered is what is written down. */
+            char before[65536], after[65536];
+            snprintf(before, sizeof before, "%s", ask_contacts(ann));
+            leave(w, bob);
+            leave(w, ann);
+            world_advance(w, 1000);
+            struct bk_buf image = { 0 };
+            world_crash(w, &image);
+            w = world_create(&(struct world_config){ .seed = 3, .image = bk_buf_view(&image) });
+            bk_buf_finish(&image);
+            ann = sign_in(w, "ann", "urn:a");
+            snprintf(after, sizeof after, "%s", ask_contacts(ann));
+            assert_string_equal(strstr(before, "<contactList"), strstr(after, "<contactList"));
+            leave(w, ann);
+            world_destroy(w);
+            if (!failed)
+                break;
+        }
+    }
+}
+
 #define TEST(name) cmocka_unit_test_prestate(name, &shards)
 
 int main(void)
@@ -851,6 +1003,7 @@ int main(void)
         TEST(plain_and_dialect_see_each_other),
         TEST(who_is_blocked_gets_the_bytes_of_somebody_offline),
         TEST(each_relation_sees_its_own),
+        TEST(what_an_administrator_changes_is_seen_at_once),
         TEST(a_large_batch_is_told_in_pieces_and_whole),
         TEST(publications_end_with_what_they_hang_on),
         TEST(the_question_for_persistent_chat_is_no_case),
@@ -860,7 +1013,10 @@ int main(void)
         TEST(a_subscription_runs_out_and_news_extend_it),
         TEST(broken_bodies_are_told_why),
     };
-    int failed = 0;
+    const struct CMUnitTest memory[] = {
+        cmocka_unit_test(short_memory_refuses_and_breaks_nothing),
+    };
+    int failed = cmocka_run_group_tests_name("short memory", memory, NULL, NULL);
     for (int i = 0; i < 2; i++) {
         shards = i ? 3 : 1;
         failed += cmocka_run_group_tests_name(i ? "three shards" : "one shard", tests, NULL, NULL);
