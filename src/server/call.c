@@ -102,12 +102,6 @@ static void refuse_unreachable(struct request *rq)
     snprintf(address, sizeof address, "%.*s", BK_VIEW_ARGS(rq->target));
     const char *values[] = { "address", address, NULL };
     bool known = bk_store_user(rq->core->config.store, rq->target, &rq->core->arena, &user) == 0;
-    /* At every sign-in a stock Lync-compatible client asks whether there is persistent chat: no, and that is no case. */
-    if (!known && rq->msg->method == BK_SIP_INVITE &&
-        bk_view_starts_with(rq->target, BK_VIEW("ocschat@"))) {
-        answer(rq, 404, (struct bk_view){ 0 }, (struct bk_view){ 0 });
-        return;
-    }
     refuse(rq, known ? 509 : 501, 0, known ? 480 : 404, values);
 }
 

@@ -374,6 +374,11 @@ struct bk_view presence_note(struct bk_person *person);
 /* false: not of that dialect, nothing done. */
 bool ms_subscribe(struct request *rq);
 void handle_service(struct request *rq);
+/*
+ * At every sign-in a stock client asks whether there is persistent chat: no, and that is no case for the history. true:
+ * it was that, and is answered.
+ */
+bool ms_probe(struct request *rq);
 /* What is shown of the person, or whom the person lets see it, may be other than before. */
 void ms_presence_changed(struct bk_core *core, struct bk_person *person);
 /* The account or a relation was changed by somebody else. */

@@ -154,7 +154,7 @@ static void shard_request(struct request *rq)
         refuse(rq, 404, 0, 503, NULL);
         return;
     }
-    if (ms_session_request(rq))
+    if (ms_probe(rq) || ms_session_request(rq))
         return;
     if (rq->route.len || rq->head->to_tag.len)
         handle_in_dialog(rq);

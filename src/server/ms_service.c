@@ -485,3 +485,14 @@ void handle_service(struct request *rq)
     person->holds--;
     bk_state_settle(person);
 }
+
+bool ms_probe(struct request *rq)
+{
+    struct bk_user user;
+    if (rq->msg->method != BK_SIP_INVITE || rq->head->to_tag.len ||
+        !bk_view_starts_with(rq->target, BK_VIEW("ocschat@")) ||
+        bk_store_user(rq->core->config.store, rq->target, &rq->core->arena, &user) != -ENOENT)
+        return false;
+    answer(rq, 404, (struct bk_view){ 0 }, (struct bk_view){ 0 });
+    return true;
+}

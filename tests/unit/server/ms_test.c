@@ -688,7 +688,10 @@ static void the_question_for_persistent_chat_is_no_case(void **state)
     world_send(ann, "INVITE sip:ocschat@example.org SIP/2.0\r\nVia: SIP/2.0/tls 127.0.0.1:9;branch="
                     "z9hG4bKo\r\nFrom: <sip:ann@example.org>;tag=1;epid=aa\r\nTo: "
                     "<sip:ocschat@example.org>\r\nCall-ID: o\r\nCSeq: 1 INVITE\r\nMax-Forwards: "
-                    "70\r\nContact: <sip:ann@127.0.0.1:9>\r\nContent-Length: 0\r\n\r\n");
+                    "70\r\nContact: <sip:ann@127.0.0.1:9>\r\nContent-Type: "
+                    "application/sdp\r\nContent-Length: 94\r\n\r\n"
+                    "v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=session\r\nc=IN IP4 127.0.0.1\r\nt=0 "
+                    "0\r\nm=message 5061 sip null\r\n");
     const char *got = world_take(ann);
     if (world_status(got) == 100)
         got = world_take(ann);
