@@ -39,6 +39,12 @@ class Rows(unittest.TestCase):
         self.assertEqual(rows["one of its people, us"]["plain"], 40)
         self.assertEqual(rows["one of its people, us"]["lync"], 10)
 
+    def test_subscriptions_of_one_turn_are_taken_together(self):
+        first, second = turn(subscribe=100)["phases"] + turn(subscribe=400)["phases"]
+        second["operations"] = 30
+        rows = self.rows(plain=[turn(subscribe=40)], lync=[{"phases": [first, second]}])
+        self.assertEqual(rows["subscription, us"]["lync"], 325)
+
     def test_what_plain_sip_has_not_has_no_ratio(self):
         rows = self.rows(plain=[turn(sign_in=10)], lync=[turn(sign_in=10, session=100)])
         row = rows["conversation opened, us"]
