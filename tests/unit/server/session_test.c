@@ -157,7 +157,9 @@ static void accepted(struct world_link *from, const char *who, const char *call_
     snprintf(ret->uri, sizeof ret->uri, "%.*s", (int)strcspn(contact + 1, ">"), contact + 1);
     snprintf(ret->to, sizeof ret->to, "%s", world_field(ok, "To"));
     snprintf(ret->call_id, sizeof ret->call_id, "%s", call_id);
-    snprintf(ret->route, sizeof ret->route, *route ? "Route: %s\r\n" : "", route);
+    ret->route[0] = 0;
+    if (*route)
+        snprintf(ret->route, sizeof ret->route, "Route: %s\r\n", route);
     ret->cseq = 1;
     drop(ok);
     world_send(from,
