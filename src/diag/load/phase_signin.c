@@ -100,9 +100,13 @@ static void send_register(struct bk_load_engine *engine, uint32_t slot)
     bk_load_write_party(engine, "To", who, "");
     bk_buf_addf(out, "Call-ID: r%x.%s\r\nCSeq: %u REGISTER\r\nContact: <", who, engine->run_id,
                 ++user->cseq);
+    size_t from = out->len;
     bk_load_contact(engine, who, out);
+    struct bk_view contact = bk_view_skip(bk_buf_view(out), from);
+    /* The same port may come again, and of two values for one Contact the last would count. */
+    bool moved = user->old_contact && !bk_view_equal(contact, bk_view_of_str(user->old_contact));
     bk_buf_addf(out, ">;expires=%lld", expires);
-    if (user->old_contact)
+    if (moved)
         bk_buf_addf(out, ", <%s>;expires=0", user->old_contact);
     bk_buf_addf(out, "\r\nExpires: %lld\r\n", expires);
     if (user->challenge)
