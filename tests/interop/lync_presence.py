@@ -189,9 +189,27 @@ def two_endpoints_of_one_person_see_each_others_edits(bench):
         lap.wait("self-status", since, status="do-not-disturb")
 
 
+def who_is_put_on_a_list_learns_it_once_and_can_look_who_it_is(bench):
+    with bench.sipe("gus") as gus:
+        ready(gus)
+        with bench.sipe("eve") as eve:
+            ready(eve)
+            eve.say("add", bench.uri("gus")[4:])
+            shows(bench, eve, "gus", status="available")
+            beckon.wait_for("the acknowledgement", lambda: any(
+                not m.came and "setSubscribers" in m.body and "eve@" in m.body for m in gus.trace()))
+        gus.say("info", bench.uri("eve")[4:])
+        equal(gus.wait("userinfo", label="Display name")["value"], "eve")
+        equal(gus.wait("userinfo", label="Email address")["value"], bench.uri("eve")[4:])
+        with bench.sipe("eve") as eve:
+            ready(eve)
+            shows(bench, eve, "gus", status="available")
+        equal(sum(not m.came and "setSubscribers" in m.body for m in gus.trace()), 1, "acknowledgements")
+
+
 CASES = [buddies_are_there_in_the_next_sign_in_whatever_happened_to_the_server, status_and_note_reach_the_other,
          block_hides_and_unblock_shows, the_own_client_and_this_one_see_each_other, a_plain_client_and_this_one_see_each_other,
-         two_endpoints_of_one_person_see_each_others_edits]
+         two_endpoints_of_one_person_see_each_others_edits, who_is_put_on_a_list_learns_it_once_and_can_look_who_it_is]
 
 
 def main():
@@ -202,7 +220,7 @@ def main():
                                settings=[f"server.shards={shards}"])
         domain.init()
         domain.ctl("policy", "set", "ntlm-signin", "on")
-        for name in ("ann", "bob", "cyd", "dan", "eve", "fay"):
+        for name in ("ann", "bob", "cyd", "dan", "eve", "fay", "gus"):
             domain.add_user(name, PASSWORD)
         with domain:
             domain.start()

@@ -654,6 +654,55 @@ static void a_large_batch_is_told_in_pieces_and_whole(void **state)
     world_destroy(w);
 }
 
+static void calls_meetings_and_presentations_are_inputs_of_the_one_state(void **state)
+{
+    /* In this order: what stands further down outweighs what stands above it. */
+    static const struct {
+        const char *kind;
+        unsigned instance;
+        int availability;
+        const char *activity, *shown;
+    } rows[] = {
+        { "calendarState", 1, 6500, "<activity token=\"in-a-meeting\"/>",
+          "<availability>6500</availability><activity token=\"in-a-meeting\"/>" },
+        { "phoneState", 2, 6500, "<activity token=\"on-the-phone\"/>",
+          "<availability>6500</availability><activity token=\"on-the-phone\"/>" },
+        { "phoneState", 3, 7000, "<activity token=\"in-a-conference\"/>",
+          "<availability>6500</availability><activity token=\"in-a-conference\"/>" },
+        { "conferenceState", 4, 9000, "<activity token=\"in-presentation\"/>",
+          "<availability>9500</availability><activity token=\"in-presentation\"/>" },
+    };
+    struct world *w = begin(*(unsigned *)*state);
+    struct world_link *ann = sign_in(w, "ann", "urn:a"), *bob = sign_in(w, "bob", "urn:b");
+    watch(ann, "ann", "bob");
+    int n = sizeof rows / sizeof *rows;
+    for (int i = 0; i < n; i++) {
+        publish_state(bob, "bob", rows[i].kind, rows[i].instance, 0, rows[i].availability,
+                      rows[i].activity);
+        assert_true(says(arrives(w, ann, "BENOTIFY"), rows[i].shown));
+    }
+    for (int i = n - 1; i >= 0; i--) {
+        char gone[256];
+        snprintf(gone, sizeof gone,
+                 "<publication categoryName=\"state\" instance=\"%u\" container=\"2\" "
+                 "version=\"1\" expireType=\"endpoint\" expires=\"0\"/>",
+                 rows[i].instance);
+        assert_int_equal(world_status(publish(bob, "bob", gone)), 200);
+        assert_true(says(arrives(w, ann, "BENOTIFY"),
+                         i ? rows[i - 1].shown : "<availability>3500</availability>"));
+    }
+    /* A computer that says it is not there is none. */
+    publish_state(bob, "bob", "machineState", 5, 0, 18500, "");
+    assert_true(says(arrives(w, ann, "BENOTIFY"), "<availability>18500</availability>"));
+    publish_state(bob, "bob", "machineState", 5, 1, 5000, "");
+    const char *got = arrives(w, ann, "BENOTIFY");
+    assert_true(says(got, "<availability>5000</availability>"));
+    assert_true(says(got, "lastActive=\""));
+    leave(w, bob);
+    leave(w, ann);
+    world_destroy(w);
+}
+
 static void publications_end_with_what_they_hang_on(void **state)
 {
     struct world *w = begin(*(unsigned *)*state);
@@ -1008,6 +1057,7 @@ int main(void)
         TEST(each_relation_sees_its_own),
         TEST(what_an_administrator_changes_is_seen_at_once),
         TEST(a_large_batch_is_told_in_pieces_and_whole),
+        TEST(calls_meetings_and_presentations_are_inputs_of_the_one_state),
         TEST(publications_end_with_what_they_hang_on),
         TEST(the_question_for_persistent_chat_is_no_case),
         TEST(who_is_put_on_a_list_is_told_once),
