@@ -49,11 +49,13 @@ struct cli {
     int signals;   /* signalfd */
     bool finished; /* leave the loop now */
     bool input_ended;
-    int pending;           /* messages sent by command whose end is not known yet */
-    bool leaving;          /* signed out on the way to the end */
-    int64_t give_up_at_ms; /* mono; 0: never */
-    uint64_t message;      /* send: the one waited for */
-    int left;              /* errands: what is still awaited */
+    int pending;                          /* messages sent by command whose end is not known yet */
+    bool leaving;                         /* signed out on the way to the end */
+    int64_t give_up_at_ms;                /* mono; 0: never */
+    uint64_t message;                     /* send: the one waited for */
+    uint64_t edit;                        /* a change or question: likewise */
+    bool tells_contacts, tells_relations; /* what of the answer is to be shown */
+    int left;                             /* errands: what is still awaited */
 };
 
 /* ---- main.c ---- */
@@ -89,6 +91,22 @@ void cli_password_end(void);
 
 /* ---- show.c: events as lines for people ---- */
 void cli_show(struct cli *cli, const struct bk_client_event *event);
+/* "colleague"; "" for a level that is none. */
+const char *cli_level_title(int level);
+
+/* ---- edit.c: contact list, groups, relations, search, as words of a command ---- */
+struct cli_edit {
+    const char *name, *arguments, *help;
+    enum bk_client_edit_kind kind;
+    int n_min, n_max;
+    const char *
+        order; /* what each word is: a address, n name, g group, t to_group, l level, s text (all that follow) */
+};
+const struct cli_edit *cli_edit_at(size_t index); /* NULL at the end */
+const struct cli_edit *cli_edit_find(const char *name);
+/* -EINVAL: the words are not what it needs. */
+int cli_edit_do(struct cli *cli, const struct cli_edit *edit, char **words, int n,
+                uint64_t *ret_id);
 /* Text from somebody else: control bytes and what turns the direction of writing around are made visible as '?'. */
 void cli_print_safe(FILE *to, const char *text, const char *line_prefix);
 void cli_print_failure(struct cli *cli, FILE *to, const struct bk_client_failure *failure,

@@ -261,6 +261,24 @@ static void password_event(struct cli *cli, const struct bk_client_event *event)
     }
 }
 
+/* ---- contact list, relations, search: named after the rows of edit.c ---- */
+
+static void edit_event(struct cli *cli, const struct bk_client_event *event)
+{
+    if (take_common(cli, event))
+        return;
+    if (has_arrived(event) && !cli->edit) {
+        cli->exit_status = CLI_OK;
+        int r = cli_edit_do(cli, cli_edit_find(cli->errand->name), cli->arguments, cli->n_arguments,
+                            &cli->edit);
+        if (r < 0)
+            end_usage(cli, "the address is none, or a word is missing, too long or not known");
+        return;
+    }
+    if (event->type == BK_CLIENT_EVENT_EDITED && cli->edit && event->edited.id == cli->edit)
+        cli_leave(cli, event->edited.done ? CLI_OK : CLI_BROKEN);
+}
+
 /* ---- JSON ---- */
 
 static void json_begin(struct cli *cli)
@@ -299,9 +317,26 @@ static const struct cli_errand errands[] = {
     { "password", "", "change the password", 0, 0, password_begin, password_event, false },
 };
 
+/* The row of an edit as an errand; lives until the next call. */
+static const struct cli_errand *errand_of(const struct cli_edit *edit)
+{
+    static struct cli_errand errand;
+    if (!edit)
+        return NULL;
+    errand = (struct cli_errand){ .name = edit->name,
+                                  .arguments = edit->arguments,
+                                  .help = edit->help,
+                                  .n_min = edit->n_min,
+                                  .n_max = edit->n_max,
+                                  .begin = sign_in,
+                                  .event = edit_event };
+    return &errand;
+}
+
 const struct cli_errand *cli_errand_at(size_t index)
 {
-    return index < BK_COUNT_OF(errands) ? &errands[index] : NULL;
+    return index < BK_COUNT_OF(errands) ? &errands[index]
+                                        : errand_of(cli_edit_at(index - BK_COUNT_OF(errands)));
 }
 
 const struct cli_errand *cli_errand_find(const char *name)
@@ -311,5 +346,5 @@ const struct cli_errand *cli_errand_find(const char *name)
     for (size_t i = 0; i < BK_COUNT_OF(errands); i++)
         if (strcmp(errands[i].name, name) == 0)
             return &errands[i];
-    return NULL;
+    return errand_of(cli_edit_find(name));
 }

@@ -159,6 +159,7 @@ static void set_event(json_t *o, const struct bk_client_event *e)
     case BK_CLIENT_EVENT_PRESENCE:
         set_text(o, "address", e->presence.address);
         (void)json_object_set_new(o, "own", json_boolean(e->presence.own));
+        (void)json_object_set_new(o, "watched", json_boolean(e->presence.watched));
         set_text(o, "state", bk_pidf_shown_name(e->presence.shown));
         set_text(o, "note", e->presence.note);
         if (e->presence.since_ms)

@@ -165,6 +165,9 @@ static void show_presence(struct cli *cli, const struct bk_client_event *e)
 {
     if (e->presence.own && e->presence.shown == BK_PIDF_SHOWN_UNKNOWN)
         return; /* the connection went: the state line says so */
+    if (!e->presence.own && !e->presence.watched &&
+        (!cli->errand->reads_input || e->presence.shown == BK_PIDF_SHOWN_UNKNOWN))
+        return; /* of the contact list: a conversation shows them, a script did not ask */
     if (e->presence.own)
         (void)fputs("you", stdout);
     else
@@ -230,6 +233,137 @@ static void show_message_state(struct cli *cli, const struct bk_client_event *e)
     }
 }
 
+static const char *group_title(const char *group)
+{
+    return strcmp(group, "~") == 0 ? "Other contacts" : group;
+}
+
+static void show_contact(const struct bk_client_contact *c)
+{
+    (void)fputs("  ", stdout);
+    cli_print_safe(stdout, c->address, "");
+    if (*c->name) {
+        (void)fputs(" (", stdout);
+        cli_print_safe(stdout, c->name, "    ");
+        (void)fputc(')', stdout);
+    }
+    (void)fputc('\n', stdout);
+}
+
+static bool is_in(const struct bk_client_contact *c, const char *group)
+{
+    for (int i = 0; i < c->n_groups; i++)
+        if (strcmp(c->groups[i], group) == 0)
+            return true;
+    return false;
+}
+
+/* Group by group; whoever is in none of them stands last. */
+static void show_list(struct cli *cli, const struct bk_client_event *e)
+{
+    for (int g = 0; g < e->contacts.n_groups; g++) {
+        (void)fputs(paint(cli, BOLD), stdout);
+        cli_print_safe(stdout, group_title(e->contacts.groups[g]), "");
+        (void)fprintf(stdout, "%s\n", paint(cli, PLAIN));
+        for (int i = 0; i < e->contacts.n_contacts; i++)
+            if (is_in(&e->contacts.contacts[i], e->contacts.groups[g]))
+                show_contact(&e->contacts.contacts[i]);
+    }
+    bool any = false;
+    for (int i = 0; i < e->contacts.n_contacts; i++) {
+        if (e->contacts.contacts[i].n_groups)
+            continue;
+        if (!any)
+            (void)fprintf(stdout, "%sIn no group%s\n", paint(cli, BOLD), paint(cli, PLAIN));
+        any = true;
+        show_contact(&e->contacts.contacts[i]);
+    }
+    if (!e->contacts.n_groups && !e->contacts.n_contacts)
+        (void)fputs("  The contact list is empty.\n", stdout);
+}
+
+const char *cli_level_title(int level)
+{
+    switch (level) {
+    case 32000:
+        return "blocked";
+    case 400:
+        return "friends and family";
+    case 300:
+        return "workgroup";
+    case 200:
+        return "colleague";
+    case 100:
+        return "external";
+    default:
+        return "";
+    }
+}
+
+static void show_relations(const struct bk_client_event *e)
+{
+    for (int i = 0; i < e->relations.n_rows; i++) {
+        const char *subject = e->relations.rows[i].subject;
+        const char *title = strcmp(subject, "=sameEnterprise") == 0 ? "your organisation"
+                            : strcmp(subject, "=federated") == 0    ? "other organisations"
+                            : strcmp(subject, "=publicCloud") == 0  ? "public services"
+                            : strcmp(subject, "=everyone") == 0     ? "everybody"
+                                                                    : subject;
+        (void)fprintf(stdout, "  %-20s ", cli_level_title(e->relations.rows[i].level));
+        cli_print_safe(stdout, title, "");
+        (void)fputc('\n', stdout);
+    }
+}
+
+static void show_followers(struct cli *cli, const struct bk_client_event *e)
+{
+    for (int i = 0; i < e->followers.n_rows; i++) {
+        const struct bk_client_follower *f = &e->followers.rows[i];
+        if (f->acknowledged)
+            continue;
+        (void)fputs(paint(cli, YELLOW), stdout);
+        cli_print_safe(stdout, *f->name ? f->name : f->address, "");
+        (void)fputs(" <", stdout);
+        cli_print_safe(stdout, f->address, "");
+        (void)fprintf(stdout, "> put you on the contact list%s%s\n", paint(cli, PLAIN),
+                      cli->errand->reads_input ? " (/ok ADDRESS, /block ADDRESS)" : "");
+    }
+}
+
+static void show_found(const struct bk_client_event *e)
+{
+    for (int i = 0; i < e->found.n_rows; i++) {
+        const struct bk_client_found *f = &e->found.rows[i];
+        const char *const more[] = { f->title, f->office, f->phone, f->company };
+        (void)fputs("  ", stdout);
+        cli_print_safe(stdout, f->address, "");
+        (void)fputs("  ", stdout);
+        cli_print_safe(stdout, f->name, "");
+        for (size_t k = 0; k < BK_COUNT_OF(more); k++) {
+            if (!*more[k])
+                continue;
+            (void)fputs(", ", stdout);
+            cli_print_safe(stdout, more[k], "");
+        }
+        (void)fputc('\n', stdout);
+    }
+    if (!e->found.n_rows)
+        (void)fputs("  Nobody was found.\n", stdout);
+    if (e->found.more)
+        (void)fputs("  There are more: ask for something narrower.\n", stdout);
+}
+
+static void show_edited(struct cli *cli, const struct bk_client_event *e)
+{
+    if (e->edited.done)
+        return;
+    FILE *to = cli->terminal_out ? stdout : stderr;
+    (void)fputs(paint(cli, RED), to);
+    cli_print_safe(to, e->edited.text, "");
+    (void)fprintf(to, "%s%s%s\n", paint(cli, PLAIN), *e->edited.case_code ? " case " : "",
+                  e->edited.case_code);
+}
+
 void cli_show(struct cli *cli, const struct bk_client_event *e)
 {
     FILE *to = cli->terminal_out ? stdout : stderr;
@@ -260,6 +394,24 @@ void cli_show(struct cli *cli, const struct bk_client_event *e)
             (void)fprintf(stdout, "  %-50s %s%s%s\n", e->deleted.rows[i].what,
                           paint(cli, e->deleted.rows[i].ok ? GREEN : YELLOW),
                           e->deleted.rows[i].result, paint(cli, PLAIN));
+        return;
+    case BK_CLIENT_EVENT_CONTACTS: /* unasked news of it are for faces that show it all the time */
+        if (e->contacts.asked && cli->tells_contacts)
+            show_list(cli, e);
+        return;
+    case BK_CLIENT_EVENT_RELATIONS:
+        if (e->relations.asked && cli->tells_relations)
+            show_relations(e);
+        return;
+    case BK_CLIENT_EVENT_FOLLOWERS:
+        if (!e->followers.asked || cli->tells_contacts)
+            show_followers(cli, e);
+        return;
+    case BK_CLIENT_EVENT_FOUND:
+        show_found(e);
+        return;
+    case BK_CLIENT_EVENT_EDITED:
+        show_edited(cli, e);
         return;
     default:
         return;

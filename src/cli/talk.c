@@ -299,6 +299,29 @@ static void do_password(char *rest)
         say("  The password was not changed.");
 }
 
+/* Words as the edits take them: a word, or several between quotes; addresses are completed. */
+static void do_edit(const struct cli_edit *edit, char *rest)
+{
+    enum { WORDS_MAX = 16 };
+    char *words[WORDS_MAX], whole[700];
+    uint64_t id;
+    int n = 0;
+    for (rest += strspn(rest, " \t"); *rest && n < WORDS_MAX; rest += strspn(rest, " \t")) {
+        bool quoted = *rest == '"';
+        words[n++] = rest += quoted;
+        rest += strcspn(rest, quoted ? "\"" : " \t");
+        if (*rest)
+            *rest++ = 0;
+    }
+    if (n && edit->order[0] == 'a' && words[0][0] != '@')
+        words[0] = (char *)(uintptr_t)whole_address(words[0], whole);
+    int r = cli_edit_do(talk.cli, edit, words, n, &id);
+    if (r < 0)
+        (void)printf("  /%s %s\n", edit->name, edit->arguments);
+    else
+        talk.cli->pending++;
+}
+
 static void do_help(char *rest);
 
 static const struct {
@@ -328,6 +351,9 @@ static void do_help(char *rest)
     for (size_t i = 0; i < BK_COUNT_OF(commands); i++)
         (void)printf("  /%-10s %-14s %s\n", commands[i].name, commands[i].arguments,
                      commands[i].help);
+    const struct cli_edit *edit;
+    for (size_t i = 0; (edit = cli_edit_at(i)); i++)
+        (void)printf("  /%-10s %-14s %s\n", edit->name, edit->arguments, edit->help);
 }
 
 static void answer_trust(const char *line)
@@ -348,6 +374,11 @@ static void do_command(char *line)
             commands[i].run(rest);
             return;
         }
+    }
+    const struct cli_edit *edit = cli_edit_find(name);
+    if (edit) {
+        do_edit(edit, rest);
+        return;
     }
     (void)printf("  There is no /%s; /help lists the commands.\n", name);
 }

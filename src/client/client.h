@@ -270,7 +270,8 @@ struct bk_client_event {
         } trust;
         struct {
             const char *address;
-            bool own; /* the person signed in here */
+            bool own;     /* the person signed in here */
+            bool watched; /* by bk_client_watch; else for being on the contact list */
             enum bk_pidf_shown shown;
             const char *note;
             int64_t since_ms; /* 0: not told */

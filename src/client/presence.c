@@ -38,6 +38,7 @@ static void tell(struct watch *w, enum bk_pidf_shown shown, struct bk_view note,
         return;
     event->pub.presence.address = bk_event_text(event, w->address);
     event->pub.presence.own = w->own;
+    event->pub.presence.watched = w->wanted;
     event->pub.presence.shown = shown;
     event->pub.presence.note = bk_event_view(event, note);
     event->pub.presence.since_ms = since_ms;
@@ -221,6 +222,7 @@ void bk_presence_watch(struct bk_client *c, const char *address, bool own)
         w->own |= own;
         if (!own && !w->wanted && w->told) { /* the face asks anew: it is told again */
             w->told = false;
+            w->wanted = true;
             tell(w, w->shown, bk_view_of_str(w->note), w->since_ms);
         }
         w->wanted |= !own;

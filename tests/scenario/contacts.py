@@ -5,6 +5,7 @@
 usage: contacts.py BUILD_FOLDER [SHARDS] [CASE ...]
 """
 import pathlib
+import subprocess
 import sys
 import tempfile
 
@@ -190,6 +191,31 @@ def block_hides_and_unblock_shows(domain):
         ann.say("note", text="")
 
 
+def a_script_edits_and_asks_with_one_command_each(domain):
+    def run(*words, status=0):
+        done = subprocess.run([domain.programs.cli, "--address", f"dan@{domain.domain}", "--profile",
+                               str(domain.folder / "profiles" / "script"), "--ca", str(domain.ca), "--dns",
+                               domain.dns_address, "--password-file", str(domain.folder / "password"), *words],
+                              capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=60)
+        equal(done.returncode, status, f"{words}: {done.stdout} {done.stderr}")
+        return done.stdout
+    (domain.folder / "password").write_text(PASSWORD + "\n")
+    run("add-group", "Close friends")
+    run("add", f"ann@{domain.domain}", "Close friends")
+    run("rename", f"ann@{domain.domain}", "Ann S.")
+    run("block", f"bob@{domain.domain}")
+    run("move", f"ann@{domain.domain}", "No such group", "Close friends", status=1)
+    run("relation", f"ann@{domain.domain}", "best-friend", status=2)
+    out = run("contacts")
+    assert "Close friends\n" in out and f"  ann@{domain.domain} (Ann S.)\n" in out, out
+    out = run("relations")
+    assert f"  blocked              bob@{domain.domain}\n" in out, out
+    run("unblock", f"bob@{domain.domain}")
+    assert "bob@" not in run("relations")
+    assert f"cyd@{domain.domain}" in run("search", "cyd")
+    equal(run("search", "nobody", "at", "all"), "  Nobody was found.\n")
+
+
 def people_are_found_in_the_directory(domain):
     with domain.client("ann") as ann:
         ann.sign_in(PASSWORD)
@@ -207,7 +233,8 @@ def people_are_found_in_the_directory(domain):
 CASES = [edits_survive_the_server_being_killed, mistakes_are_told_and_change_nothing,
          two_endpoints_of_a_person_see_each_others_edits, contacts_are_watched_from_the_list,
          a_status_set_on_one_endpoint_is_not_undone_by_another, who_added_one_is_told_and_acknowledged,
-         block_hides_and_unblock_shows, people_are_found_in_the_directory]
+         block_hides_and_unblock_shows, a_script_edits_and_asks_with_one_command_each,
+         people_are_found_in_the_directory]
 
 
 def main():
