@@ -370,15 +370,15 @@ static struct bk_view note_for(struct ms_person *ms, int relation, struct bk_are
     if (relation < BK_MS_CONTAINER_COMPANY)
         return (struct bk_view){ 0 };
     struct bk_view note = presence_note(ms->person);
-    if (note.len)
+    /* One for colleagues is the person's note, which another program may have taken away since. */
+    if (note.len || ms_publication_find(ms, BK_VIEW("note"), 0, BK_MS_CONTAINER_COMPANY))
         return note;
     /* A note that is meant for the nearer ones only. */
     const struct ms_publication *p =
         ms_publication_find(ms, BK_VIEW("note"), 0, (uint32_t)relation);
     struct bk_ms_xml *content;
     const char *why;
-    if (p && relation > BK_MS_CONTAINER_COMPANY &&
-        bk_ms_xml_parse(p->document, arena, &content, &why) == 0)
+    if (p && bk_ms_xml_parse(p->document, arena, &content, &why) == 0)
         return bk_view_head(bk_ms_note_read(content), BK_MS_NOTE_MAX);
     return (struct bk_view){ 0 };
 }

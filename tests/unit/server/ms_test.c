@@ -703,6 +703,42 @@ static void calls_meetings_and_presentations_are_inputs_of_the_one_state(void **
     world_destroy(w);
 }
 
+static void a_note_taken_away_elsewhere_is_gone_for_all(void **state)
+{
+    struct world *w = begin(*(unsigned *)*state);
+    struct world_link *ann = sign_in(w, "ann", "urn:a"), *bob = sign_in(w, "bob", "urn:b");
+    members(bob, "bob", 400, 0, "add", "ann");
+    watch(ann, "ann", "bob");
+    /* One for friends alone. */
+    publish(bob, "bob",
+            "<publication categoryName=\"note\" container=\"400\" version=\"0\"><note><body "
+            "type=\"personal\">near</body></note></publication>");
+    assert_true(says(arrives(w, ann, "BENOTIFY"), ">near</body>"));
+    publish(bob, "bob",
+            "<publication categoryName=\"note\" container=\"200\" version=\"0\"><note><body "
+            "type=\"personal\">all</body></note></publication>");
+    assert_true(says(arrives(w, ann, "BENOTIFY"), ">all</body>"));
+    /* Another program, which knows no containers. */
+    const char *pidf =
+        "<presence xmlns=\"urn:ietf:params:xml:ns:pidf\" entity=\"sip:bob@example.org\" "
+        "xmlns:dm=\"urn:ietf:params:xml:ns:pidf:data-model\" xmlns:b=\"urn:beckon:presence\">"
+        "<tuple id=\"t\"><status><basic>open</basic></status></tuple><dm:person id=\"p\">"
+        "<b:manual state=\"none\"/><dm:note></dm:note></dm:person></presence>";
+    world_send(
+        bob,
+        "PUBLISH sip:bob@example.org SIP/2.0\r\nVia: SIP/2.0/TLS 127.0.0.1;branch=z9hG4bKn\r\n"
+        "From: <sip:bob@example.org>;tag=2\r\nTo: <sip:bob@example.org>\r\nCall-ID: n\r\n"
+        "CSeq: 1 PUBLISH\r\nMax-Forwards: 70\r\nEvent: presence\r\nExpires: 600\r\n"
+        "Content-Type: application/pidf+xml\r\nContent-Length: %zu\r\n\r\n%s",
+        strlen(pidf), pidf);
+    assert_int_equal(world_status(world_take(bob)), 200);
+    assert_true(says(arrives(w, ann, "BENOTIFY"),
+                     "<note xmlns=\"http://schemas.microsoft.com/2006/09/sip/note\"/>"));
+    leave(w, bob);
+    leave(w, ann);
+    world_destroy(w);
+}
+
 static void publications_end_with_what_they_hang_on(void **state)
 {
     struct world *w = begin(*(unsigned *)*state);
@@ -1058,6 +1094,7 @@ int main(void)
         TEST(what_an_administrator_changes_is_seen_at_once),
         TEST(a_large_batch_is_told_in_pieces_and_whole),
         TEST(calls_meetings_and_presentations_are_inputs_of_the_one_state),
+        TEST(a_note_taken_away_elsewhere_is_gone_for_all),
         TEST(publications_end_with_what_they_hang_on),
         TEST(the_question_for_persistent_chat_is_no_case),
         TEST(who_is_put_on_a_list_is_told_once),
