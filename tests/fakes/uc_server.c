@@ -39,6 +39,11 @@ struct web_rule {
     char *body;
 };
 
+struct body {
+    char name[48], content_type[120];
+    char *text;
+};
+
 struct seen {
     char method[32];
     char *text;
@@ -73,7 +78,8 @@ struct uc_server {
     char sip_host[256], extra[256];
     uint16_t sip_port;
     int renew_after_s;
-    bool registered;
+    bool registered, dialect;
+    struct body bodies[RULES_MAX];
 };
 
 /* ---- what came ---- */
@@ -332,6 +338,44 @@ void uc_server_answer(struct uc_server *s, const char *method, const char *statu
     (void)pthread_mutex_unlock(&s->lock);
 }
 
+void uc_server_dialect(struct uc_server *s, bool speaks)
+{
+    (void)pthread_mutex_lock(&s->lock);
+    s->dialect = speaks;
+    (void)pthread_mutex_unlock(&s->lock);
+}
+
+void uc_server_body(struct uc_server *s, const char *name, const char *content_type,
+                    const char *body)
+{
+    (void)pthread_mutex_lock(&s->lock);
+    struct body *at = NULL;
+    for (int i = 0; i < RULES_MAX; i++)
+        if (strcmp(s->bodies[i].name, name) == 0 || (!at && !s->bodies[i].name[0]))
+            at = &s->bodies[i];
+    MUST(at);
+    (void)snprintf(at->name, sizeof at->name, "%s", name);
+    (void)snprintf(at->content_type, sizeof at->content_type, "%s", content_type);
+    free(at->text);
+    at->text = strdup(body);
+    (void)pthread_mutex_unlock(&s->lock);
+}
+
+/* Ends the message, with what stands under that name. */
+static void end_with_body(struct uc_server *s, struct bk_buf *out, const char *name)
+{
+    struct bk_view type = { 0 }, body = { 0 };
+    (void)pthread_mutex_lock(&s->lock);
+    for (int i = 0; i < RULES_MAX; i++) {
+        if (s->bodies[i].text && s->bodies[i].text[0] && strcmp(s->bodies[i].name, name) == 0) {
+            type = bk_view_of_str(s->bodies[i].content_type);
+            body = bk_view_of_str(s->bodies[i].text);
+        }
+    }
+    bk_sip_end(out, type, body);
+    (void)pthread_mutex_unlock(&s->lock);
+}
+
 static void answer(struct peer *p, const struct bk_sip_msg *msg, int status, struct bk_view reason,
                    const char *fields)
 {
@@ -342,7 +386,7 @@ static void answer(struct peer *p, const struct bk_sip_msg *msg, int status, str
     bk_sip_response_begin(&out, msg, status, reason, bk_view_of_str(tag), NULL);
     bk_sip_field_add(&out, BK_SIP_HDR_DATE, bk_view_of_str(date));
     bk_buf_add_str(&out, fields);
-    bk_sip_end(&out, (struct bk_view){ 0 }, (struct bk_view){ 0 });
+    end_with_body(p->server, &out, msg->method == BK_SIP_SERVICE ? "SERVICE" : "");
     MUST(!out.failed);
     (void)bk_conn_send(p->conn, bk_buf_view(&out), false);
 }
@@ -361,8 +405,12 @@ static void answer_register(struct peer *p, const struct bk_sip_msg *msg)
     }
     (void)bk_sip_msg_expires(msg, &expires);
     (void)snprintf(fields, sizeof fields,
-                   "Contact: %.*s;expires=%d\r\nFlow-Timer: 120\r\nExpires: %d\r\n",
-                   BK_VIEW_ARGS(contact), (int)expires, (int)expires);
+                   "Contact: %.*s;expires=%d\r\nFlow-Timer: 120\r\nExpires: %d\r\n%s",
+                   BK_VIEW_ARGS(contact), (int)expires, (int)expires,
+                   s->dialect ? "Allow-Events: vnd-microsoft-roaming-contacts,presence,"
+                                "vnd-microsoft-roaming-self\r\n"
+                                "Supported: adhoclist\r\nSupported: msrtc-event-categories\r\n"
+                              : "");
     p->registered = expires > 0;
     s->last = p->registered ? p : NULL;
     (void)pthread_mutex_lock(&s->lock);
@@ -371,8 +419,32 @@ static void answer_register(struct peer *p, const struct bk_sip_msg *msg)
     answer(p, msg, 200, (struct bk_view){ 0 }, fields);
 }
 
+/* The first notification rides on the answer, later ones are the test's. */
+static bool answer_dialect(struct peer *p, const struct bk_sip_msg *msg)
+{
+    struct bk_sip_event event = { 0 };
+    char name[48];
+    BK_AUTO_BUF struct bk_buf out = { 0 };
+    if (!p->server->dialect ||
+        !bk_sip_msg_has_token(msg, BK_SIP_HDR_SUPPORTED, BK_VIEW("ms-piggyback-first-notify")))
+        return false;
+    (void)bk_sip_event_parse(bk_sip_msg_value(msg, BK_SIP_HDR_EVENT), &event);
+    (void)snprintf(name, sizeof name, "%.*s", BK_VIEW_ARGS(event.package));
+    bk_sip_response_begin(&out, msg, 200, (struct bk_view){ 0 }, BK_VIEW("sub"), NULL);
+    bk_buf_addf(&out,
+                "Contact: <sip:%s:%u;transport=tls>\r\nExpires: 600\r\nEvent: %s\r\n"
+                "subscription-state: active;expires=600\r\nms-piggyback-cseq: 1\r\n",
+                p->server->name, p->server->port, name);
+    end_with_body(p->server, &out, name);
+    MUST(!out.failed);
+    (void)bk_conn_send(p->conn, bk_buf_view(&out), false);
+    return true;
+}
+
 static void answer_subscribe(struct peer *p, const struct bk_sip_msg *msg)
 {
+    if (answer_dialect(p, msg))
+        return;
     struct bk_sip_head head;
     struct bk_sip_fault fault;
     BK_AUTO_BUF struct bk_buf out = { 0 };
@@ -693,8 +765,10 @@ void uc_server_stop(struct uc_server *s)
     (void)bk_tls_server_unref(s->tls);
     for (int i = 0; i < s->n_seen; i++)
         free(s->seen[i].text);
-    for (int i = 0; i < RULES_MAX; i++)
+    for (int i = 0; i < RULES_MAX; i++) {
         free(s->webs[i].body);
+        free(s->bodies[i].text);
+    }
     (void)pthread_mutex_destroy(&s->lock);
     (void)pthread_cond_destroy(&s->done);
     free(s);

@@ -43,6 +43,15 @@ void uc_server_names(struct uc_server *server, const char *sip_host, uint16_t si
 /* Time until personal certificates want to be renewed, in seconds from now; 0: not told. */
 void uc_server_renew_after(struct uc_server *server, int seconds);
 
+/*
+ * Speaks the Lync dialect from the next REGISTER on: offers it, and answers its subscriptions with the first notification on
+ * the answer. What it tells stands in bodies, by the name of the event, or "SERVICE" for the answers to that, refusals too; ""
+ * is no body. Texts are copied.
+ */
+void uc_server_dialect(struct uc_server *server, bool speaks);
+void uc_server_body(struct uc_server *server, const char *name, const char *content_type,
+                    const char *body);
+
 /* How many requests of that method ("POST sign-in" on the web side) came. */
 int uc_server_count(struct uc_server *server, const char *method);
 /* The n-th of them from the end (0: the last): whole SIP message, or HTTP body. NULL: none. free() it. */
