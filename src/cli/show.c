@@ -165,6 +165,8 @@ static void show_presence(struct cli *cli, const struct bk_client_event *e)
 {
     if (e->presence.own && e->presence.shown == BK_PIDF_SHOWN_UNKNOWN)
         return; /* the connection went: the state line says so */
+    if (e->presence.own && cli_edit_find(cli->errand->name))
+        return; /* a question about others */
     if (!e->presence.own && !e->presence.watched &&
         (!cli->errand->reads_input || e->presence.shown == BK_PIDF_SHOWN_UNKNOWN))
         return; /* of the contact list: a conversation shows them, a script did not ask */

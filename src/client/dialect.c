@@ -359,6 +359,9 @@ static void granted(struct sub *sub, const struct bk_sip_msg *msg)
         batch_soon(d);
     }
     take_body(sub, msg);
+    /* Told later, or not readably: nobody waits for it to be signed in. */
+    if (sub->kind == SUB_SELF && !d->self_here && d->c->state == BK_CLIENT_PRESENCE)
+        bk_client_feed(d->c, IN_PRESENT);
 }
 
 static void on_subscribed(void *owner, const struct bk_sip_msg *msg)
@@ -458,8 +461,12 @@ static void subscribe(struct sub *sub)
             type = BK_VIEW(BK_MS_BATCH_CONTENT_TYPE);
     }
     bk_sip_end(&request, type, bk_buf_view(&body));
-    if (!request.failed && !body.failed && !contact.failed)
-        bk_ask_send(sub->ask, bk_buf_view(&request));
+    if (request.failed || body.failed || contact.failed) {
+        bk_ask_drop(sub->ask);
+        arm(sub, RETRY_MS);
+        return;
+    }
+    bk_ask_send(sub->ask, bk_buf_view(&request));
 }
 
 static void on_due(struct bk_timer *timer)

@@ -53,7 +53,8 @@ struct dialect {
     struct bk_list edits; /* the first one is under way where `asking` or `settle` says so */
     int n_edits;
     bool edit_sent, edit_again;
-    int64_t edit_delta; /* the list has to reach this number first; 0: it was not answered */
+    int64_t
+        edit_delta; /* the list has to reach this number first; 0: it was not answered; -1: any list will do */
     struct bk_ask *asking;
     struct bk_timer settle;
 };

@@ -76,7 +76,9 @@ struct edit *bk_edit_new(uint64_t id, const struct bk_client_edit *wish, const c
         return NULL;
     edit->id = id;
     edit->kind = wish->kind;
-    edit->level = wish->kind == BK_CLIENT_EDIT_BLOCK ? BK_MS_CONTAINER_BLOCKED : wish->level;
+    edit->level = wish->kind == BK_CLIENT_EDIT_BLOCK      ? BK_MS_CONTAINER_BLOCKED
+                  : wish->kind == BK_CLIENT_EDIT_RELATION ? wish->level
+                                                          : 0;
     bk_list_init(&edit->in);
     const char *const from[] = { address, wish->name, wish->group, wish->to_group, wish->text };
     char **const to[] = { &edit->address, &edit->name, &edit->group, &edit->to_group, &edit->text };
@@ -611,7 +613,7 @@ static void on_edited(void *owner, const struct bk_sip_msg *msg)
 static void on_settle(struct bk_timer *timer)
 {
     struct dialect *d = bk_container_of(timer, struct dialect, settle);
-    d->edit_delta = 1; /* whatever the list says then is what came of it */
+    d->edit_delta = -1; /* whatever the list says then is what came of it */
     d->list_here = false;
     bk_dialect_reload(d);
 }

@@ -118,6 +118,17 @@ static void a_server_that_refuses_its_own_offer_gets_plain_presence_too(void **s
     assert_int_equal(uc_server_count(p.server, "SERVICE"), 0);
 }
 
+static void own_data_that_cannot_be_read_keep_nobody_from_signing_in(void **state)
+{
+    (void)state;
+    uc_server_body(p.server, SELF, SELF_TYPE, "<roaming");
+    place_client(&p);
+    signed_in(&p);
+    assert_int_equal(uc_server_count(p.server, "SERVICE"), 0); /* the versions are not known */
+    benotify(SELF, SELF_TYPE, "<roamingData><categories/></roamingData>");
+    AWAIT(uc_server_count(p.server, "SERVICE") == 1);
+}
+
 static void the_list_is_told_whole_and_then_by_its_changes(void **state)
 {
     (void)state;
@@ -183,7 +194,8 @@ static void a_status_is_published_with_the_versions_the_server_told(void **state
     (void)state;
     benotify(SELF, SELF_TYPE,
              "<roamingData><categories><category name='state' instance='536870912' container='3' "
-             "version='6'/></categories></roamingData>");
+             "version='6'/></categories><containers/></roamingData>");
+    done(&p, await_event(&p, BK_CLIENT_EVENT_RELATIONS)); /* it was read */
     int n = uc_server_count(p.server, "SERVICE");
     assert_int_equal(bk_client_set_status(p.client, BK_PIDF_MANUAL_DND), 0);
     AWAIT(uc_server_count(p.server, "SERVICE") == n + 1);
@@ -286,6 +298,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_server_without_the_dialect_gets_plain_presence_and_edits_fail),
         TEST(a_server_that_refuses_its_own_offer_gets_plain_presence_too),
+        TEST(own_data_that_cannot_be_read_keep_nobody_from_signing_in),
         TEST(the_list_is_told_whole_and_then_by_its_changes),
         SIGNED_IN(a_change_that_got_lost_makes_the_list_be_asked_for_anew),
         TEST(a_conflict_is_answered_once_with_the_version_it_named),
