@@ -130,7 +130,7 @@ void bk_core_pump(struct bk_core *core)
     /* News may go out as frames, and frames may bring news. */
     do
         bk_bus_pump(core->bus, 0);
-    while (presence_tell_news(core));
+    while (presence_tell_news(core) | ms_tell_news(core));
 }
 
 /* ---- life ---- */
@@ -172,6 +172,7 @@ int bk_core_create(const struct bk_core_config *config, struct bk_core **ret)
         return -ENOMEM;
     core->config = *config;
     bk_list_init(&core->news);
+    bk_list_init(&core->ms_news);
     core->directory = bk_directory_ref(config->directory);
     bk_timer_init(&core->ended_timer, registrar_ended_timer);
     memcpy(core->nonce_key.key, config->secret, sizeof core->nonce_key.key);

@@ -80,7 +80,8 @@ struct bk_core {
     struct bk_buf out, out2; /* scratch for what is built: `out` is what goes to a link next */
     struct bk_buf target, sender, token; /* scratch for addresses of the request at hand */
     struct telling *telling;             /* watch.c's own */
-    struct bk_list news; /* people who published: bk_core_pump tells their watchers */
+    struct bk_list news,
+        ms_news; /* who published: bk_core_pump tells their watchers, ms_news those of the Lync dialect */
     uint64_t metrics[BK_METRIC_COUNT];
     uint64_t epoch;
     struct bk_map ended; /* whose subscriptions are to end: registrar.c */
@@ -358,6 +359,8 @@ void subscription_end(struct bk_subscription *s, const char *reason, bool tell);
 void presence_load(struct bk_core *core, struct bk_person *person);
 /* The watchers hear of it with the next step of the timers, 300 ms after the last round at the earliest. */
 void presence_changed(struct bk_core *core, struct bk_person *person);
+/* As that, where the person said so: watchers are told at the end of this burst. */
+void presence_published(struct bk_core *core, struct bk_person *person);
 /* What somebody published goes out now, where his last round is long enough ago. false: nothing was due. */
 bool presence_tell_news(struct bk_core *core);
 int watch_create(struct bk_core *core);
@@ -380,7 +383,9 @@ void handle_service(struct request *rq);
  */
 bool ms_probe(struct request *rq);
 /* What is shown of the person, or whom the person lets see it, may be other than before. */
-void ms_presence_changed(struct bk_core *core, struct bk_person *person);
+void ms_presence_changed(struct bk_core *core, struct bk_person *person, bool at_once);
+/* Tells the news of this burst; false: there were none. */
+bool ms_tell_news(struct bk_core *core);
 /* The account or a relation was changed by somebody else. */
 void ms_person_changed(struct bk_core *core, struct bk_person *person);
 /* Before the binding goes; last: it is the person's only one. */

@@ -234,15 +234,16 @@ static void make(struct ms_person *ms, int relation, unsigned wanted, struct mad
     ms_render(ms, relation, wanted, core_real(core), &ret->doc);
 }
 
-void ms_tell(struct bk_timer *timer)
+static void tell_round(struct ms_person *ms)
 {
     enum { MADE_MAX = 8 };
-    struct ms_person *ms = bk_container_of(timer, struct ms_person, tell);
     struct bk_person *person = ms->person;
     struct made made[MADE_MAX] = { 0 };
     int n = 0;
 
     ms->told_at = core_now(ms->core);
+    bk_timer_disarm(ms->core->config.timers, &ms->tell);
+    bk_list_remove(&ms->news);
     person->holds++;
     BK_LIST_EACH(&ms->watches, it)
     {
@@ -273,14 +274,29 @@ void ms_tell(struct bk_timer *timer)
     bk_state_settle(person);
 }
 
-void ms_presence_changed(struct bk_core *core, struct bk_person *person)
+void ms_tell(struct bk_timer *timer)
+{
+    tell_round(bk_container_of(timer, struct ms_person, tell));
+}
+
+bool ms_tell_news(struct bk_core *core)
+{
+    bool any = !bk_list_empty(&core->ms_news);
+    while (!bk_list_empty(&core->ms_news))
+        tell_round(bk_container_of(core->ms_news.next, struct ms_person, news));
+    return any;
+}
+
+void ms_presence_changed(struct bk_core *core, struct bk_person *person, bool at_once)
 {
     struct ms_person *ms = person->dialect;
-    if (!ms || (bk_list_empty(&ms->watches) && bk_list_empty(&ms->subs)) ||
-        bk_timer_armed(&ms->tell))
+    if (!ms || (bk_list_empty(&ms->watches) && bk_list_empty(&ms->subs)))
         return;
     int64_t now = core_now(core), at = ms->told_at + core->config.limits.presence_gap_ms;
-    bk_timer_arm(core->config.timers, &ms->tell, at > now ? at : now);
+    if (!bk_timer_armed(&ms->tell))
+        bk_timer_arm(core->config.timers, &ms->tell, at > now ? at : now);
+    if (at_once && at <= now && bk_list_empty(&ms->news))
+        bk_list_append(&core->ms_news, &ms->news);
 }
 
 void ms_person_changed(struct bk_core *core, struct bk_person *person)
@@ -292,7 +308,7 @@ void ms_person_changed(struct bk_core *core, struct bk_person *person)
     (void)ms_load_public(ms); /* if not now, then at the next question */
     ms_model(ms);
     ms_notify_containers(ms);
-    ms_presence_changed(core, person);
+    ms_presence_changed(core, person, false);
 }
 
 static struct ms_watch *watch_find(const struct ms_sub *sub, const struct bk_person *person)

@@ -33,6 +33,7 @@ static void person_gone(struct bk_person *person)
     }
     bk_ms_contacts_finish(&ms->contacts);
     bk_timer_disarm(timers, &ms->tell);
+    bk_list_remove(&ms->news);
     free(ms->display_name);
     free(ms);
     person->dialect = NULL;
@@ -47,6 +48,7 @@ struct ms_person *ms_person(struct bk_core *core, struct bk_person *person)
         return NULL;
     ms->person = person;
     ms->core = core;
+    bk_list_init(&ms->news);
     bk_list_init(&ms->subs);
     bk_list_init(&ms->watches);
     bk_list_init(&ms->publications);

@@ -102,7 +102,8 @@ struct ms_person {
     uint32_t aggregate_version;
     enum bk_pidf_shown self_told; /* what the person's own endpoints were told last */
     struct bk_timer tell;
-    int64_t told_at; /* mono ms */
+    struct bk_list news; /* in core's list of those whose next round need not wait */
+    int64_t told_at;     /* mono ms */
 };
 
 /* ---- ms_person.c ---- */

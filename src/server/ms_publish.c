@@ -198,7 +198,7 @@ static void published(struct ms_kept *kept, bool good)
         ms_model(ms);
     }
     ms_notify_self(ms, bk_buf_view(&kept->after), good ? kept->link : 0);
-    presence_changed(core, kept->person);
+    presence_published(core, kept->person);
 }
 
 static bool set_note(struct bk_person *person, struct bk_view note)
@@ -325,7 +325,11 @@ void ms_publish(struct request *rq, struct ms_person *ms)
     if (good)
         writes |= apply_meant(ms, &meant, batch);
     ms_model(ms);
-    presence_changed(core, ms->person); /* the answer says what is shown now */
+    /* The answer says what is shown now; watchers hear of what is to stay once it is on disk (published()), or soon. */
+    if (writes)
+        presence_changed(core, ms->person);
+    else
+        presence_published(core, ms->person);
     kept->decided = published;
     name_categories(p, &kept->after);
     bk_ms_self_begin(&body);

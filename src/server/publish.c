@@ -146,7 +146,7 @@ static void changed(struct bk_core *core, struct bk_person *person, bool at_once
         person->shown_since = core_real(core);
     }
     bk_person_changed(person);
-    ms_presence_changed(core, person);
+    ms_presence_changed(core, person, at_once);
     if (person->n_watchers == 0)
         return;
     int64_t now = core_now(core), at = person->told_at + core->config.limits.presence_gap_ms;
@@ -159,6 +159,11 @@ static void changed(struct bk_core *core, struct bk_person *person, bool at_once
 void presence_changed(struct bk_core *core, struct bk_person *person)
 {
     changed(core, person, false);
+}
+
+void presence_published(struct bk_core *core, struct bk_person *person)
+{
+    changed(core, person, true);
 }
 
 void presence_forget_link(struct bk_core *core, struct bk_person *person, uint64_t link,
