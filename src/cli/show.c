@@ -319,6 +319,8 @@ static void show_relations(const struct bk_client_event *e)
 
 static void show_followers(struct cli *cli, const struct bk_client_event *e)
 {
+    if (cli_edit_find(cli->errand->name) && !e->followers.asked)
+        return; /* a script that asked something else */
     for (int i = 0; i < e->followers.n_rows; i++) {
         const struct bk_client_follower *f = &e->followers.rows[i];
         if (f->acknowledged)
