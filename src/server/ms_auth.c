@@ -346,6 +346,27 @@ bool ms_wants_register(const struct request *rq, const struct link *link)
     return false;
 }
 
+static bool link_learn(struct bk_core *core, struct link *link)
+{
+    if (!core->ms_msg)
+        core->ms_msg = calloc(1, sizeof *core->ms_msg);
+    if (!link->ms && core->ms_msg) {
+        link->ms = calloc(1, sizeof *link->ms);
+        if (link->ms) {
+            bk_list_init(&link->ms->peers);
+            bk_list_init(&link->ms->handshakes);
+        }
+    }
+    return link->ms != NULL;
+}
+
+/* A client that answers every 401 at once and never proves anything would go on for ever. */
+static void count_challenge(struct bk_core *core, struct link *link)
+{
+    if (link && link_learn(core, link) && ++link->ms->n_challenges >= MS_CHALLENGES_MAX)
+        core_close_link(core, link->id);
+}
+
 /* The 401 that offers what there is. */
 static void offer(struct request *rq, struct bk_view address)
 {
@@ -364,6 +385,7 @@ static void offer(struct request *rq, struct bk_view address)
     bk_sip_field_add(&lines, BK_SIP_HDR_DATE, bk_view_of_str(date));
     answer(rq, lines.failed ? 500 : 401, (struct bk_view){ 0 }, bk_buf_view(&lines));
     bk_buf_finish(&lines);
+    count_challenge(core, core_link(core, rq->asker.link));
 }
 
 /* The 401 that carries a leg back. */
@@ -377,6 +399,7 @@ static void send_leg(struct leg *leg, const struct ms_handshake *h, struct bk_vi
     bk_sip_field_add(&lines, BK_SIP_HDR_WWW_AUTHENTICATE, bk_buf_view(&core->out2));
     answer(leg->rq, lines.failed ? 500 : 401, (struct bk_view){ 0 }, bk_buf_view(&lines));
     bk_buf_finish(&lines);
+    count_challenge(core, leg->link);
 }
 
 static struct ms_handshake *handshake_of(const struct leg *leg)
@@ -392,20 +415,6 @@ static struct ms_handshake *handshake_of(const struct leg *leg)
             return h;
     }
     return NULL;
-}
-
-static bool link_learn(struct bk_core *core, struct link *link)
-{
-    if (!core->ms_msg)
-        core->ms_msg = calloc(1, sizeof *core->ms_msg);
-    if (!link->ms && core->ms_msg) {
-        link->ms = calloc(1, sizeof *link->ms);
-        if (link->ms) {
-            bk_list_init(&link->ms->peers);
-            bk_list_init(&link->ms->handshakes);
-        }
-    }
-    return link->ms != NULL;
 }
 
 /* A new handshake in the place of the oldest, where there are too many. NULL: out of memory, or too many everywhere. */
@@ -513,7 +522,7 @@ static bool refresh(struct leg *leg, struct ms_peer *peer)
         bk_sa_verify(peer->sa, leg->rq->msg, leg->rq->head, leg->header) != BK_SA_GOOD) {
         answer(leg->rq, 403, BK_VIEW("This request is not signed as it must be"),
                (struct bk_view){ 0 });
-        leg->link->faults++;
+        ms_count_forged(core, leg->link);
         return false;
     }
     if (core_now(core) - peer->since_ms >= SA_LIFE_MS ||
@@ -542,6 +551,7 @@ static bool signed_register(struct leg *leg, enum register_road *ret_road, char 
     memcpy(ret_serial, peer->serial, sizeof peer->serial);
     /* A client between two handshakes may have answered without a signature; that must not add up over days. */
     leg->link->faults = 0;
+    leg->link->ms->n_challenges = 0;
     link_prove(leg->rq->core, leg->link, leg->address);
     return true;
 }

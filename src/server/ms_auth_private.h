@@ -10,6 +10,8 @@
 enum {
     MS_PEERS_MAX = 8,      /* endpoints signed in over one connection */
     MS_HANDSHAKES_MAX = 2, /* under way on one connection; the oldest goes */
+    MS_CHALLENGES_MAX =
+        64, /* 401s of a connection in a row: eight endpoints with six legs each fit */
     MS_OPAQUE_SIZE = 17,
     MS_HANDSHAKES_TOTAL = 2000, /* each costs up to 60 kB until its connection ends */
 };
@@ -43,6 +45,7 @@ struct ms_handshake {
 struct ms_link {
     struct bk_list peers, handshakes;
     int n_peers, n_handshakes;
+    int n_challenges; /* 401s since the last good REGISTER */
 };
 
 /* ---- ms_sign.c ---- */
@@ -53,6 +56,9 @@ int ms_peer_put(struct bk_core *core, struct link *link, struct bk_view address,
                 struct bk_view endpoint, struct bk_sa *sa, struct ms_peer **ret);
 struct ms_handshake *ms_handshake_destroy(struct bk_core *core, struct link *link,
                                           struct ms_handshake *handshake);
+
+/* A message was not signed as it must be; too many of them close the link. */
+void ms_count_forged(struct bk_core *core, struct link *link);
 
 /* The header of a message that carries a signature or a leg of ours. 0; -ENOENT: none; -EBADMSG. */
 int ms_header_of(const struct bk_sip_msg *msg, struct bk_sa_header *ret);

@@ -141,7 +141,7 @@ static struct ms_peer *signer(const struct link *link, const struct bk_sip_msg *
     return peer && bk_sa_verify(peer->sa, msg, head, &header) == BK_SA_GOOD ? peer : NULL;
 }
 
-static void count_forged(struct bk_core *core, struct link *link)
+void ms_count_forged(struct bk_core *core, struct link *link)
 {
     core->metrics[BK_METRIC_BAD_MESSAGES]++;
     if (++link->faults >= FORGED_MAX)
@@ -167,7 +167,7 @@ enum ms_identity ms_identify(struct request *rq, struct link *link, struct bk_vi
     if (!peer || !bk_view_equal(peer->address, sender)) {
         /* Never 401: the clients sign again and send the same once more, for ever. */
         answer(rq, 403, BK_VIEW("This request is not signed as it must be"), (struct bk_view){ 0 });
-        count_forged(core, link);
+        ms_count_forged(core, link);
         return MS_ANSWERED;
     }
     BK_LIST_EACH(&link->bindings, it)
@@ -196,7 +196,7 @@ bool ms_follows_is_right(struct bk_core *core, struct link *link, const struct b
     struct ms_peer *peer = signer(link, msg, head);
     if (peer && bk_view_equal(peer->address, sender))
         return true;
-    count_forged(core, link);
+    ms_count_forged(core, link);
     return false;
 }
 
@@ -217,7 +217,7 @@ bool ms_answer_is_right(struct bk_core *core, struct link *link, const struct bk
         return true;
     if (bk_sip_msg_check(msg, &head, &fault) == 0 && signer(link, msg, &head))
         return true;
-    count_forged(core, link);
+    ms_count_forged(core, link);
     return false;
 }
 
