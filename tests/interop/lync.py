@@ -526,28 +526,59 @@ def twenty_calls_connect_are_heard_and_end(bench):
 
 # ---- 6: the server starts again
 
+BACK_S = 30  # from the client's own reconnect until all is as it was
+
+
+def subscribed(client, since=0.0):
+    """The events of its subscriptions that were accepted since then."""
+    trace = [m for m in client.trace() if m.when >= since]
+    asked = {(m.get("call-id"), m.get("cseq")): m.get("event") for m in trace if not m.came and m.start.startswith("SUBSCRIBE")}
+    return {asked[key] for m in trace if m.came and m.status == 200 and (key := (m.get("call-id"), m.get("cseq"))) in asked}
+
+
 def after_a_restart_they_are_back_with_lists_and_presence(bench):
+    def until(deadline):
+        return max(deadline - time.time(), 0.1)
+
     with bench.here("ann", "bob", options=("--stay",)) as (ann, bob):
-        ann.say("add", bob.address, "Friends")
-        ann.wait("presence", uri=f"sip:{bob.address}", status="available", patience=10)
+        for client, other, group in ((ann, bob, "Friends"), (bob, ann, "Work")):
+            client.say("add", other.address, group)
+            client.wait("presence", uri=f"sip:{other.address}", status="available", patience=10)
+        ann.say("add", bench.address("cyd"), "Work")
+        beckon.wait_for("the answers", lambda: answered(ann, "setContact") >= 2)
+        before = {client: subscribed(client) for client in (ann, bob)}
+        assert {"presence", "vnd-microsoft-roaming-contacts", "vnd-microsoft-roaming-self"} <= before[ann], before[ann]
         marks = ann.mark(), bob.mark()
         bench.domain.stop_server()
         for client, mark in zip((ann, bob), marks):
             client.wait("disconnected", mark)
         bench.domain.start()
-        marks = ann.mark(), bob.mark()
+        marks, back = (ann.mark(), bob.mark()), time.time()
+        deadline = back + BACK_S
         for client in (ann, bob):
             client.say("connect")
-        for client, mark in zip((ann, bob), marks):
-            client.wait("connected", mark)
-        since = ann.mark()
-        bob.say("status", "busy")
-        ann.wait("presence", since, 10, uri=f"sip:{bob.address}", status="busy")
+        for client, other, mark in zip((ann, bob), (bob, ann), marks):
+            client.wait("connected", mark, patience=until(deadline))
+            client.wait("presence", mark, until(deadline), uri=f"sip:{other.address}", status="available")
+            beckon.wait_for("the same subscriptions", lambda c=client: subscribed(c, back) >= before[c], until(deadline))
+        lists = {client: [m.body for m in client.trace() if m.came and m.when >= back and "<contactList" in m.body][0]
+                 for client in (ann, bob)}
+        assert time.time() < deadline, f"{time.time() - back:.1f} s until all was back"
+        for client, wanted in ((ann, (bob.address, bench.address("cyd"), "Friends", "Work")), (bob, (ann.address, "Work"))):
+            assert all(part in lists[client] for part in wanted), lists[client]
+        for client, other in ((ann, bob), (bob, ann)):
+            since = client.mark()
+            other.say("status", "busy")
+            client.wait("presence", since, 10, uri=f"sip:{other.address}", status="busy")
         since = bob.mark()
         ann.send(bob.address, "after the restart")
         bob.wait("im-in", since, text="after the restart")
-        bob.say("status", "available")
+        for client in (ann, bob):
+            client.say("status", "available")
+        bob.say("remove", ann.address)
         ann.say("remove", bob.address)
+        ann.say("remove", bench.address("cyd"))
+        beckon.wait_for("the answers", lambda: answered(ann, "deleteContact") >= 2 and answered(bob, "deleteContact"))
 
 
 CASES = [a_refused_connection_is_told_to_the_person, signs_in_by_ntlm_over_tls, signs_in_by_ntlm_over_tcp,
