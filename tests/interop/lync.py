@@ -311,6 +311,7 @@ def idle_is_seen(bench):
         uri = f"sip:{bob.address}"
         ann.say("add", bob.address, "Friends")
         ann.wait("presence", uri=uri, status="available", patience=10)
+        bob.published()
         since = ann.mark()
         bob.say("idle", "on")
         ann.wait("presence", since, uri=uri, status="idle")

@@ -156,6 +156,22 @@ class Sipe:
 
     # ---- ends
 
+    def published(self, patience=None):
+        """Waits until what it publishes at sign-in is answered: what it is told to publish before that would meet its own
+        older version, and after that conflict it publishes its first state again."""
+        end = time.monotonic() + (patience or PATIENCE)
+        while True:
+            trace = self.trace()
+            asked = {(m.get("call-id"), m.get("cseq")) for m in trace
+                     if not m.came and m.start.startswith("SERVICE") and "<publish " in m.body}
+            answered = {(m.get("call-id"), m.get("cseq")) for m in trace if m.came and m.start.startswith("SIP/2.0")}
+            states = [m for m in trace if not m.came and "userState" in m.body and "<publish " in m.body]
+            if states and asked <= answered:
+                return
+            if time.monotonic() > end:
+                raise NotSeen(f"{self.address}: what it published was not answered")
+            time.sleep(0.05)
+
     def kill(self):
         """As a crash."""
         self.process.kill()
