@@ -128,9 +128,12 @@ static void deliver(void *ctx, const struct bk_bus_frame *frame)
 void bk_core_pump(struct bk_core *core)
 {
     /* News may go out as frames, and frames may bring news. */
-    do
+    bool more;
+    do {
         bk_bus_pump(core->bus, 0);
-    while (presence_tell_news(core) | ms_tell_news(core));
+        more = presence_tell_news(core);
+        more |= ms_tell_news(core);
+    } while (more);
 }
 
 /* ---- life ---- */
