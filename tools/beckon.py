@@ -58,6 +58,12 @@ class Programs:
         self.beckond = find("beckond", "src/server/beckond")
         self.beckonctl = find("beckonctl", "src/ctl/beckonctl")
         self.cli = find("beckon-cli", "src/cli/beckon-cli")
+        self._find = find
+
+    @property
+    def desktop(self):
+        """The program with windows, which not every build has."""
+        return self._find("beckon", "src/desktop/beckon")
 
 
 class Domain:
