@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* desktop/watchdog.h - notices when the window's thread stands still. */
+#ifndef BK_DESKTOP_WATCHDOG_H
+#define BK_DESKTOP_WATCHDOG_H
+
+#include <glib.h>
+
+/*
+ * For tests and developers (BECKON_WATCHDOG_MS): a thread looks whether the main loop still turns. Whenever it did not for longer
+ * than limit_ms, a line "watchdog: the window's thread stood still for 812 ms" goes to standard error, once it turns again; a thread that stands
+ * for good is told of every 5 s. Lives until the process ends.
+ */
+void bk_watchdog_start(unsigned limit_ms);
+
+#endif
