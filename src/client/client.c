@@ -339,6 +339,11 @@ void bk_client_event_done(struct bk_client *client, const struct bk_client_event
     bk_event_free(whole);
 }
 
+int bk_client_check_address(const char *address, size_t *ret_at, const char **ret_why)
+{
+    return bk_sip_address_check(bk_view_of_str(address), ret_at, ret_why);
+}
+
 int bk_client_last_address(const char *profile_dir, struct bk_buf *ret)
 {
     BK_AUTO_FREE char *root = bk_profile_root(profile_dir);

@@ -340,6 +340,12 @@ const struct bk_client_event *bk_client_event_next(struct bk_client *client);
  */
 void bk_client_event_done(struct bk_client *client, const struct bk_client_event *event);
 
+/*
+ * Is that a sign-in address ("sip:" in front is allowed)? For checking it while it is typed (SI-111). -EINVAL: *ret_at is the
+ * byte, *ret_why what stands there: "a space", "no @".
+ */
+int bk_client_check_address(const char *address, size_t *ret_at, const char **ret_why);
+
 /* The address that signed in last in this profile folder, appended to *ret. -ENOENT: none yet. */
 int bk_client_last_address(const char *profile_dir, struct bk_buf *ret);
 

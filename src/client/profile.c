@@ -454,6 +454,30 @@ int bk_profile_last_address(const char *root, struct bk_buf *ret)
     return ret->failed ? -ENOMEM : 0;
 }
 
+int bk_profile_peek(const char *root, const char *address, bool *ret_saved, struct bk_buf *ret_user)
+{
+    BK_AUTO_FREE char *dir = join(root, address);
+    BK_AUTO_FREE char *identity = dir ? join(dir, "identity.pem") : NULL;
+    BK_AUTO_BUF struct bk_buf text = { 0 };
+    if (!identity)
+        return -ENOMEM;
+    int r = read_file(dir, "state.json", "state", &text);
+    if (r == -ENOMEM)
+        return r;
+    bool saved = access(identity, R_OK) == 0;
+    if (r < 0 && !saved)
+        return -ENOENT;
+    json_t *json = r == 0 ? json_loadb(text.at, text.len, JSON_REJECT_DUPLICATES, NULL) : NULL;
+    char user[256];
+    read_text(json, "user", user, sizeof user);
+    json_decref(json);
+    bk_buf_add_str(ret_user, user);
+    if (ret_user->failed)
+        return -ENOMEM;
+    *ret_saved = saved;
+    return 0;
+}
+
 /* ---- deletion ---- */
 
 static int remove_file(const char *dir, const char *name)

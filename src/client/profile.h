@@ -79,6 +79,13 @@ bool bk_profile_was_shown(const struct bk_profile *profile, const uint8_t key[BK
 int bk_profile_note_shown(struct bk_profile *profile, const uint8_t key[BK_PROFILE_KEY_SIZE]);
 
 /*
+ * What stands there of that address, without changing anything (a damaged file counts as none). *ret_saved: a key and
+ * certificate. The user name is appended to *ret_user. -ENOENT: nobody signed in with it here.
+ */
+int bk_profile_peek(const char *root, const char *address, bool *ret_saved,
+                    struct bk_buf *ret_user);
+
+/*
  * "Delete my sign-in info" on disk. Each of these: 1 removed, 0 was not there, negative errno. The copy in
  * memory, if one is open, must be closed before.
  */

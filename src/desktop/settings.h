@@ -15,8 +15,10 @@
  * taken as absent; an unknown key is kept. The file is replaced whole, 300 ms after the last change and at bk_settings_flush.
  * signal "changed", detailed by the key.
  */
+#define BK_SETTINGS_POLICY_FILE "/etc/beckon/desktop.conf"
+
 enum bk_setting {
-    BK_SETTING_START_AT_LOG_ON,    /* bool; true after the first good sign-in */
+    BK_SETTING_START_AT_LOG_ON,    /* bool, true: takes effect with the first good sign-in */
     BK_SETTING_SIGN_IN_AT_START,   /* bool, true */
     BK_SETTING_SHOW_IN_FOREGROUND, /* bool, true: open the window at start */
     BK_SETTING_SAVE_SIGN_IN,       /* bool, true: keep certificate and key */
@@ -59,11 +61,16 @@ bool bk_settings_set_int(BkSettings *settings, enum bk_setting which, int value)
 bool bk_settings_set_string(BkSettings *settings, enum bk_setting which, const char *value);
 bool bk_settings_is_managed(BkSettings *settings, enum bk_setting which);
 const char *bk_setting_key(enum bk_setting which); /* "start-at-log-on" */
+/* What it is called for people, in their language. */
+const char *bk_setting_title(enum bk_setting which);
 /* GStrv: file, line and what is wrong there; empty where all is well. */
 const char *const *bk_settings_complaints(BkSettings *settings);
 void bk_settings_flush(BkSettings *settings);
 
-/* Writes or removes $XDG_CONFIG_HOME/autostart/<application id>.desktop as START_AT_LOG_ON says. */
+/*
+ * Writes or removes $XDG_CONFIG_HOME/autostart/<application id>.desktop as START_AT_LOG_ON says; where an entry for everybody has to
+ * be overruled it is written as hidden. Negative errno.
+ */
 int bk_settings_apply_autostart(BkSettings *settings, const char *program);
 
 #endif
