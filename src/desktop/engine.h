@@ -41,7 +41,8 @@ extern const struct bk_engine_ops bk_engine_client_ops; /* self: struct bk_clien
  *   g_signal_connect(engine, "event::message", ...) hears one kind, "event" all.
  *   The event is valid during the emission; bk_engine_keep() makes it the handler's until bk_engine_done().
  *   A MESSAGE counts as shown once it is done (client.h), so the history keeps it until its row is on disk.
- * property "state" (int, enum bk_client_state; notify), "address" (string, "" while nobody), "retry-in" (int, seconds).
+ * property "state" (int, enum bk_client_state; notify), "address" (string, "" while nobody), "retry-in" (int, seconds). They are set before
+ * "event" is emitted.
  */
 #define BK_TYPE_ENGINE (bk_engine_get_type())
 G_DECLARE_FINAL_TYPE(BkEngine, bk_engine, BK, ENGINE, GObject)
@@ -53,7 +54,12 @@ enum bk_client_state bk_engine_state(BkEngine *engine);
 const char *bk_engine_address(BkEngine *engine);
 /* Signed in, or on the way back without the person having to do anything: contacts and windows stay. */
 bool bk_engine_has_session(BkEngine *engine);
-/* The last failure not yet overcome; NULL: none. Valid until the next event. */
+/* Seconds until the next try by itself; 0: none is due. Counted down, with notify each second. */
+int bk_engine_retry_in(BkEngine *engine);
+/*
+ * The last failure not yet overcome; NULL: none. Valid until the next event. It stays when the sign-in ends because of it, and goes
+ * with the next sign-in, with Sign Out, and when it was overcome.
+ */
 const struct bk_client_failure *bk_engine_failure(BkEngine *engine);
 
 void bk_engine_keep(BkEngine *engine, const struct bk_client_event *event);
@@ -87,8 +93,13 @@ GQuark bk_edit_error_quark(void);
 void bk_engine_edit_async(BkEngine *engine, const struct bk_client_edit *wish,
                           GCancellable *cancellable, GAsyncReadyCallback done, gpointer user_data);
 bool bk_engine_edit_finish(BkEngine *engine, GAsyncResult *result, GError **error);
+/* Of a SEARCH: its FOUND event, the result's as long as it lives; NULL: nothing was found out. */
+const struct bk_client_event *bk_engine_edit_found(GAsyncResult *result);
 
-/* Ends what self does, on a thread; done is called on the main loop when it has ended. Idempotent. */
+/*
+ * Ends what self does, on a thread; done is called on the main loop when it has ended. Idempotent. Edits under way fail now. Events that
+ * somebody keeps are waited for, up to 2 s: a MESSAGE not given back by then is told again at the next start.
+ */
 void bk_engine_close_async(BkEngine *engine, GAsyncReadyCallback done, gpointer user_data);
 
 #endif

@@ -10,7 +10,7 @@
 /*
  * Hears the engine and keeps the people. While the connection is away everybody is UNKNOWN (never offline), and the list stays; Sign Out
  * empties it. signal "became-available" (BkPerson *) for tagged people; "follower" (BkPerson *) for each new one who put the user on
- * their list.
+ * their list. Addresses may be given as people type them ("sip:" in front, capitals).
  */
 #define BK_TYPE_ROSTER (bk_roster_get_type())
 G_DECLARE_FINAL_TYPE(BkRoster, bk_roster, BK, ROSTER, GObject)
@@ -23,11 +23,11 @@ BkPerson *bk_roster_self(BkRoster *roster);
 BkPerson *bk_roster_person(BkRoster *roster, const char *address); /* a reference of the caller's */
 /* GListModel of BkPerson: who is on the contact list, in no order. The roster's. */
 GListModel *bk_roster_contacts(BkRoster *roster);
-/* GListModel of GtkStringObject-like names: see bk_roster_group_names. Notifies by items-changed. "~" last. */
-GListModel *bk_roster_groups(BkRoster *roster); /* of BkGroup */
+/* GListModel of BkGroup, in the list's order, "~" last; a group that stays is the same object. The roster's. */
+GListModel *bk_roster_groups(BkRoster *roster);
 /* GListModel of BkPerson who have the user on their list and wait for an answer. */
 GListModel *bk_roster_followers(BkRoster *roster);
-/* False: this server keeps no contact lists; the list is then this computer's alone and edits of groups fail. */
+/* False (property "has-lists", notify): this server keeps no contact lists; edits of contacts and groups fail. */
 bool bk_roster_has_lists(BkRoster *roster);
 
 /* A group: property "name" ("~": Other Contacts, shown by bk_group_title). */

@@ -8,10 +8,12 @@
 
 const char *bk_word_shown(enum bk_pidf_shown shown);    /* "Available" */
 const char *bk_word_manual(enum bk_pidf_manual manual); /* "Be Right Back"; NONE: "Reset Status" */
-const char *bk_icon_shown(enum bk_pidf_shown shown);    /* "beckon-status-available" */
-const char *bk_css_shown(enum bk_pidf_shown shown);     /* "available": class of the dot */
-char *bk_word_since(enum bk_pidf_shown shown, int64_t since_ms,
-                    int64_t now_ms); /* "for 12 minutes"; "" */
+/* One of seven: available, inactive, busy, dnd, away, offline, unknown; alone as a CSS class of the dot. */
+const char *bk_icon_shown(enum bk_pidf_shown shown); /* "beckon-status-available" */
+const char *bk_css_shown(enum bk_pidf_shown shown);  /* "available" */
+char *bk_word_since(
+    enum bk_pidf_shown shown, int64_t since_ms,
+    int64_t now_ms); /* "for 12 minutes", "last seen 2 hours ago"; "" where it says nothing */
 /* One line of progress: "Looking for your server", "Signing in", "Trying again in 8 s". */
 char *bk_word_progress(enum bk_client_state state, const char *detail, int retry_in_s);
 /* What a failure says and what to do, translated, its placeholders filled. Caller frees. */
