@@ -19,6 +19,15 @@ struct command {
     void *pointer;
 };
 
+/* A connection asked for by bk_client_set_connection. */
+struct wish {
+    struct bk_answer_server manual[BK_CLIENT_MANUAL_MAX];
+    int n_manual;
+    bool keep_nothing;
+    char *ca_file;
+    struct bk_tls_client *tls_web, *tls_probe; /* NULL: the roots stay as they are */
+};
+
 static void free_secret(char *text)
 {
     if (text)
@@ -159,6 +168,44 @@ static void run_message(struct bk_client *c, const struct command *k)
 static void run_shown(struct bk_client *c, const struct command *k)
 {
     bk_message_shown(c, k->pointer);
+}
+
+static void wish_free(struct wish *wish)
+{
+    if (!wish)
+        return;
+    (void)bk_tls_client_unref(wish->tls_web);
+    (void)bk_tls_client_unref(wish->tls_probe);
+    free(wish->ca_file);
+    free(wish);
+}
+
+static void run_connection(struct bk_client *c, const struct command *k)
+{
+    wish_free(c->wish);
+    c->wish = k->pointer;
+}
+
+void bk_client_take_connection(struct bk_client *c)
+{
+    struct wish *wish = c->wish;
+    if (!wish)
+        return;
+    c->wish = NULL;
+    memcpy(c->manual, wish->manual, sizeof c->manual);
+    c->n_manual = wish->n_manual;
+    c->keep_nothing = wish->keep_nothing;
+    if (wish->tls_web) {
+        struct bk_tls_client *web = c->tls_web, *probe = c->tls_probe;
+        c->tls_web = wish->tls_web;
+        c->tls_probe = wish->tls_probe;
+        wish->tls_web = web;
+        wish->tls_probe = probe;
+        char *ca_file = c->ca_file;
+        c->ca_file = wish->ca_file;
+        wish->ca_file = ca_file;
+    }
+    wish_free(wish);
 }
 
 static void run_stop(struct bk_client *c, const struct command *k)
@@ -389,6 +436,26 @@ static int copy_text(char **to, const char *text)
     return text && !*to ? -ENOMEM : 0;
 }
 
+static int read_manual(const char *text, struct bk_answer_server servers[BK_CLIENT_MANUAL_MAX],
+                       int *ret_n, char **ret_why)
+{
+    struct bk_view rest = bk_view_trim(bk_view_of_str(text));
+    int n = 0;
+    while (rest.len) {
+        struct bk_view one = bk_view_head(rest, bk_view_find(rest, ' '));
+        rest = bk_view_trim(bk_view_skip(rest, one.len));
+        if (n < BK_CLIENT_MANUAL_MAX && bk_answer_host_port(one, 5061, &servers[n]) == 0) {
+            n++;
+            continue;
+        }
+        if (asprintf(ret_why, "%s: not a server name with an optional port", text) < 0)
+            *ret_why = NULL;
+        return -EINVAL;
+    }
+    *ret_n = n;
+    return 0;
+}
+
 static int copy_config(struct bk_client *c, const struct bk_client_config *config, char **ret_why)
 {
     c->clock = config->clock ? config->clock : &bk_clock_system;
@@ -407,39 +474,81 @@ static int copy_config(struct bk_client *c, const struct bk_client_config *confi
         copy_text(&c->ca_file, config->ca_file) < 0 ||
         asprintf(&c->user_agent, "%s/%s", name, BK_VERSION) < 0)
         return -ENOMEM;
-    c->is_manual = config->manual_server && *config->manual_server;
-    if (c->is_manual &&
-        bk_answer_host_port(bk_view_of_str(config->manual_server), 5061, &c->manual) < 0) {
-        if (asprintf(ret_why, "%s: not a server name with an optional port",
-                     config->manual_server) < 0)
-            *ret_why = NULL;
-        return -EINVAL;
-    }
-    if (config->keep_nothing)
-        return 0;
+    int r = read_manual(config->manual_server, c->manual, &c->n_manual, ret_why);
+    if (r < 0)
+        return r;
+    c->keep_nothing = config->keep_nothing;
     c->root = bk_profile_root(config->profile_dir);
-    if (c->root)
+    if (c->root || c->keep_nothing)
         return 0;
     *ret_why = strdup("no folder for the profile: neither XDG_DATA_HOME nor HOME is set");
     return -EINVAL;
 }
 
-static int make_tls(struct bk_client *c, char **ret_why)
+static int make_tls(const struct bk_client *c, const char *ca_file, struct bk_tls_client **ret_web,
+                    struct bk_tls_client **ret_probe, char **ret_why)
 {
     static const char *const web[] = { "http/1.1", NULL };
     static const char *const sip[] = { "sip", NULL };
     struct bk_tls_client_config config = {
-        .ca_file = c->ca_file,
+        .ca_file = ca_file,
         .only_ca_file = c->only_ca_file,
         .alpn = web,
         .real_ms = c->clock->real_ms,
         .real_ms_ctx = c->clock->ctx,
     };
-    int r = bk_tls_client_create(&config, &c->tls_web, ret_why);
+    int r = bk_tls_client_create(&config, ret_web, ret_why);
     if (r < 0)
         return r;
     config.alpn = sip;
-    return bk_tls_client_create(&config, &c->tls_probe, ret_why);
+    return bk_tls_client_create(&config, ret_probe, ret_why);
+}
+
+/* The roots that were asked for last. Only who sets a connection looks at them, under the lock. */
+static int note_ca_file(struct bk_client *c, const char *ca_file)
+{
+    char *copy;
+    int r = copy_text(&copy, ca_file);
+    if (r < 0)
+        return r;
+    free(c->asked_ca_file);
+    c->asked_ca_file = copy;
+    return 0;
+}
+
+static int fill_wish(struct bk_client *c, const struct bk_client_connection *connection,
+                     struct wish *wish, char **ret_why)
+{
+    const char *ca_file = connection->ca_file && *connection->ca_file ? connection->ca_file : NULL;
+    wish->keep_nothing = connection->keep_nothing;
+    int r = read_manual(connection->manual_server, wish->manual, &wish->n_manual, ret_why);
+    if (r < 0 || bk_view_equal(bk_view_of_str(ca_file), bk_view_of_str(c->asked_ca_file)))
+        return r;
+    r = make_tls(c, ca_file, &wish->tls_web, &wish->tls_probe, ret_why);
+    if (r == 0)
+        r = copy_text(&wish->ca_file, ca_file);
+    return r < 0 ? r : note_ca_file(c, ca_file);
+}
+
+int bk_client_set_connection(struct bk_client *client,
+                             const struct bk_client_connection *connection, char **ret_why)
+{
+    char *why = NULL;
+    struct wish *wish = calloc(1, sizeof *wish);
+    if (!wish)
+        return -ENOMEM;
+    (void)pthread_mutex_lock(&client->lock);
+    int r = fill_wish(client, connection, wish, &why);
+    (void)pthread_mutex_unlock(&client->lock);
+    if (r == 0)
+        r = submit(client, (struct command){ .run = run_connection, .pointer = wish });
+    if (r < 0)
+        wish_free(wish);
+    if (r < 0 && ret_why)
+        *ret_why = why;
+    else
+        free(why);
+    return r;
 }
 
 static bool ask_kernel(void *ctx, const struct bk_addr *from, const struct bk_addr *to)
@@ -479,7 +588,9 @@ static int start(struct bk_client *c, const struct bk_client_config *config, cha
     if (r == 0)
         r = bk_loop_create(c->log, &c->loop);
     if (r == 0)
-        r = make_tls(c, ret_why);
+        r = make_tls(c, c->ca_file, &c->tls_web, &c->tls_probe, ret_why);
+    if (r == 0)
+        r = note_ca_file(c, c->ca_file);
     if (r == 0)
         r = bk_dns_create(c->loop, config->dns_servers, 2000, &c->dns);
     if (r < 0)
@@ -544,11 +655,13 @@ struct bk_client *bk_client_destroy(struct bk_client *c)
     if (c->event_fd >= 0)
         (void)close(c->event_fd);
     (void)pthread_mutex_destroy(&c->lock);
+    wish_free(c->wish);
     free(c->root);
     free(c->name);
     free(c->user_agent);
     free(c->device_kind);
     free(c->ca_file);
+    free(c->asked_ca_file);
     free(c);
     return NULL;
 }

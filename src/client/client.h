@@ -45,15 +45,14 @@ struct bk_client_network {
 struct bk_client_config {
     /* Folder for what is kept, made when it is missing. NULL: $XDG_DATA_HOME/beckon or ~/.local/share/beckon. */
     const char *profile_dir;
-    const char *name;        /* "beckon-cli", for User-Agent and the server's history */
-    const char *device_kind; /* "terminal", "desktop"; NULL: "other" */
-    const char *dns_servers; /* "127.0.0.1:5353,::1"; NULL: the system's */
-    const char *ca_file;     /* PEM roots beside the system's; NULL: none */
-    bool only_ca_file;       /* those roots alone */
-    const char
-        *manual_server; /* "host[:port]" or "[v6]:port": discovery is skipped; NULL: automatic */
-    uint16_t discovery_port; /* of the HTTPS steps of discovery; 0: 443 */
-    bool keep_nothing;       /* policy: no key, no certificate on disk; signed in until exit */
+    const char *name;          /* "beckon-cli", for User-Agent and the server's history */
+    const char *device_kind;   /* "terminal", "desktop"; NULL: "other" */
+    const char *dns_servers;   /* "127.0.0.1:5353,::1"; NULL: the system's */
+    const char *ca_file;       /* PEM roots beside the system's; NULL: none */
+    bool only_ca_file;         /* those roots alone */
+    const char *manual_server; /* see struct bk_client_connection */
+    uint16_t discovery_port;   /* of the HTTPS steps of discovery; 0: 443 */
+    bool keep_nothing;         /* likewise */
     const struct bk_clock
         *clock; /* NULL: the system's; only real_ms is asked (deadlines are the loop's) */
     const struct bk_random *random;          /* NULL: the system's */
@@ -71,6 +70,24 @@ int bk_client_create(const struct bk_client_config *config, struct bk_client **r
 struct bk_client *bk_client_destroy(struct bk_client *client);
 
 /* ---- commands ---- */
+
+/* What may change between two sign-ins; struct bk_client_config has the first of them. */
+struct bk_client_connection {
+    /*
+     * "host[:port]" or "[v6]:port", up to BK_CLIENT_MANUAL_MAX of them with blanks between, tried in that order: discovery is
+     * skipped. NULL or "": automatic.
+     */
+    const char *manual_server;
+    const char *ca_file; /* PEM roots beside the system's; NULL or "": none */
+    bool keep_nothing;   /* policy: no key, no certificate on disk; signed in until exit */
+};
+enum { BK_CLIENT_MANUAL_MAX = 2 };
+/*
+ * Counts from the next sign-in on. -EINVAL with *ret_why (free it): a server name or CA file that cannot be used; nothing changed.
+ * Another CA file is read here, by the caller.
+ */
+int bk_client_set_connection(struct bk_client *client,
+                             const struct bk_client_connection *connection, char **ret_why);
 
 /*
  * address: "ann@example.org", "sip:" in front is allowed. password NULL: from what was saved, else

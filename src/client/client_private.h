@@ -61,13 +61,17 @@ struct bk_client {
     int event_fd;
     _Atomic uint64_t next_message_id;
 
-    /* ---- set at creation ---- */
+    char *asked_ca_file; /* under lock */
+
+    /* ---- set at creation; down to n_manual anew with a sign-in, by bk_client_set_connection ---- */
     char *root; /* profile folder, NULL: nothing is kept */
     char *name, *user_agent, *device_kind, *ca_file;
     char device_name[65];
     bool only_ca_file;
-    bool is_manual;
-    struct bk_answer_server manual;
+    struct wish *wish; /* for the next sign-in; NULL: as before */
+    bool keep_nothing;
+    struct bk_answer_server manual[BK_CLIENT_MANUAL_MAX];
+    int n_manual; /* 0: automatic */
     uint16_t discovery_port;
     const struct bk_clock *clock;
     const struct bk_random *random;
@@ -203,6 +207,7 @@ void bk_client_feed(struct bk_client *c, enum input input);
 void bk_client_fail(struct bk_client *c, const struct bk_fault *fault);
 void bk_client_begin(struct bk_client *c); /* once, on the engine's thread */
 void bk_client_end(struct bk_client *c);
+void bk_client_take_connection(struct bk_client *c);
 void bk_client_do_sign_in(struct bk_client *c, enum purpose purpose, const char *address,
                           const char *password, const char *user, const char *new_password);
 void bk_client_do_credential(struct bk_client *c, const char *password, const char *user);

@@ -205,7 +205,7 @@ static void wipe(struct bk_buf *secret)
 /* Servers named by the answer replace those of discovery: the account lives there. */
 static void take_servers(struct bk_client *c, const struct bk_answer_signin *answer)
 {
-    if (!answer->n_servers || c->is_manual)
+    if (!answer->n_servers || c->n_manual)
         return;
     memcpy(c->offer.servers, answer->servers, sizeof c->offer.servers);
     c->offer.n_servers = answer->n_servers;
@@ -408,7 +408,7 @@ static char *report_text(struct bk_client *c, const struct bk_fault *fault, int 
     (void)json_object_set_new(json, "record", json_string(id));
     (void)json_object_set_new(json, "detail", json_string(fault->detail));
     (void)json_object_set_new(json, "system", json_string(system.release));
-    (void)json_object_set_new(json, "manual_server", json_boolean(c->is_manual));
+    (void)json_object_set_new(json, "manual_server", json_boolean(c->n_manual > 0));
     (void)json_object_set_new(json, "steps", steps_of(c, from));
     return text_of(json);
 }

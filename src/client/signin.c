@@ -150,13 +150,15 @@ static void stop_looking(struct bk_client *c)
 
 static void offer_manual(struct bk_client *c)
 {
-    c->offer = (struct bk_offer){ .n_servers = 1 };
-    c->offer.servers[0] = c->manual;
+    c->offer = (struct bk_offer){ .n_servers = c->n_manual };
+    memcpy(c->offer.servers, c->manual, sizeof c->manual);
     (void)snprintf(c->offer.kind, sizeof c->offer.kind, "manual");
-    server_text(&c->manual, c->offer.name, sizeof c->offer.name);
+    server_text(&c->manual[0], c->offer.name, sizeof c->offer.name);
     /* Where it was used before, its services are known. */
-    if (strcmp(c->profile.server, c->manual.host) == 0 && c->profile.server_port == c->manual.port)
-        memcpy(c->offer.services, c->profile.services, sizeof c->offer.services);
+    for (int i = 0; i < c->n_manual; i++)
+        if (strcmp(c->profile.server, c->manual[i].host) == 0 &&
+            c->profile.server_port == c->manual[i].port)
+            memcpy(c->offer.services, c->profile.services, sizeof c->offer.services);
     c->offer_open = true;
 }
 
@@ -184,7 +186,7 @@ static void look_for_server(struct bk_client *c)
     c->cached_failed = c->manual_shadow = c->shown_105 = false;
     c->redirects = c->n_skews = 0;
     c->begun_ms = bk_client_now(c);
-    if (c->is_manual) {
+    if (c->n_manual) {
         offer_manual(c);
         weigh_offer(c);
     } else if (offer_cached(c)) {
@@ -202,7 +204,7 @@ static void on_offer(void *ctx, const struct bk_offer *offer)
     if (c->manual_shadow) {
         struct bk_fault fault;
         char server[288];
-        server_text(&c->manual, server, sizeof server);
+        server_text(&c->manual[0], server, sizeof server);
         bk_fault_set(&fault, 109, 0, server, "", c->tried.n ? c->tried.rows[0].fault.why : "");
         bk_client_fail(c, &fault);
         return;
@@ -265,8 +267,10 @@ static void next_offer(struct bk_client *c)
 
 static bool is_trusted(struct bk_client *c, struct bk_view host)
 {
+    for (int i = 0; i < c->n_manual; i++)
+        if (bk_view_equal_nocase(host, bk_view_of_str(c->manual[i].host)))
+            return true;
     return c->trusted_once || bk_answer_host_in_domain(host, bk_view_of_str(c->domain)) ||
-           (c->is_manual && bk_view_equal_nocase(host, bk_view_of_str(c->manual.host))) ||
            bk_profile_trusts(&c->profile, host);
 }
 
@@ -856,7 +860,7 @@ static int open_account(struct bk_client *c, const char *address)
     (void)snprintf(c->address, sizeof c->address, "%s", address);
     bk_text_lower(c->address, strlen(c->address));
     c->domain = strchr(c->address, '@') + 1;
-    int r = bk_profile_open(&c->profile, c->root, c->address, c->random);
+    int r = bk_profile_open(&c->profile, c->keep_nothing ? NULL : c->root, c->address, c->random);
     if (r < 0)
         return r;
     c->profile_open = true;
@@ -877,6 +881,7 @@ void bk_client_do_sign_in(struct bk_client *c, enum purpose purpose, const char 
         c->state = BK_CLIENT_SIGNED_OUT;
         drop_all(c);
     }
+    bk_client_take_connection(c);
     if (!check_address(c, address))
         return;
     c->purpose = purpose;

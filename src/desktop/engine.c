@@ -113,6 +113,12 @@ static int client_edit(void *self, const struct bk_client_edit *wish, uint64_t *
     return bk_client_edit(self, wish, ret_id);
 }
 
+static int client_set_connection(void *self, const struct bk_client_connection *connection,
+                                 char **ret_why)
+{
+    return bk_client_set_connection(self, connection, ret_why);
+}
+
 static int client_event_fd(const void *self)
 {
     return bk_client_event_fd(self);
@@ -149,6 +155,7 @@ const struct bk_engine_ops bk_engine_client_ops = {
     .unwatch = client_unwatch,
     .send_message = client_send_message,
     .edit = client_edit,
+    .set_connection = client_set_connection,
     .event_fd = client_event_fd,
     .event_next = client_event_next,
     .event_done = client_event_done,
@@ -502,6 +509,16 @@ void bk_engine_close_async(BkEngine *engine, GAsyncReadyCallback done, gpointer 
 }
 
 /* ---- commands ---- */
+
+int bk_engine_set_connection(BkEngine *engine, const struct bk_client_connection *connection,
+                             char **ret_why)
+{
+    if (engine->life != OPEN)
+        return -ESHUTDOWN;
+    return engine->ops->set_connection
+               ? engine->ops->set_connection(engine->self, connection, ret_why)
+               : 0;
+}
 
 #define COMMAND(engine, call)                                                                      \
     do {                                                                                           \

@@ -29,6 +29,9 @@ struct bk_engine_ops {
     int (*send_message)(void *self, const char *to, const char *text, uint64_t *ret_id);
     int (*typing)(void *self, const char *to, bool typing); /* NULL: not told to others */
     int (*edit)(void *self, const struct bk_client_edit *wish, uint64_t *ret_id);
+    /* NULL: always reached the same way */
+    int (*set_connection)(void *self, const struct bk_client_connection *connection,
+                          char **ret_why);
     int (*event_fd)(const void *self);
     const struct bk_client_event *(*event_next)(void *self);
     void (*event_done)(void *self, const struct bk_client_event *event);
@@ -82,6 +85,9 @@ int bk_engine_set_note(BkEngine *engine, const char *note);
 int bk_engine_watch(BkEngine *engine, const char *address);
 int bk_engine_unwatch(BkEngine *engine, const char *address);
 int bk_engine_send_message(BkEngine *engine, const char *to, const char *text, uint64_t *ret_id);
+/* Reads another CA file here and now; the rest is taken by the engine's thread. *ret_why: for the person, to be freed with free(). */
+int bk_engine_set_connection(BkEngine *engine, const struct bk_client_connection *connection,
+                             char **ret_why);
 int bk_engine_typing(BkEngine *engine, const char *to, bool typing);
 
 /*

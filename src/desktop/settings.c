@@ -17,7 +17,6 @@ enum kind { KIND_BOOL, KIND_INT, KIND_CHOICE, KIND_TEXT };
 /* ---- the table ---- */
 
 static const char *const dnd_choices[] = { "none", "workgroup", "all", NULL };
-static const char *const transport_choices[] = { "tls", "tcp", NULL };
 static const char *const scheme_choices[] = { "system", "light", "dark", NULL };
 static const char *const view_choices[] = { "group", "status", NULL };
 /* The words of bk_pidf_manual_name; a test holds them against it. */
@@ -66,8 +65,6 @@ static const struct row {
                                      .title = N_("Internal server") },
     [BK_SETTING_EXTERNAL_SERVER] = { "external-server", KIND_TEXT, "",
                                      .title = N_("External server") },
-    [BK_SETTING_TRANSPORT] = { "transport", KIND_CHOICE, "tls", transport_choices,
-                               .title = N_("Connect with") },
     [BK_SETTING_CA_FILE] = { "ca-file", KIND_TEXT, "", .title = N_("Additional authorities") },
     [BK_SETTING_COLOUR_SCHEME] = { "colour-scheme", KIND_CHOICE, "system", scheme_choices,
                                    .title = N_("Colours") },

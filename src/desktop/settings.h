@@ -36,7 +36,6 @@ enum bk_setting {
     BK_SETTING_AUTOMATIC_SERVER,   /* bool, true */
     BK_SETTING_INTERNAL_SERVER,    /* string */
     BK_SETTING_EXTERNAL_SERVER,    /* string */
-    BK_SETTING_TRANSPORT,          /* "tls" (default), "tcp" */
     BK_SETTING_CA_FILE,            /* string: PEM roots beside the system's */
     BK_SETTING_COLOUR_SCHEME,      /* "system" (default), "light", "dark" */
     BK_SETTING_CONTACTS_BY,        /* "group" (default), "status" */

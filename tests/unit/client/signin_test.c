@@ -4,6 +4,7 @@
 
 #include "base/text.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -361,6 +362,58 @@ static void a_manual_server_needs_no_discovery(void **state)
     assert_int_equal(uc_server_count(p.server, "GET /"), 0);
 }
 
+static void a_connection_set_between_two_sign_ins_counts_from_the_second_on(void **state)
+{
+    (void)state;
+    char manual[96], *why = NULL;
+    struct bk_client_connection connection = { .manual_server = manual, .ca_file = p.ca };
+    place_client(&p);
+    signed_in(&p);
+
+    /* The first server does not answer, the second does; nothing is kept from now on. */
+    (void)snprintf(manual, sizeof manual, "srv." DOMAIN ":1  srv." DOMAIN ":%u",
+                   uc_server_port(p.server));
+    connection.keep_nothing = true;
+    int asked = dns_server_asked(p.names, "lyncdiscoverinternal." DOMAIN, "A");
+    assert_int_equal(bk_client_set_connection(p.client, &connection, &why), 0);
+    assert_int_equal(bk_client_sign_in(p.client, ANN, NULL, NULL), 0);
+    const struct bk_client_event *event = await_event(&p, BK_CLIENT_EVENT_CREDENTIAL);
+    assert_string_equal(event->credential.address, ANN); /* what was saved is left alone */
+    done(&p, event);
+    assert_int_equal(bk_client_credential(p.client, "secret", NULL), 0);
+    done(&p, await_state(&p, BK_CLIENT_SIGNED_IN));
+    assert_int_equal(dns_server_asked(p.names, "lyncdiscoverinternal." DOMAIN, "A"), asked);
+
+    /* And back: the saved certificate is still there. */
+    assert_int_equal(
+        bk_client_set_connection(p.client, &(struct bk_client_connection){ .ca_file = p.ca }, &why),
+        0);
+    assert_int_equal(bk_client_sign_in(p.client, ANN, NULL, NULL), 0);
+    done(&p, await_state(&p, BK_CLIENT_SIGNED_IN));
+    assert_int_equal(uc_server_count(p.server, "POST sign-in"), 2);
+    assert_null(why);
+}
+
+static void a_connection_that_cannot_be_is_refused_and_changes_nothing(void **state)
+{
+    (void)state;
+    char missing[96];
+    (void)snprintf(missing, sizeof missing, "%s/missing.pem", p.dir);
+    const struct bk_client_connection wrong[] = {
+        { .manual_server = "server:port" },
+        { .manual_server = "a.test b.test c.test" },
+        { .ca_file = missing },
+    };
+    place_client(&p);
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        char *why = NULL;
+        assert_int_equal(bk_client_set_connection(p.client, &wrong[i], &why), -EINVAL);
+        assert_non_null(why);
+        free(why);
+    }
+    signed_in(&p);
+}
+
 static void an_old_program_is_told_so_before_any_password_goes_out(void **state)
 {
     (void)state;
@@ -598,6 +651,8 @@ int main(void)
         IN_PLACE(a_server_that_is_gone_costs_one_short_try),
         IN_PLACE(a_wrong_manual_server_is_told_apart_from_a_dead_service),
         IN_PLACE(a_manual_server_needs_no_discovery),
+        IN_PLACE(a_connection_set_between_two_sign_ins_counts_from_the_second_on),
+        IN_PLACE(a_connection_that_cannot_be_is_refused_and_changes_nothing),
         IN_PLACE(an_old_program_is_told_so_before_any_password_goes_out),
         IN_PLACE(an_address_that_is_none_never_reaches_the_network),
         IN_PLACE(a_wrong_password_stops_and_shows_the_servers_case),

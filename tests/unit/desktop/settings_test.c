@@ -75,7 +75,7 @@ static void without_files_every_option_has_its_default(void **state)
     assert_true(bk_settings_bool(s, BK_SETTING_SAVE_SIGN_IN));
     assert_false(bk_settings_bool(s, BK_SETTING_SOUNDS_IN_DND));
     assert_int_equal(bk_settings_int(s, BK_SETTING_INACTIVE_MIN), 5);
-    assert_string_equal(bk_settings_string(s, BK_SETTING_TRANSPORT), "tls");
+    assert_string_equal(bk_settings_string(s, BK_SETTING_COLOUR_SCHEME), "system");
     assert_string_equal(bk_settings_string(s, BK_SETTING_HELP_LINK), "");
     assert_null(bk_settings_complaints(s)[0]);
     for (int i = 0; i < BK_SETTING_COUNT; i++) {
@@ -157,7 +157,7 @@ static void what_is_no_value_is_refused_and_changes_nothing(void **state)
     g_signal_connect(s, "changed", G_CALLBACK(count), &all);
     assert_false(bk_settings_set_int(s, BK_SETTING_INACTIVE_MIN, 0));
     assert_false(bk_settings_set_int(s, BK_SETTING_INACTIVE_MIN, 361));
-    assert_false(bk_settings_set_string(s, BK_SETTING_TRANSPORT, "carrier pigeon"));
+    assert_false(bk_settings_set_string(s, BK_SETTING_COLOUR_SCHEME, "carrier pigeon"));
     assert_false(bk_settings_set_string(s, BK_SETTING_HELP_LINK, "two\nlines=true"));
     assert_false(bk_settings_set_string(s, BK_SETTING_HELP_LINK, "\xff"));
     assert_int_equal(all, 0);
