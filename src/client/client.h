@@ -83,7 +83,7 @@ struct bk_client_connection {
 };
 enum { BK_CLIENT_MANUAL_MAX = 2 };
 /*
- * Counts from the next sign-in on. -EINVAL with *ret_why (free it): a server name or CA file that cannot be used; nothing changed.
+ * Counts from the next sign-in on. Negative errno with *ret_why (free it): a server name or CA file that cannot be used; nothing changed.
  * Another CA file is read here, by the caller.
  */
 int bk_client_set_connection(struct bk_client *client,

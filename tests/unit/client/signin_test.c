@@ -4,7 +4,6 @@
 
 #include "base/text.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -407,7 +406,7 @@ static void a_connection_that_cannot_be_is_refused_and_changes_nothing(void **st
     place_client(&p);
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         char *why = NULL;
-        assert_int_equal(bk_client_set_connection(p.client, &wrong[i], &why), -EINVAL);
+        assert_true(bk_client_set_connection(p.client, &wrong[i], &why) < 0);
         assert_non_null(why);
         free(why);
     }
