@@ -444,6 +444,35 @@ static void unread_messages_ask_for_attention_until_they_are_read(void **state)
     assert_string_equal(f->signals, "");
 }
 
+GResource *bk_desktop_get_resource(void);
+
+/* Panels with another theme: 16 to 48 pixels, ARGB, not empty, and another picture for another status. */
+static void pixmaps_of_the_icon_come_from_our_own_resources(void **state)
+{
+    struct fixture *f = *state;
+    assert_non_null(bk_desktop_get_resource());
+    bk_tray_set(f->tray, "beckon-status-busy", "", 0);
+    g_autoptr(GVariant) busy = ask_item(f, "IconPixmap");
+    assert_int_equal(g_variant_n_children(busy), 5);
+    int width, height;
+    g_autoptr(GVariant) bytes = NULL;
+    g_variant_get_child(busy, 0, "(ii@ay)", &width, &height, &bytes);
+    assert_int_equal(width, 16);
+    assert_int_equal(height, 16);
+    gsize size;
+    const guint8 *argb = g_variant_get_fixed_array(bytes, &size, 1);
+    assert_int_equal(size, 16 * 16 * 4);
+    const guint8 *middle = argb + (8 * 16 + 8) * 4; /* a full red square */
+    assert_int_equal(middle[0], 255);
+    assert_true(middle[1] > 200 && middle[2] < 100 && middle[3] < 100);
+    bk_tray_set(f->tray, "beckon-status-available", "", 0);
+    g_autoptr(GVariant) available = ask_item(f, "IconPixmap");
+    assert_false(g_variant_equal(busy, available));
+    bk_tray_set(f->tray, "no-such-icon", "", 0);
+    g_autoptr(GVariant) none = ask_item(f, "IconPixmap");
+    assert_int_equal(g_variant_n_children(none), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -469,6 +498,8 @@ int main(void)
                                         set_up, tear_down),
         cmocka_unit_test_setup_teardown(unread_messages_ask_for_attention_until_they_are_read,
                                         set_up, tear_down),
+        cmocka_unit_test_setup_teardown(pixmaps_of_the_icon_come_from_our_own_resources, set_up,
+                                        tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
