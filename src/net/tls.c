@@ -492,7 +492,8 @@ static int on_alpn(SSL *ssl, const unsigned char **ret, unsigned char *ret_len,
 {
     const struct bk_tls_server *tls = arg;
     static const unsigned char beckon[] = { 'b', 'e', 'c', 'k', 'o', 'n' };
-    if (alpn_find(offered, offered_len, beckon, sizeof beckon))
+    if (alpn_find(offered, offered_len, beckon, sizeof beckon) &&
+        alpn_find(tls->alpn, tls->alpn_len, beckon, sizeof beckon))
         SSL_set_verify(ssl, SSL_VERIFY_PEER, NULL);
 
     for (size_t at = 0; at < tls->alpn_len; at += 1 + (size_t)tls->alpn[at]) {

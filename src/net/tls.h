@@ -25,7 +25,7 @@ struct bk_tls_server *bk_tls_server_unref(struct bk_tls_server *tls);
 X509 *bk_tls_server_certificate(const struct bk_tls_server *tls);
 
 /*
- * A client certificate is asked for only when the peer offered ALPN "beckon" (or ask_certificate_always), and any one is
+ * A client certificate is asked for only when both sides speak ALPN "beckon" (or ask_certificate_always), and any one is
  * taken: possession of the key is proven, everything else is judged at REGISTER or at the HTTPS request (docs/limits.md, "Connections").
  */
 

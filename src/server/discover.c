@@ -250,7 +250,7 @@ void services_discover(struct bk_services *s, struct bk_http_exchange *x,
     }
     struct bk_directory *dir = s->config.directory(s->config.ctx);
     if (bk_directory_tenant_of(dir, bk_buf_view(&domain))) {
-        if (services_wants_json(request))
+        if (services_wants_json(request) && !s->config.no_beckon)
             answer_json(s, x, bk_buf_view(&domain));
         else
             answer_root(s, x, attempt.own_network);

@@ -555,9 +555,10 @@ static int load_tls(struct bk_front *front, struct bk_tls_server **ret,
                     struct bk_tls_server **ret_ask, char **ret_why)
 {
     static const char *const alpn[] = { "beckon", "sip", "http/1.1", NULL };
+    /* Without "beckon" no client certificate is ever asked for there. */
     struct bk_tls_server_config config = { .chain_file = front->settings->certificate,
                                            .key_file = front->settings->key,
-                                           .alpn = alpn };
+                                           .alpn = alpn + !front->settings->beckon_road };
     int r = bk_tls_server_create(&config, ret, ret_why);
     if (r < 0)
         return r;

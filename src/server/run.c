@@ -362,8 +362,8 @@ static int make_core(struct bk_run *run, char **ret_why)
         .ops_ctx = run->front,
         .limits = run->settings->limits,
         .host = run->settings->name,
-        .services_url = run->services_url,
-        .dsk = run->dsk,
+        .services_url = run->settings->beckon_road ? run->services_url : NULL,
+        .dsk = run->settings->dsk_road ? run->dsk : NULL,
         .sts_uri = run->sts_uri,
     };
     uint8_t hash[SECRET_BYTES];
@@ -520,6 +520,8 @@ static int make_services(struct bk_run *run)
         .services_url = run->services_url,
         .sip = &run->sip,
         .n_sip = 1,
+        .no_beckon = !run->settings->beckon_road,
+        .no_tickets = !run->settings->dsk_road,
         .own_network = own_network,
         .directory = directory_ref,
         .user_changed = user_changed,

@@ -91,14 +91,15 @@ static const struct services_body soap = { "a SOAP envelope", "text/xml" };
 
 /* In the order in which help and metrics list them. */
 static const struct services_route routes[] = {
-    { "sign-in", 0, "POST", BODY_MAX, &json, op_handle, &op_sign_in,
+    { "sign-in", ROUTE_BECKON, "POST", BODY_MAX, &json, op_handle, &op_sign_in,
       "address, password, csr -> a certificate for this device" },
-    { "renew", 0, "POST", BODY_MAX, &json, op_handle, &op_renew,
+    { "renew", ROUTE_BECKON, "POST", BODY_MAX, &json, op_handle, &op_renew,
       "csr, with the present certificate -> a new one" },
-    { "revoke", 0, "POST", 0, NULL, op_handle, &op_revoke,
+    { "revoke", ROUTE_BECKON, "POST", 0, NULL, op_handle, &op_revoke,
       "with the present certificate -> it is worth nothing any more" },
-    { "password", 0, "POST", BODY_MAX, &json, op_handle, &op_password, "address, old, new" },
-    { "report", 0, "POST", REPORT_MAX, &json, op_handle, &op_report,
+    { "password", ROUTE_BECKON, "POST", BODY_MAX, &json, op_handle, &op_password,
+      "address, old, new" },
+    { "report", ROUTE_BECKON, "POST", REPORT_MAX, &json, op_handle, &op_report,
       "case and what the client saw" },
     { "", 0, "GET, HEAD", 0, NULL, services_help, NULL, NULL },
     { "/", ROUTE_IN_CLEAR, "GET, HEAD", 0, NULL, services_discover, NULL, NULL },
@@ -108,14 +109,14 @@ static const struct services_route routes[] = {
       NULL, NULL },
     { BK_MS_PATH_DISCOVER_USER, ROUTE_ANY_CASE, "GET, HEAD", 0, NULL, services_discover_user, NULL,
       NULL },
-    { BK_MS_PATH_WEBTICKET_MEX, ROUTE_ANY_CASE, "GET, HEAD", 0, NULL, services_mex_webticket, NULL,
-      NULL },
-    { BK_MS_PATH_WEBTICKET_AUTH, ROUTE_ANY_CASE, "POST", BODY_MAX, &soap, services_webticket,
-      &op_webticket, NULL },
-    { BK_MS_PATH_CERTPROV_MEX, ROUTE_ANY_CASE, "GET, HEAD", 0, NULL, services_mex_certprov, NULL,
-      NULL },
-    { BK_MS_PATH_CERTPROV_PROOF, ROUTE_ANY_CASE, "POST", BODY_MAX, &soap, op_handle, &op_certprov,
-      NULL },
+    { BK_MS_PATH_WEBTICKET_MEX, ROUTE_ANY_CASE | ROUTE_TICKET, "GET, HEAD", 0, NULL,
+      services_mex_webticket, NULL, NULL },
+    { BK_MS_PATH_WEBTICKET_AUTH, ROUTE_ANY_CASE | ROUTE_TICKET, "POST", BODY_MAX, &soap,
+      services_webticket, &op_webticket, NULL },
+    { BK_MS_PATH_CERTPROV_MEX, ROUTE_ANY_CASE | ROUTE_TICKET, "GET, HEAD", 0, NULL,
+      services_mex_certprov, NULL, NULL },
+    { BK_MS_PATH_CERTPROV_PROOF, ROUTE_ANY_CASE | ROUTE_TICKET, "POST", BODY_MAX, &soap, op_handle,
+      &op_certprov, NULL },
     { "/health", ROUTE_OWN_NETWORKS, "GET, HEAD", 0, NULL, services_health, NULL, NULL },
     { "/metrics", ROUTE_OWN_NETWORKS, "GET, HEAD", 0, NULL, services_metrics, NULL, NULL },
 };
@@ -129,6 +130,12 @@ const struct services_route *services_route_at(size_t index)
 uint64_t *services_counts(struct bk_services *s, const struct services_route *route)
 {
     return s->counts[route - routes];
+}
+
+bool services_route_on(const struct bk_services *s, const struct services_route *route)
+{
+    return !((route->flags & ROUTE_BECKON) && s->config.no_beckon) &&
+           !((route->flags & ROUTE_TICKET) && s->config.no_tickets);
 }
 
 static const struct services_route *find_route(const struct bk_services *s, struct bk_view path)
@@ -202,7 +209,8 @@ void bk_services_handle(void *services, struct bk_http_exchange *x,
 
     if (clear)
         bk_http_answer_last(x); /* one question is all there is to ask */
-    if (!route || ((route->flags & ROUTE_OWN_NETWORKS) && !is_of_own_network(s, x)))
+    if (!route || !services_route_on(s, route) ||
+        ((route->flags & ROUTE_OWN_NETWORKS) && !is_of_own_network(s, x)))
         services_say(x, 404, "There is nothing at this address.", -1);
     else if (clear && !(route->flags & ROUTE_IN_CLEAR))
         services_say(x, 403, "This is answered over HTTPS only.", -1);

@@ -31,6 +31,8 @@ struct bk_services_config {
     const char *services_url; /* "https://host:port/beckon/v1/", with the slash at its end */
     const struct bk_services_sip *sip;
     size_t n_sip;
+    /* Ways in that are switched off: the sign-in service and its document; web tickets and certificates for them. */
+    bool no_beckon, no_tickets;
     int password_cost; /* of new hashes, see bk_password_hash; 0: the default */
     unsigned char ticket_secret
         [32]; /* what web tickets are covered with; the same on all servers of the store */

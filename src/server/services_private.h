@@ -17,6 +17,8 @@ enum {
     ROUTE_IN_CLEAR = 1 << 0,     /* also over plain HTTP; 403 for all others there */
     ROUTE_OWN_NETWORKS = 1 << 1, /* for all others there is nothing here: 404 */
     ROUTE_ANY_CASE = 1 << 2,     /* the path, however its letters are written */
+    ROUTE_BECKON = 1 << 3,       /* only with that way in: bk_services_config.ways */
+    ROUTE_TICKET = 1 << 4,
 };
 
 /* What a body is: for people, and as Content-Type without parameters. */
@@ -57,6 +59,8 @@ struct bk_services {
 
 /* The table, row by row; NULL behind the last one. */
 const struct services_route *services_route_at(size_t index);
+/* Is its way in switched on? */
+bool services_route_on(const struct bk_services *s, const struct services_route *route);
 uint64_t *services_counts(struct bk_services *services, const struct services_route *route);
 void services_release(struct bk_services *services);
 int64_t services_now(const struct bk_services *services); /* real time, ms */

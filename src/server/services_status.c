@@ -18,7 +18,7 @@ void services_help(struct bk_services *s, struct bk_http_exchange *x,
         bk_json_add_string(&to, bk_view_of_str(s->config.services_url));
         bk_buf_add_lit(&to, ",\"requests\":[");
         for (size_t i = 0; (r = services_route_at(i)) != NULL; i++)
-            if (r->help)
+            if (r->help && services_route_on(s, r))
                 bk_buf_addf(&to, "%s\"%s\"", i ? "," : "", r->path);
         bk_buf_add_lit(&to, "]}");
         services_answer(x, 200, bk_buf_view(&to));
@@ -36,7 +36,7 @@ void services_help(struct bk_services *s, struct bk_http_exchange *x,
         "For programs: POST JSON to %s followed by\r\n",
         s->config.services_url);
     for (size_t i = 0; (r = services_route_at(i)) != NULL; i++)
-        if (r->help)
+        if (r->help && services_route_on(s, r))
             bk_buf_addf(&to, "  %-10s %s\r\n", r->path, r->help);
     bk_http_answer(x, 200, "text/plain; charset=utf-8", bk_buf_view(&to));
 }

@@ -44,6 +44,8 @@ static const struct row {
     { "tls", "key", TEXT, IN(key), "/etc/beckon/server.key", 0, 0, "Its private key, PEM." },
     { "tls", "dsk-min", TEXT, IN(dsk_min), "1.0", 0, 0, "Oldest TLS of the handshakes that Lync-compatible clients carry in SIP (TLS-DSK): 1.0, 1.1 or 1.2. They protect no data; those clients know 1.0 alone." },
     { "tls", "dsk-max", TEXT, IN(dsk_max), "1.2", 0, 0, "Newest TLS of those handshakes." },
+    { "sign-in", "beckon", SWITCH, IN(beckon_road), "yes", 0, 0, "Beckon's own way in: the sign-in service over HTTPS, then the personal certificate on the connection. Where it is off, Beckon's client signs in as Lync-compatible clients do." },
+    { "sign-in", "tls-dsk", SWITCH, IN(dsk_road), "yes", 0, 0, "Web tickets, certificates for them, and TLS-DSK in REGISTER: how Lync-compatible clients sign in by default." },
     { "store", "path", TEXT, IN(store), "/var/lib/beckon/beckon.db", 0, 0, "Database file." },
     { "log", "level", TEXT, IN(log_level), "info", 0, 0, "error, warning, notice, info or debug." },
     { "log", "json", SWITCH, IN(log_json), "no", 0, 0, "One JSON object a line." },

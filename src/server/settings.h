@@ -21,6 +21,7 @@ struct bk_settings {
         *http;               /* listen addresses "127.0.0.1:5061,[::1]:5061"; empty: off */
     char *certificate, *key; /* PEM files */
     char *dsk_min, *dsk_max; /* "1.0": of the inner TLS of TLS-DSK */
+    bool beckon_road, dsk_road; /* of [sign-in] */
     char *
         public_url; /* "https://host:port" under which clients reach us; empty: made from name and https or tls */
     char *advertise; /* "host:port" of SIP over TLS in discovery; empty: name and the tls port */
