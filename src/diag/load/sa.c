@@ -10,6 +10,7 @@
 
 enum { MAC_MAX = BK_DSK_MAC_SIZE };
 
+static const enum bk_sa_scheme schemes[] = { BK_SA_NTLM, BK_SA_TLS_DSK };
 static const struct bk_view names[] = { { BK_VIEW_OF("NTLM") }, { BK_VIEW_OF("TLS-DSK") } };
 
 /* What stands in a header field of the dialect. Views into the field; at == NULL: not there. */
@@ -21,9 +22,7 @@ void bk_load_sa_finish(struct bk_load_sa *sa)
 {
     if (!sa)
         return;
-    bk_dsk_destroy(sa->dsk);
-    bk_dsk_side_destroy(sa->side);
-    bk_buf_finish(&sa->token);
+    bk_initiator_destroy(sa->initiator);
     bk_wipe(sa, sizeof *sa);
 }
 
@@ -68,61 +67,34 @@ static bool keep(struct bk_view from, char *to, size_t room)
 
 /* ---- the handshake ---- */
 
-static const char *dsk_step(struct bk_load_sa *sa, struct bk_view in)
-{
-    bk_buf_clear(&sa->token);
-    switch (bk_dsk_step(sa->dsk, in, &sa->token)) {
-    case BK_DSK_FAILED:
-        return "the inner TLS failed";
-    case BK_DSK_GOES_ON:
-        return NULL;
-    case BK_DSK_DONE:
-        break;
-    }
-    int r = bk_dsk_keys(sa->dsk, &sa->keys.dsk);
-    /* OpenSSL keeps 60 kB for it, and there are many people. */
-    sa->dsk = bk_dsk_destroy(sa->dsk);
-    sa->side = bk_dsk_side_destroy(sa->side);
-    if (r < 0)
-        return "the inner TLS gave no keys";
-    sa->step = BK_LOAD_SA_KEYS;
-    return NULL;
-}
-
 static const char *begin(struct bk_load_sa *sa, const struct bk_load_sa_config *config,
                          const struct header *h)
 {
+    const struct bk_initiator_config handshake = { .scheme = schemes[sa->scheme],
+                                                   .pem = config->pem,
+                                                   .login = config->address,
+                                                   .password = config->password,
+                                                   .now_real_ms = config->now_real_ms };
     if (!keep(h->realm, sa->realm, sizeof sa->realm) ||
         !keep(h->target, sa->target, sizeof sa->target))
         return "the offer lacks its realm or its targetname";
+    if (bk_initiator_begin(&handshake, &sa->initiator) < 0)
+        return "the handshake cannot begin: no certificate that the inner TLS takes, or no memory";
     sa->step = BK_LOAD_SA_LEG;
-    if (sa->scheme == BK_LOAD_NTLM)
-        return NULL; /* an empty token opens */
-    struct bk_dsk_config inner = { .chain_pem = config->pem,
-                                   .key_pem = config->pem,
-                                   .now_real_ms = config->now_real_ms };
-    if (!config->pem || bk_dsk_side_create(&inner, &sa->side) < 0 ||
-        bk_dsk_begin(sa->side, &sa->dsk) < 0)
-        return "no certificate that the inner TLS takes";
-    return dsk_step(sa, (struct bk_view){ 0 });
+    return NULL;
 }
 
-static const char *ntlm_answer(struct bk_load_sa *sa, const struct bk_load_sa_config *config,
-                               struct bk_view token)
+static const char *take_leg(struct bk_load_sa *sa, const struct bk_load_sa_config *config,
+                            struct bk_view token)
 {
-    struct bk_ntlm_challenge challenge;
-    uint8_t hash[BK_NTLM_HASH_SIZE];
-    if (bk_ntlm_challenge_parse(token, &challenge) < 0)
-        return "the NTLM challenge cannot be used";
-    bk_buf_clear(&sa->token);
-    int r = bk_ntlm_hash(bk_view_of_str(config->password), hash);
-    if (r == 0)
-        r = bk_ntlm_answer_write(&sa->token, &challenge, bk_view_of_str(config->address),
-                                 (struct bk_view){ 0 }, hash, config->now_real_ms, config->random,
-                                 &sa->keys.ntlm);
-    bk_wipe(hash, sizeof hash);
-    sa->step = BK_LOAD_SA_KEYS;
-    return r < 0 ? "no NTLM answer could be made" : NULL;
+    if (bk_initiator_take(sa->initiator, token, config->random) < 0)
+        return bk_initiator_fault(sa->initiator);
+    const union bk_sa_keys *keys = bk_initiator_keys(sa->initiator);
+    if (keys) {
+        sa->keys = *keys;
+        sa->step = BK_LOAD_SA_KEYS;
+    }
+    return NULL;
 }
 
 const char *bk_load_sa_challenged(struct bk_load_sa *sa, const struct bk_load_sa_config *config,
@@ -147,8 +119,7 @@ const char *bk_load_sa_challenged(struct bk_load_sa *sa, const struct bk_load_sa
         (!sa->opaque[0] && !keep(h.opaque, sa->opaque, sizeof sa->opaque)) ||
         !bk_view_equal(h.opaque, bk_view_of_str(sa->opaque)))
         return "a leg of the handshake lacks its token or its opaque";
-    return sa->scheme == BK_LOAD_NTLM ? ntlm_answer(sa, config, bk_buf_view(&token))
-                                      : dsk_step(sa, bk_buf_view(&token));
+    return take_leg(sa, config, bk_buf_view(&token));
 }
 
 /* ---- signatures ---- */
@@ -221,9 +192,11 @@ void bk_load_sa_authorize(struct bk_load_sa *sa, const struct bk_load_msg *msg,
     if (sa->opaque[0])
         bk_buf_addf(to, ", opaque=\"%s\"", sa->opaque);
     bk_buf_addf(to, ", realm=\"%s\", targetname=\"%s\"", sa->realm, sa->target);
-    if (sa->step == BK_LOAD_SA_LEG || (sa->step == BK_LOAD_SA_KEYS && sa->token.len > 0)) {
+    struct bk_view token =
+        sa->initiator ? bk_initiator_token(sa->initiator) : (struct bk_view){ 0 };
+    if (token.at) {
         bk_buf_add_lit(to, ", gssapi-data=\"");
-        bk_base64_encode(to, bk_buf_view(&sa->token));
+        bk_base64_encode(to, token);
         bk_buf_add_lit(to, "\", version=4");
     }
     if (sa->step >= BK_LOAD_SA_KEYS) {
@@ -262,8 +235,8 @@ const char *bk_load_sa_check(struct bk_load_sa *sa, const struct bk_load_msg *ms
     sa->received = (uint32_t)number;
     if (sa->step == BK_LOAD_SA_KEYS) {
         sa->step = BK_LOAD_SA_STANDS;
-        bk_buf_finish(&sa->token);
-        sa->token = (struct bk_buf){ 0 };
+        /* OpenSSL keeps 60 kB for a handshake, and there are many people. */
+        sa->initiator = bk_initiator_destroy(sa->initiator);
     }
     return NULL;
 }

@@ -2,7 +2,7 @@
 /*
  * diag/load/sa.h - the client's half of a security association of the Lync dialect.
  *
- * The arithmetic of NTLM and TLS-DSK is that of ms/. Which text is signed and what a header field
+ * The handshakes of NTLM and TLS-DSK and their arithmetic are those of ms/. Which text is signed and what a header field
  * looks like is written apart from the server's own, as everything else here: who signs
  * and who checks would else be wrong in the same way.
  */
@@ -11,8 +11,7 @@
 
 #include "base/random.h"
 #include "diag/load/msg.h"
-#include "ms/dsk.h"
-#include "ms/ntlm.h"
+#include "ms/initiator.h"
 
 enum bk_load_scheme { BK_LOAD_NTLM, BK_LOAD_TLS_DSK };
 
@@ -28,20 +27,15 @@ struct bk_load_sa_config {
 struct bk_load_sa {
     enum bk_load_scheme scheme;
     enum bk_load_sa_step {
-        BK_LOAD_SA_NEW,   /* nothing is known: the first REGISTER goes without Authorization */
-        BK_LOAD_SA_LEG,   /* `token` is to be sent, unsigned */
-        BK_LOAD_SA_KEYS,  /* `token`, where it holds something, is to be sent, signed */
+        BK_LOAD_SA_NEW,  /* nothing is known: the first REGISTER goes without Authorization */
+        BK_LOAD_SA_LEG,  /* a token is to be sent, unsigned */
+        BK_LOAD_SA_KEYS, /* a REGISTER is to be sent signed, with a last token where there is one */
         BK_LOAD_SA_STANDS /* the server has proved itself too: all it sends has to be signed */
     } step;
     char opaque[64], realm[128], target[256];
-    union {
-        struct bk_ntlm_keys ntlm;
-        struct bk_dsk_keys dsk;
-    } keys;
-    uint32_t sent, received; /* numbers of the last signature, each way */
-    struct bk_buf token;
-    struct bk_dsk_side *side; /* TLS-DSK while its handshake lasts */
-    struct bk_dsk *dsk;
+    union bk_sa_keys keys;
+    uint32_t sent, received;        /* numbers of the last signature, each way */
+    struct bk_initiator *initiator; /* while the handshake lasts */
 };
 
 /* Ends it and wipes the keys. {0} and NULL are fine. */
