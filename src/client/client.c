@@ -414,17 +414,20 @@ static void fill_timing(struct bk_client_timing *t)
         .waiting_text_ms = 10000,
         .message_life_ms = 480000,
         .expires_s = 600,
+        .prove_ms = 8 * 3600 * 1000,
     };
     int *const have[] = { &t->cached_try_ms,  &t->connect_ms,      &t->http_ms,
                           &t->answer_ms,      &t->ping_ms,         &t->pong_ms,
                           &t->retry_first_ms, &t->retry_max_ms,    &t->waiting_text_ms,
-                          &t->silence_ms,     &t->message_life_ms, &t->expires_s };
+                          &t->silence_ms,     &t->message_life_ms, &t->expires_s,
+                          &t->prove_ms };
     const int *const want[] = { &fallback.cached_try_ms,   &fallback.connect_ms,
                                 &fallback.http_ms,         &fallback.answer_ms,
                                 &fallback.ping_ms,         &fallback.pong_ms,
                                 &fallback.retry_first_ms,  &fallback.retry_max_ms,
                                 &fallback.waiting_text_ms, &fallback.silence_ms,
-                                &fallback.message_life_ms, &fallback.expires_s };
+                                &fallback.message_life_ms, &fallback.expires_s,
+                                &fallback.prove_ms };
     for (size_t i = 0; i < BK_COUNT_OF(have); i++)
         if (*have[i] <= 0)
             *have[i] = *want[i];

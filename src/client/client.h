@@ -30,6 +30,7 @@ struct bk_client_timing {
     int waiting_text_ms; /* 10,000: from then on the state says what it waits for */
     int message_life_ms; /* 480,000: a message without an answer is sent again so long; servers keep keys 10 minutes */
     int expires_s; /* 600: registration and publication asked for */
+    int prove_ms; /* 28,800,000: with TLS-DSK, the person is proved anew before that; less where the certificate ends earlier */
 };
 
 /*

@@ -10,6 +10,8 @@
 #include "client/outbox.h"
 #include "client/personal.h"
 #include "client/profile.h"
+#include "client/signing.h"
+#include "ms/endpoint.h"
 #include "net/http.h"
 #include "net/watch.h"
 #include "sip/sub.h"
@@ -134,6 +136,14 @@ struct bk_client {
     int expires_s;
     struct bk_timer refresh, answer_due, renew;
 
+    /* lync_register.c, lync_web.c: at a server that knows the Lync dialect's way in alone (offer.lync) */
+    struct bk_signing signing;
+    struct bk_lync_web *lync_web; /* a certificate is being asked for; NULL: none */
+    struct bk_timer prove;        /* the person is to be proved anew */
+    char gruu[BK_SA_TEXT_MAX];    /* address of this endpoint; "": the server gave none */
+    int n_forged, lync_offers;    /* on this connection; first offers since the last 200 */
+    bool told_to_renew;
+
     /* presence.c */
     enum bk_pidf_manual manual_status; /* MISSING: never chosen since start */
     enum bk_pidf_machine machine;
@@ -213,6 +223,8 @@ void bk_client_do_sign_in(struct bk_client *c, enum purpose purpose, const char 
 void bk_client_do_credential(struct bk_client *c, const char *password, const char *user);
 void bk_client_do_trust(struct bk_client *c, enum bk_client_trust_answer answer);
 void bk_client_do_network_changed(struct bk_client *c);
+/* May this host be talked to, or is the person to be asked (SI-114)? */
+bool bk_client_trusts(const struct bk_client *c, struct bk_view host);
 /* A Date field arrived: our clock is compared. */
 void bk_client_note_date(struct bk_client *c, struct bk_view date);
 /* ms-diagnostics of a refusal, and Retry-After. */
@@ -235,7 +247,36 @@ void bk_client_clock_known(struct bk_client *c);
 /* The personal certificate in the profile into c->tls_own. */
 int bk_services_use_identity(struct bk_client *c);
 
+/* A key with its certificate becomes the one of the profile, and of c->tls_own; *identity is emptied. */
+int bk_services_take_identity(struct bk_client *c, struct bk_buf *identity, int64_t renew_after_ms);
+
+/* ---- lync_web.c: a certificate for the password, from the server that offer.sts_uri names ---- */
+void bk_lync_prove(struct bk_client *c);
+/* Quietly. false: the server has another way, and nothing was done. */
+bool bk_lync_renew(struct bk_client *c);
+void bk_lync_web_stop(struct bk_client *c);
+
+/* ---- lync_register.c ---- */
+void bk_lync_write_register(struct bk_client *c, const struct bk_ask *ask, bool leaving,
+                            struct bk_buf *to);
+void bk_lync_instance(struct bk_client *c, char to[BK_MS_UUID_TEXT_SIZE]);
+/* A 401 to REGISTER. true: it was dealt with. */
+bool bk_lync_challenged(struct bk_client *c, const struct bk_sip_msg *msg);
+void bk_lync_granted(struct bk_client *c, const struct bk_sip_msg *msg); /* a 200 */
+/* Is a certificate to be had before the handshake? */
+bool bk_lync_wants_certificate(const struct bk_client *c);
+void bk_lync_prove_again(struct bk_client *c);
+void bk_lync_renewed(struct bk_client *c); /* the certificate */
+void bk_lync_reset(struct bk_client *c);   /* the connection is gone */
+/* What bk_link_ops.seal and open are for. */
+void bk_lync_seal(struct bk_client *c, struct bk_view message, struct bk_buf *to);
+bool bk_lync_open(struct bk_client *c, const struct bk_sip_msg *msg,
+                  const struct bk_sip_head *head);
+
 /* ---- register.c ---- */
+/* The same REGISTER once more, with what the last 401 asked for. */
+void bk_register_go_on(struct bk_client *c);
+void bk_register_plan_renewal(struct bk_client *c);
 void bk_register_send(
     struct bk_client *c); /* REGISTER with the certificate, or the probe without */
 void bk_register_leave(struct bk_client *c);

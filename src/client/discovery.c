@@ -2,6 +2,7 @@
 #include "client/discovery.h"
 
 #include "base/cleanup.h"
+#include "ms/autodiscover.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -93,21 +94,58 @@ static void read_document(struct bk_discovery *d, struct bk_view body)
     offer_document(d, &doc);
 }
 
-static void follow_redirect(struct bk_discovery *d, const struct bk_http_result *result)
+static void follow(struct bk_discovery *d, struct bk_view to, const char *why_not)
 {
     if (++d->redirects > REDIRECTS_MAX) {
         wrong_answer(d, "redirected more than five times");
         return;
     }
     struct bk_url url;
-    if (bk_url_parse(result->location, &url) < 0 || !url.secure ||
-        result->location.len >= sizeof d->url) {
-        wrong_answer(d, "redirected to something that is no https URL");
+    if (bk_url_parse(to, &url) < 0 || !url.secure || to.len >= sizeof d->url) {
+        wrong_answer(d, why_not);
         return;
     }
-    memcpy(d->url, result->location.at, result->location.len);
-    d->url[result->location.len] = 0;
+    memcpy(d->url, to.at, to.len);
+    d->url[to.len] = 0;
     ask_https(d);
+}
+
+/* The Lync document: a chain of links, and at its end where SIP is spoken. */
+static void read_lync_document(struct bk_discovery *d, struct bk_view body)
+{
+    BK_CLEANUP(bk_arena_finish) struct bk_arena arena = { 0 };
+    struct bk_ms_autodiscover doc;
+    struct bk_offer offer = { .lync = true };
+    const char *why = "out of memory";
+    if (bk_ms_autodiscover_parse(body, &arena, &doc, &why) < 0) {
+        wrong_answer(d, why);
+        return;
+    }
+    struct bk_view next = doc.redirect.len ? doc.redirect : doc.domain.len ? doc.domain : doc.user;
+    const struct bk_ms_sip_place places[2] = { doc.outside ? doc.outer : doc.inside,
+                                               doc.outside ? doc.inside : doc.outer };
+    for (int i = 0; i < 2; i++) {
+        struct bk_answer_server *server = &offer.servers[offer.n_servers];
+        bool same = i && bk_view_equal_nocase(places[0].host, places[1].host) &&
+                    places[0].port == places[1].port;
+        if (places[i].port && !same &&
+            bk_answer_host_port(places[i].host, places[i].port, server) == 0)
+            offer.n_servers++;
+    }
+    if (!offer.n_servers || doc.redirect.len) {
+        follow(d, next, "its Lync document leads to nothing that is an https URL");
+        return;
+    }
+    (void)snprintf(offer.kind, sizeof offer.kind, "https");
+    (void)snprintf(offer.name, sizeof offer.name, "%s", d->name);
+    add_row(d, "https", "found", NULL);
+    d->config.offer(d->config.ctx, &offer);
+}
+
+static bool is_lync(struct bk_view content_type)
+{
+    return bk_view_starts_with_nocase(content_type,
+                                      BK_VIEW("application/vnd.microsoft.rtc.autodiscover+xml"));
 }
 
 static bool is_json(struct bk_view content_type)
@@ -135,9 +173,11 @@ static void on_https(void *ctx, const struct bk_http_result *result)
     char text[96];
     (void)snprintf(text, sizeof text, "HTTP status %d", result->status);
     if (result->status >= 301 && result->status <= 308 && result->location.len)
-        follow_redirect(d, result);
+        follow(d, result->location, "redirected to something that is no https URL");
     else if (result->status != 200)
         wrong_answer(d, text);
+    else if (is_lync(result->content_type))
+        read_lync_document(d, result->body);
     else if (!is_json(result->content_type))
         wrong_answer(d, "not a discovery document, but some other page");
     else
@@ -151,7 +191,7 @@ static void ask_https(struct bk_discovery *d)
         .url = d->url,
         .tls = d->config.tls,
         .dns = d->config.dns,
-        .accept = "application/json",
+        .accept = "application/json, application/vnd.microsoft.rtc.autodiscover+xml;v=1;q=0.5",
         .timeout_ms = d->config.http_ms,
     };
     if (bk_http_call(d->config.loop, &call, on_https, d, &d->call) < 0) {

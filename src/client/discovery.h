@@ -16,6 +16,14 @@ struct bk_offer {
     unsigned methods;    /* enum bk_answer_method; 0: not known */
     bool user_required;
     char min_client[32]; /* "": not known */
+    /*
+     * The server speaks the Lync dialect and has no sign-in service of ours: its document said so, or its 401. Then sts_uri is where the
+     * certificate is to be had; "": not known yet, the 401 names it.
+     */
+    bool lync;
+    char sts_uri[1025];
+    char ticket_host
+        [256]; /* where a web ticket is to be asked for, when that lies outside the domain */
 };
 
 struct bk_discovery_config {

@@ -105,6 +105,13 @@ void bk_erase_go_on(struct bk_client *c)
         remove_all(c, NULL, true);
         return;
     }
+    if (c->profile.sts_uri[0]) {
+        remove_all(c,
+                   "not revoked, this server takes none back: without its key, which was here "
+                   "alone, it is worth nothing",
+                   true);
+        return;
+    }
     if (!c->profile.services[0] || bk_services_use_identity(c) < 0) {
         remove_all(c, "not revoked: no server is known", false);
         return;

@@ -386,6 +386,18 @@ static void send_bytes(struct bk_link *link, struct bk_view bytes)
     (void)bk_conn_send(link->conn, bytes, false);
 }
 
+static void send_message(struct bk_link *link, struct bk_view message)
+{
+    BK_AUTO_BUF struct bk_buf sealed = { 0 };
+    if (!link->conn || !link->config.ops->seal) {
+        send_bytes(link, message);
+        return;
+    }
+    link->config.ops->seal(link->config.ctx, message, &sealed);
+    if (!sealed.failed)
+        send_bytes(link, bk_buf_view(&sealed));
+}
+
 /* RFC 5626 3.5.1 and 4.4.1. The timer is not moved with each message: it looks when it fires. */
 static void on_ping(struct bk_timer *timer)
 {
@@ -414,6 +426,8 @@ static void take_message(struct bk_link *link, struct bk_view bytes)
     struct bk_sip_head head;
     struct bk_sip_flow flow = { .id = link->flow, .reliable = true };
     if (bk_sip_msg_parse(&msg, bytes, &fault) < 0 || bk_sip_msg_check(&msg, &head, &fault) < 0)
+        return;
+    if (link->config.ops->open && !link->config.ops->open(link->config.ctx, &msg, &head))
         return;
     if (msg.status)
         (void)bk_sip_txs_response(link->txs, flow, &msg, &head);
@@ -633,7 +647,7 @@ void bk_link_answer(struct bk_link *link, const struct bk_sip_msg *msg,
     if (answer.failed)
         return;
     if (bk_sip_tx_server_create(link->txs, flow, msg, head, &nobody, NULL, &tx) < 0) {
-        send_bytes(link, bk_buf_view(&answer));
+        send_message(link, bk_buf_view(&answer));
         return;
     }
     bk_sip_tx_respond(tx, status, bk_buf_view(&answer));
@@ -713,7 +727,7 @@ static void send_for_tx(void *ctx, struct bk_sip_flow flow, struct bk_view bytes
 {
     struct bk_link *link = ctx;
     if (flow.id == link->flow)
-        send_bytes(link, bytes);
+        send_message(link, bytes);
 }
 
 int bk_link_create(const struct bk_link_config *config, struct bk_link **ret)

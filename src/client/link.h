@@ -19,6 +19,12 @@ struct bk_link_ops {
     void (*lost)(void *ctx, const struct bk_fault *fault);
     /* A request that no transaction knows. Answer with bk_link_answer, now. */
     void (*request)(void *ctx, const struct bk_sip_msg *msg, const struct bk_sip_head *head);
+    /*
+     * Last before a message goes out: appends what is sent instead of it; to->failed: nothing is. And first when one came in; false:
+     * nobody hears of it. Both NULL: messages go as they are.
+     */
+    void (*seal)(void *ctx, struct bk_view message, struct bk_buf *to);
+    bool (*open)(void *ctx, const struct bk_sip_msg *msg, const struct bk_sip_head *head);
 };
 
 struct bk_link_config {

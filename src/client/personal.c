@@ -3,6 +3,7 @@
 
 #include "base/cleanup.h"
 #include "base/text.h"
+#include "sip/uri.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -45,9 +46,9 @@ static int take_bio(BIO *bio, struct bk_buf *ret)
     return ret->failed ? -ENOMEM : 0;
 }
 
-int bk_personal_key_make(struct bk_buf *ret_pem)
+int bk_personal_key_make(bool rsa, struct bk_buf *ret_pem)
 {
-    BK_CLEANUP(drop_key) EVP_PKEY *key = EVP_EC_gen("P-256");
+    BK_CLEANUP(drop_key) EVP_PKEY *key = rsa ? EVP_RSA_gen(2048) : EVP_EC_gen("P-256");
     BK_CLEANUP(drop_bio) BIO *bio = BIO_new(BIO_s_mem());
     int r = -EIO;
     if (key && bio && PEM_write_bio_PrivateKey(bio, key, NULL, NULL, 0, NULL, NULL) == 1)
@@ -108,6 +109,35 @@ int bk_personal_request_make(struct bk_view key_pem, struct bk_view address, str
     return r;
 }
 
+int bk_personal_der_of_pem(struct bk_view pem, struct bk_buf *ret_der)
+{
+    BK_CLEANUP(drop_bio) BIO *bio = bio_of(pem);
+    unsigned char *data = NULL;
+    char *name = NULL, *header = NULL;
+    long len = 0;
+    int r = -EBADMSG;
+    if (bio && PEM_read_bio(bio, &name, &header, &data, &len) == 1) {
+        bk_buf_add(ret_der, data, (size_t)len);
+        r = ret_der->failed ? -ENOMEM : 0;
+    }
+    OPENSSL_free(name);
+    OPENSSL_free(header);
+    OPENSSL_free(data);
+    ERR_clear_error();
+    return r;
+}
+
+void bk_personal_pem_of_der(const char *label, struct bk_view der, struct bk_buf *to)
+{
+    enum { LINE_BYTES = 48 };
+    bk_buf_addf(to, "-----BEGIN %s-----\n", label);
+    for (; der.len; der = bk_view_skip(der, LINE_BYTES)) {
+        bk_base64_encode(to, bk_view_head(der, LINE_BYTES));
+        bk_buf_add_char(to, '\n');
+    }
+    bk_buf_addf(to, "-----END %s-----\n", label);
+}
+
 static int64_t time_of(const ASN1_TIME *at)
 {
     struct tm tm;
@@ -129,6 +159,12 @@ static bool names_address(X509 *certificate, struct bk_view address)
                                (size_t)ASN1_STRING_length(name->d.uniformResourceIdentifier) };
         found = bk_view_starts_with_nocase(uri, BK_VIEW("sip:")) &&
                 bk_view_equal_nocase(bk_view_skip(uri, 4), address);
+    }
+    if (!names) { /* those of the original servers have it as their CN alone */
+        char cn[BK_SIP_AOR_MAX + 1];
+        int len = X509_NAME_get_text_by_NID(X509_get_subject_name(certificate), NID_commonName, cn,
+                                            sizeof cn);
+        found = len > 0 && bk_view_equal_nocase((struct bk_view){ cn, (size_t)len }, address);
     }
     GENERAL_NAMES_free(names);
     return found;

@@ -5,11 +5,15 @@
 
 #include "base/buf.h"
 
-/* A new P-256 key as PKCS#8 PEM, appended. -EIO: the library failed; -ENOMEM. */
-int bk_personal_key_make(struct bk_buf *ret_pem);
+/* A new key as PKCS#8 PEM, appended: P-256, or RSA of 2048 bits where TLS-DSK is to be done with it. -EIO: the library failed; -ENOMEM. */
+int bk_personal_key_make(bool rsa, struct bk_buf *ret_pem);
 /* A PKCS#10 request for that key, PEM, appended. The server takes only the public key from it. */
 int bk_personal_request_make(struct bk_view key_pem, struct bk_view address,
                              struct bk_buf *ret_pem);
+
+/* The bytes between the lines of the first PEM block, appended; and back, as a block of that label. -EBADMSG, -ENOMEM. */
+int bk_personal_der_of_pem(struct bk_view pem, struct bk_buf *ret_der);
+void bk_personal_pem_of_der(const char *label, struct bk_view der, struct bk_buf *to);
 
 struct bk_personal_info {
     char serial[64]; /* lower-case hex */

@@ -154,6 +154,7 @@ static int read_state(struct bk_profile *p, struct bk_view text)
     read_text(json, "user", p->user, sizeof p->user);
     read_text(json, "server", p->server, sizeof p->server);
     read_text(json, "services", p->services, sizeof p->services);
+    read_text(json, "sts_uri", p->sts_uri, sizeof p->sts_uri);
     p->server_port = (uint16_t)read_number(json, "port", 65535);
     p->renew_after_ms = read_number(json, "renew_after", INT64_MAX);
     const json_t *trusted = json_object_get(json, "trusted");
@@ -170,10 +171,11 @@ int bk_profile_save_state(struct bk_profile *p)
     json_t *trusted = json_array();
     for (int i = 0; i < p->n_trusted; i++)
         (void)json_array_append_new(trusted, json_string(p->trusted[i]));
-    json_t *json = json_pack("{s:s,s:s,s:s,s:s,s:s,s:i,s:I,s:o}", "address", p->address, "endpoint",
-                             p->endpoint, "user", p->user, "server", p->server, "services",
-                             p->services, "port", (int)p->server_port, "renew_after",
-                             (json_int_t)p->renew_after_ms, "trusted", trusted);
+    json_t *json =
+        json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:i,s:I,s:o}", "address", p->address, "endpoint",
+                  p->endpoint, "user", p->user, "server", p->server, "services", p->services,
+                  "sts_uri", p->sts_uri, "port", (int)p->server_port, "renew_after",
+                  (json_int_t)p->renew_after_ms, "trusted", trusted);
     char *text = json ? json_dumps(json, JSON_INDENT(1)) : NULL;
     json_decref(json);
     int r = text ? write_file(p->dir, "state.json", "state", bk_view_of_str(text)) : -ENOMEM;
@@ -195,7 +197,7 @@ static void new_endpoint(struct bk_profile *p, const struct bk_random *random)
 
 static void forget_state(struct bk_profile *p)
 {
-    p->endpoint[0] = p->user[0] = p->server[0] = p->services[0] = 0;
+    p->endpoint[0] = p->user[0] = p->server[0] = p->services[0] = p->sts_uri[0] = 0;
     p->server_port = 0;
     p->renew_after_ms = 0;
     p->n_trusted = 0;

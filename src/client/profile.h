@@ -44,7 +44,8 @@ struct bk_profile {
     char user[256];   /* "": none */
     char server[256]; /* last good SIP server; "": none */
     uint16_t server_port;
-    char services[1025];                       /* "https://.../beckon/v1/"; "": none */
+    char services[1025]; /* "https://.../beckon/v1/"; "": none */
+    char sts_uri[1025];  /* of a server that knows TLS-DSK alone; "": it has a sign-in service */
     char trusted[BK_PROFILE_TRUSTED_MAX][256]; /* hosts outside the address's domain */
     int n_trusted;
 

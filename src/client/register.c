@@ -14,6 +14,10 @@ static void on_answer(void *owner, const struct bk_sip_msg *msg);
 void bk_register_contact(struct bk_client *c, struct bk_buf *to)
 {
     size_t user = bk_view_find(bk_view_of_str(c->address), '@');
+    if (c->gruu[0]) {
+        bk_buf_addf(to, "<%s>", c->gruu);
+        return;
+    }
     bk_buf_add_lit(to, "<sip:");
     bk_sip_escape_user(to, (struct bk_view){ c->address, user });
     bk_buf_addf(to, "@%s;transport=tls;ob>", bk_link_local(c->link));
@@ -63,7 +67,10 @@ static void send_register(struct bk_client *c, int expires)
     BK_AUTO_BUF struct bk_buf request = { 0 };
     bk_ask_drop(c->registering);
     if (bk_ask_begin(c->link, BK_SIP_REGISTER, on_answer, c, &c->registering) == 0) {
-        write_register(c, c->registering, expires, &request);
+        if (c->offer.lync)
+            bk_lync_write_register(c, c->registering, expires == 0, &request);
+        else
+            write_register(c, c->registering, expires, &request);
         if (!request.failed)
             bk_ask_send(c->registering, bk_buf_view(&request));
     }
@@ -79,6 +86,11 @@ void bk_register_send(struct bk_client *c)
     send_register(c, c->probing ? -1 : c->timing.expires_s);
 }
 
+void bk_register_go_on(struct bk_client *c)
+{
+    send_register(c, c->timing.expires_s);
+}
+
 static void on_refresh(struct bk_timer *timer)
 {
     struct bk_client *c = bk_container_of(timer, struct bk_client, refresh);
@@ -88,7 +100,14 @@ static void on_refresh(struct bk_timer *timer)
 
 static void on_renew(struct bk_timer *timer)
 {
-    bk_services_renew(bk_container_of(timer, struct bk_client, renew));
+    struct bk_client *c = bk_container_of(timer, struct bk_client, renew);
+    if (!bk_lync_renew(c))
+        bk_services_renew(c);
+}
+
+static void on_prove(struct bk_timer *timer)
+{
+    bk_lync_prove_again(bk_container_of(timer, struct bk_client, prove));
 }
 
 static void fault_here(struct bk_client *c, unsigned number, const char *why, struct bk_fault *ret)
@@ -170,11 +189,12 @@ static void remember_server(struct bk_client *c)
     c->profile.server_port = server->port;
     if (c->offer.services[0])
         memcpy(c->profile.services, c->offer.services, sizeof c->profile.services);
+    memcpy(c->profile.sts_uri, c->offer.sts_uri, sizeof c->profile.sts_uri);
     (void)bk_profile_save_state(&c->profile);
     (void)bk_profile_save_last_address(&c->profile);
 }
 
-static void plan_renewal(struct bk_client *c)
+void bk_register_plan_renewal(struct bk_client *c)
 {
     if (!c->profile.renew_after_ms || bk_timer_armed(&c->renew))
         return;
@@ -190,11 +210,13 @@ static void take_grant(struct bk_client *c, const struct bk_sip_msg *msg)
     c->registered = true;
     bk_timer_arm(bk_client_timers(c), &c->refresh, bk_client_now(c) + ((int64_t)s - ahead) * 1000);
     take_flow_timer(c, msg);
+    if (c->offer.lync)
+        bk_lync_granted(c, msg);
     if (c->state != BK_CLIENT_REGISTERING)
         return;
     c->speaks_dialect = bk_dialect_offered(msg);
     remember_server(c);
-    plan_renewal(c);
+    bk_register_plan_renewal(c);
     bk_client_feed(c, IN_REGISTERED);
 }
 
@@ -279,6 +301,8 @@ static void on_answer(void *owner, const struct bk_sip_msg *msg)
         bk_client_feed(c, IN_GONE);
     else if (c->probing && msg->status == 401 && take_services(c, msg))
         bk_client_feed(c, IN_PROBED);
+    else if ((msg->status == 401 || msg->status == 407) && bk_lync_challenged(c, msg))
+        return;
     else if (msg->status / 100 == 2 && !c->probing)
         take_grant(c, msg);
     else if (msg->status == 301 || msg->status == 302)
@@ -300,6 +324,7 @@ void bk_register_leave(struct bk_client *c)
 {
     bk_timer_disarm(bk_client_timers(c), &c->refresh);
     bk_timer_disarm(bk_client_timers(c), &c->renew);
+    bk_timer_disarm(bk_client_timers(c), &c->prove);
     c->registered = false;
     send_register(c, 0);
 }
@@ -310,12 +335,15 @@ void bk_register_reset(struct bk_client *c)
         bk_timer_init(&c->refresh, on_refresh);
         bk_timer_init(&c->answer_due, on_answer_overdue);
         bk_timer_init(&c->renew, on_renew);
+        bk_timer_init(&c->prove, on_prove);
         random_hex(c, c->call_id, 16);
         random_hex(c, c->from_tag, 8);
     }
     bk_ask_drop(c->registering);
+    bk_lync_reset(c);
     c->registered = false;
     bk_timer_disarm(bk_client_timers(c), &c->refresh);
     bk_timer_disarm(bk_client_timers(c), &c->answer_due);
     bk_timer_disarm(bk_client_timers(c), &c->renew);
+    bk_timer_disarm(bk_client_timers(c), &c->prove);
 }

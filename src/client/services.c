@@ -164,6 +164,26 @@ static void tell_not_kept(struct bk_client *c, int r)
     bk_tell_fault(c, BK_CLIENT_EVENT_NOTICE, &fault, BK_CLIENT_NEXT_STOP, 0);
 }
 
+int bk_services_take_identity(struct bk_client *c, struct bk_buf *identity, int64_t renew_after_ms)
+{
+    if (c->profile.identity.at)
+        bk_wipe(c->profile.identity.at, c->profile.identity.cap);
+    bk_buf_finish(&c->profile.identity);
+    c->profile.identity = *identity;
+    *identity = (struct bk_buf){ 0 };
+    c->profile.renew_after_ms = renew_after_ms;
+    c->told_to_renew = false;
+    int r = bk_services_use_identity(c);
+    if (r < 0)
+        return r;
+    r = bk_profile_save_identity(&c->profile);
+    if (r == 0)
+        r = bk_profile_save_state(&c->profile);
+    if (r < 0)
+        tell_not_kept(c, r);
+    return 0;
+}
+
 static int take_certificate(struct bk_client *c, const struct bk_answer_signin *answer)
 {
     struct bk_personal_info info;
@@ -179,20 +199,7 @@ static int take_certificate(struct bk_client *c, const struct bk_answer_signin *
         bk_buf_finish(&identity);
         return -EBADMSG;
     }
-    if (c->profile.identity.at)
-        bk_wipe(c->profile.identity.at, c->profile.identity.cap);
-    bk_buf_finish(&c->profile.identity);
-    c->profile.identity = identity;
-    c->profile.renew_after_ms = answer->renew_after_ms;
-    int r = bk_services_use_identity(c);
-    if (r < 0)
-        return r;
-    r = bk_profile_save_identity(&c->profile);
-    if (r == 0)
-        r = bk_profile_save_state(&c->profile);
-    if (r < 0)
-        tell_not_kept(c, r);
-    return 0;
+    return bk_services_take_identity(c, &identity, answer->renew_after_ms);
 }
 
 static void wipe(struct bk_buf *secret)
@@ -254,7 +261,7 @@ static int add_request(struct bk_client *c, json_t *json)
 {
     BK_AUTO_BUF struct bk_buf csr = { 0 };
     wipe(&c->new_key);
-    int r = bk_personal_key_make(&c->new_key);
+    int r = bk_personal_key_make(false, &c->new_key);
     if (r == 0)
         r = bk_personal_request_make(bk_buf_view(&c->new_key), bk_view_of_str(c->address), &csr);
     if (r == 0)

@@ -43,6 +43,7 @@ static const struct rule {
     { BK_CLIENT_AUTHENTICATING, IN_NEXT_OFFER, BK_CLIENT_RESOLVING, next_offer },
     { BK_CLIENT_AUTHENTICATING, IN_CERTIFICATE, BK_CLIENT_RESOLVING, weigh_offer },
     { BK_CLIENT_REGISTERING, IN_NEXT_OFFER, BK_CLIENT_RESOLVING, next_offer },
+    { BK_CLIENT_REGISTERING, IN_PROBED, BK_CLIENT_RESOLVING, weigh_offer },
     { BK_CLIENT_REGISTERING, IN_REDIRECTED, BK_CLIENT_RESOLVING, weigh_offer },
     { BK_CLIENT_REGISTERING, IN_REGISTERED, BK_CLIENT_PRESENCE, bk_presence_begin },
     { BK_CLIENT_PRESENCE, IN_PRESENT, BK_CLIENT_SIGNED_IN, arrive },
@@ -137,6 +138,7 @@ static void server_text(const struct bk_answer_server *server, char *to, size_t 
 static void stop_looking(struct bk_client *c)
 {
     c->discovery = bk_discovery_destroy(c->discovery);
+    bk_lync_web_stop(c);
     if (c->call)
         bk_http_call_cancel(c->call);
     c->call = NULL;
@@ -146,6 +148,14 @@ static void stop_looking(struct bk_client *c)
     bk_link_close(c->link, 1000);
     bk_timer_disarm(bk_client_timers(c), &c->retry);
     c->offer_open = c->trusted_once = false;
+}
+
+/* Which way the remembered server has. */
+static void offer_remembered_way(struct bk_client *c)
+{
+    memcpy(c->offer.services, c->profile.services, sizeof c->offer.services);
+    memcpy(c->offer.sts_uri, c->profile.sts_uri, sizeof c->offer.sts_uri);
+    c->offer.lync = c->offer.sts_uri[0];
 }
 
 static void offer_manual(struct bk_client *c)
@@ -158,7 +168,7 @@ static void offer_manual(struct bk_client *c)
     for (int i = 0; i < c->n_manual; i++)
         if (strcmp(c->profile.server, c->manual[i].host) == 0 &&
             c->profile.server_port == c->manual[i].port)
-            memcpy(c->offer.services, c->profile.services, sizeof c->offer.services);
+            offer_remembered_way(c);
     c->offer_open = true;
 }
 
@@ -170,7 +180,7 @@ static bool offer_cached(struct bk_client *c)
     c->offer = (struct bk_offer){ .n_servers = 1 };
     memcpy(c->offer.servers[0].host, c->profile.server, sizeof c->profile.server);
     c->offer.servers[0].port = c->profile.server_port;
-    memcpy(c->offer.services, c->profile.services, sizeof c->offer.services);
+    offer_remembered_way(c);
     (void)snprintf(c->offer.kind, sizeof c->offer.kind, "cached");
     server_text(&c->offer.servers[0], c->offer.name, sizeof c->offer.name);
     return c->offer_open = true;
@@ -265,7 +275,7 @@ static void next_offer(struct bk_client *c)
 
 /* ---- whether to go there ---- */
 
-static bool is_trusted(struct bk_client *c, struct bk_view host)
+bool bk_client_trusts(const struct bk_client *c, struct bk_view host)
 {
     for (int i = 0; i < c->n_manual; i++)
         if (bk_view_equal_nocase(host, bk_view_of_str(c->manual[i].host)))
@@ -274,10 +284,10 @@ static bool is_trusted(struct bk_client *c, struct bk_view host)
            bk_profile_trusts(&c->profile, host);
 }
 
-static struct bk_view services_host(const struct bk_offer *offer)
+static struct bk_view host_of(const char *text)
 {
     struct bk_url url;
-    if (!offer->services[0] || bk_url_parse(bk_view_of_str(offer->services), &url) < 0)
+    if (!text[0] || bk_url_parse(bk_view_of_str(text), &url) < 0)
         return (struct bk_view){ 0 };
     return url.host;
 }
@@ -287,11 +297,15 @@ static struct bk_view untrusted_host(struct bk_client *c)
 {
     for (int i = 0; i < c->offer.n_servers; i++) {
         struct bk_view host = bk_view_of_str(c->offer.servers[i].host);
-        if (!is_trusted(c, host))
+        if (!bk_client_trusts(c, host))
             return host;
     }
-    struct bk_view host = services_host(&c->offer);
-    return host.len && !is_trusted(c, host) ? host : (struct bk_view){ 0 };
+    const struct bk_view hosts[] = { host_of(c->offer.services), host_of(c->offer.sts_uri),
+                                     bk_view_of_str(c->offer.ticket_host) };
+    for (size_t i = 0; i < BK_COUNT_OF(hosts); i++)
+        if (hosts[i].len && !bk_client_trusts(c, hosts[i]))
+            return hosts[i];
+    return (struct bk_view){ 0 };
 }
 
 static bool too_old(struct bk_client *c)
@@ -302,6 +316,22 @@ static bool too_old(struct bk_client *c)
 static bool has_password(const struct bk_client *c)
 {
     return c->password.len > 0;
+}
+
+/* A server of the Lync dialect alone: a certificate for the handshake, or the password for a certificate. */
+static void weigh_lync(struct bk_client *c)
+{
+    struct bk_fault fault;
+    if (c->purpose == PURPOSE_PASSWORD) {
+        bk_fault_set(&fault, 102, 0, c->offer.name, "", "the server changes no passwords");
+        bk_client_fail(c, &fault);
+    } else if (!c->offer.sts_uri[0] || !bk_lync_wants_certificate(c)) {
+        bk_client_feed(c, IN_CONTACT);
+    } else if (!has_password(c)) {
+        bk_client_feed(c, IN_CREDENTIAL_NEEDED);
+    } else {
+        bk_client_feed(c, IN_PROVE);
+    }
 }
 
 /* What the offer lacks decides the next step. */
@@ -318,6 +348,8 @@ static void weigh_offer(struct bk_client *c)
                        c->offer.min_client);
         bk_fault_set(&fault, 101, 0, c->offer.name, "", detail);
         bk_client_fail(c, &fault);
+    } else if (c->offer.lync) {
+        weigh_lync(c);
     } else if ((c->tls_own && c->purpose == PURPOSE_SIGN_IN) || !c->offer.services[0]) {
         bk_client_feed(c, IN_CONTACT);
     } else if (c->offer.methods && !(c->offer.methods & BK_ANSWER_PASSWORD)) {
@@ -401,6 +433,8 @@ static void prove(struct bk_client *c)
 {
     if (c->purpose == PURPOSE_PASSWORD)
         bk_services_change_password(c);
+    else if (c->offer.lync)
+        bk_lync_prove(c);
     else
         bk_services_prove(c);
 }
@@ -409,14 +443,15 @@ static void prove(struct bk_client *c)
 
 static void dial(struct bk_client *c)
 {
-    bool own = c->tls_own && c->purpose == PURPOSE_SIGN_IN;
+    bool known = c->tls_own && c->purpose == PURPOSE_SIGN_IN;
+    bool own = known && !c->offer.lync; /* by its TLS; else in REGISTER */
     bool cached = strcmp(c->offer.kind, "cached") == 0;
     server_text(&c->offer.servers[0], c->state_detail, sizeof c->state_detail);
     bk_tell_state(c, 0);
     bk_link_dial(c->link, c->offer.servers, c->offer.n_servers, own ? c->tls_own : c->tls_probe,
                  c->domain, cached ? "cached" : "connect",
                  cached ? c->timing.cached_try_ms : c->timing.connect_ms, &c->tried);
-    c->probing = !own;
+    c->probing = !known;
 }
 
 static void on_up(void *ctx)
@@ -516,6 +551,16 @@ static void on_notify(struct bk_client *c, const struct bk_sip_msg *msg,
         bk_link_answer(c->link, msg, head, 489, bk_view_of_str(c->from_tag),
                        BK_VIEW("Allow-Events: presence\r\n"));
     }
+}
+
+static void on_seal(void *ctx, struct bk_view message, struct bk_buf *to)
+{
+    bk_lync_seal(ctx, message, to);
+}
+
+static bool on_open(void *ctx, const struct bk_sip_msg *msg, const struct bk_sip_head *head)
+{
+    return bk_lync_open(ctx, msg, head);
 }
 
 static void on_request(void *ctx, const struct bk_sip_msg *msg, const struct bk_sip_head *head)
@@ -906,6 +951,8 @@ void bk_client_begin(struct bk_client *c)
         .unreachable = on_unreachable,
         .lost = on_lost,
         .request = on_request,
+        .seal = on_seal,
+        .open = on_open,
     };
     struct bk_link_config config = {
         .loop = c->loop,
@@ -944,6 +991,7 @@ void bk_client_end(struct bk_client *c)
     bk_presence_end(c);
     bk_message_end(c);
     c->link = bk_link_destroy(c->link);
+    bk_signing_finish(&c->signing);
     c->tls_own = bk_tls_client_unref(c->tls_own);
     if (c->profile_open)
         bk_profile_close(&c->profile);

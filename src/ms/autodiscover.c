@@ -59,6 +59,64 @@ void bk_ms_autodiscover_places(const char *element, struct bk_view base, bool in
     bk_buf_addf(to, "</%s></AutodiscoverResponse>\r\n", element);
 }
 
+/* ---- what a client reads ---- */
+
+static void take_link(const struct bk_ms_ws *link, struct bk_ms_autodiscover *to)
+{
+    struct bk_view token = bk_ms_ws_attribute(link, "token");
+    struct bk_view href = bk_ms_ws_attribute(link, "href");
+    if (bk_view_equal_nocase(token, BK_VIEW("Redirect")))
+        to->redirect = href;
+    else if (bk_view_equal_nocase(token, BK_VIEW("Domain")))
+        to->domain = href;
+    else if (bk_view_equal_nocase(token, BK_VIEW("User")))
+        to->user = href;
+}
+
+static void take_place(const struct bk_ms_ws *element, struct bk_ms_sip_place *to)
+{
+    uint64_t port = 0;
+    struct bk_view host = bk_view_trim(bk_ms_ws_attribute(element, "fqdn"));
+    struct bk_view text = bk_view_trim(bk_ms_ws_attribute(element, "port"));
+    if (host.len && bk_view_to_u64(text, 65535, &port) == 0 && port)
+        *to = (struct bk_ms_sip_place){ host, (uint16_t)port };
+}
+
+int bk_ms_autodiscover_parse(struct bk_view body, struct bk_arena *arena,
+                             struct bk_ms_autodiscover *ret, const char **ret_why)
+{
+    struct bk_ms_autodiscover d = { 0 };
+    const struct bk_ms_ws *root;
+    int r = bk_ms_ws_parse(body, arena, &root, ret_why);
+    if (r < 0)
+        return r;
+    *ret_why = "no AutodiscoverResponse";
+    if (!bk_view_equal(root->name, BK_VIEW("AutodiscoverResponse")))
+        return -EBADMSG;
+    d.outside =
+        bk_view_equal_nocase(bk_ms_ws_attribute(root, "AccessLocation"), BK_VIEW("External"));
+    for (const struct bk_ms_ws *part = root->child; part; part = part->next)
+        for (const struct bk_ms_ws *e = part->child; e; e = e->next) {
+            /* Client: where people's programs go; Server: what older documents name alone. */
+            if (bk_view_equal(e->name, BK_VIEW("Link")))
+                take_link(e, &d);
+            else if (bk_view_equal(e->name, BK_VIEW("SipClientInternalAccess")))
+                take_place(e, &d.inside);
+            else if (bk_view_equal(e->name, BK_VIEW("SipClientExternalAccess")))
+                take_place(e, &d.outer);
+            else if (bk_view_equal(e->name, BK_VIEW("SipServerInternalAccess")) && !d.inside.port)
+                take_place(e, &d.inside);
+            else if (bk_view_equal(e->name, BK_VIEW("SipServerExternalAccess")) && !d.outer.port)
+                take_place(e, &d.outer);
+        }
+    if (!d.redirect.len && !d.domain.len && !d.user.len && !d.inside.port && !d.outer.port) {
+        *ret_why = "it names neither a server nor a further document";
+        return -EBADMSG;
+    }
+    *ret = d;
+    return 0;
+}
+
 enum bk_ms_ticket_state bk_ms_autodiscover_ticket(const struct bk_ms_ticket_key *key,
                                                   struct bk_view field, int64_t now_ms,
                                                   struct bk_arena *arena, struct bk_ms_ticket *ret)

@@ -25,6 +25,16 @@ void bk_ms_autodiscover_places(const char *element /* "Domain", "User" */, struc
                                bool internal, const struct bk_ms_sip_place *inside,
                                const struct bk_ms_sip_place *outside, struct bk_buf *to);
 
+/* What a client reads out of any of them. Views live in the arena; empty: not said. */
+struct bk_ms_autodiscover {
+    bool outside; /* the server holds the client for somebody outside the organisation */
+    struct bk_view redirect, domain, user; /* URLs */
+    struct bk_ms_sip_place inside, outer;  /* servers over TLS */
+};
+/* -EBADMSG: no such document, *ret_why is static text; -ENOMEM. */
+int bk_ms_autodiscover_parse(struct bk_view body, struct bk_arena *arena,
+                             struct bk_ms_autodiscover *ret, const char **ret_why);
+
 /*
  * Reads "X-MS-WebTicket: opaque=<base64 of the Assertion element>". As bk_ms_ticket_read; a field that holds no such thing is
  * UNREADABLE.

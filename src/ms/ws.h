@@ -7,8 +7,9 @@
 #include "base/buf.h"
 
 enum {
-    BK_MS_WS_BYTES_MAX = 32 * 1024, /* of one document */
-    BK_MS_WS_ELEMENTS_MAX = 256,
+    BK_MS_WS_BYTES_MAX =
+        128 * 1024, /* of one document; a server takes less, metadata of others are long */
+    BK_MS_WS_ELEMENTS_MAX = 1024,
     BK_MS_WS_DEPTH_MAX = 24,
     BK_MS_WS_ATTRIBUTES_MAX = 24, /* of one element */
 };

@@ -74,6 +74,7 @@ struct bk_http_result {
     int status;
     struct bk_view body;
     struct bk_view content_type, location, date, diagnostics, retry_after; /* empty: none */
+    struct bk_view challenges; /* all of WWW-Authenticate, as one list */
 };
 struct bk_http_call_field {
     const char *name;

@@ -28,13 +28,14 @@ enum wanted {
     WANT_DATE,
     WANT_DIAGNOSTICS,
     WANT_RETRY,
+    WANT_CHALLENGE,
     N_WANTED
 };
 
 static const char *const wanted_names[N_WANTED] = {
     [WANT_TYPE] = "Content-Type", [WANT_LOCATION] = "Location",
     [WANT_DATE] = "Date",         [WANT_DIAGNOSTICS] = "X-Ms-diagnostics",
-    [WANT_RETRY] = "Retry-After",
+    [WANT_RETRY] = "Retry-After", [WANT_CHALLENGE] = "WWW-Authenticate",
 };
 
 struct attempt {
@@ -160,6 +161,7 @@ static void say(struct bk_http_call *call, enum bk_http_failure failure, const c
     r->date = bk_view_trim(bk_buf_view(&call->values[WANT_DATE]));
     r->diagnostics = bk_view_trim(bk_buf_view(&call->values[WANT_DIAGNOSTICS]));
     r->retry_after = bk_view_trim(bk_buf_view(&call->values[WANT_RETRY]));
+    r->challenges = bk_view_trim(bk_buf_view(&call->values[WANT_CHALLENGE]));
     call->done(call->ctx, r);
     call_free(call);
 }
@@ -187,7 +189,11 @@ static int on_value(http_parser *parser, const char *at, size_t len)
         for (int i = WANT_NOTHING + 1; i < N_WANTED; i++)
             if (bk_view_equal_nocase(bk_buf_view(&call->name), bk_view_of_str(wanted_names[i])))
                 call->field = (enum wanted)i;
-        bk_buf_clear(&call->values[call->field]); /* of repeats the last counts */
+        struct bk_buf *value = &call->values[call->field];
+        if (call->field == WANT_CHALLENGE && value->len) /* RFC 9110 5.3 */
+            bk_buf_add_lit(value, ", ");
+        else
+            bk_buf_clear(value); /* of other repeats the last counts */
     }
     call->head_bytes += len;
     if (call->field != WANT_NOTHING)

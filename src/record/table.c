@@ -445,6 +445,11 @@ ROW(315, 0, "reverse-proxy-drops", NETWORK, 0, 0, 0, LATER,
     "Nothing; the app reconnects by itself.",
     "Connections are closed at a constant age by something in between.",
     "Raise the idle time of that proxy or balancer above 15 minutes."),
+ROW(316, 0, "signature-wrong", NETWORK, 0, 0, 0, 0,
+    "What arrived was not signed by your server, so the app does not believe it; it connects anew.",
+    "Wait; if it happens again, use another network, or ask support.",
+    "A client of the Lync dialect got messages whose signatures are missing, wrong or were used before: {why}.",
+    "Something between client and server changes or adds messages, or the server signs wrongly: compare a trace of both ends."),
 
 /* ---- the service ---- */
 ROW(401, 0, "service-down", SERVICE, 503, 503, 0, SAY_ANYBODY,

@@ -413,8 +413,8 @@ static void a_request_is_made_for_a_new_key_each_time(void **state)
     BK_AUTO_BUF struct bk_buf a = { 0 };
     BK_AUTO_BUF struct bk_buf b = { 0 };
     BK_AUTO_BUF struct bk_buf csr = { 0 };
-    assert_int_equal(bk_personal_key_make(&a), 0);
-    assert_int_equal(bk_personal_key_make(&b), 0);
+    assert_int_equal(bk_personal_key_make(false, &a), 0);
+    assert_int_equal(bk_personal_key_make(false, &b), 0);
     assert_false(bk_view_equal(bk_buf_view(&a), bk_buf_view(&b)));
     assert_int_equal(bk_personal_request_make(bk_buf_view(&a), BK_VIEW(ANN), &csr), 0);
     assert_true(bk_view_starts_with(bk_buf_view(&csr), BK_VIEW("-----BEGIN CERTIFICATE REQUEST")));
