@@ -299,6 +299,7 @@ struct bk_client_event {
             const char *text;
             int64_t sent_ms; /* when it was written */
             bool delayed;    /* it waited at the server */
+            const char *key; /* names it for good: the same when it comes again after a crash */
         } message;
         struct {
             uint64_t id;

@@ -457,6 +457,7 @@ static int tell_incoming(struct bk_client *c, const struct bk_sip_msg *msg,
     BK_AUTO_BUF struct bk_buf from = { 0 };
     BK_AUTO_BUF struct bk_buf name = { 0 };
     BK_AUTO_BUF struct bk_buf text = { 0 };
+    BK_AUTO_BUF struct bk_buf name_of_key = { 0 };
     struct bk_view rest = bk_sip_msg_value(msg, BK_SIP_HDR_FROM);
     struct bk_sip_addr addr;
     add_aor(&from, head->from_uri);
@@ -466,7 +467,8 @@ static int tell_incoming(struct bk_client *c, const struct bk_sip_msg *msg,
     int64_t now = event->pub.at_ms, sent = now;
     if (bk_time_http_parse(bk_sip_msg_value(msg, BK_SIP_HDR_DATE), &sent) < 0)
         sent = now;
-    if (from.failed || text.failed) {
+    bk_buf_add_hex(&name_of_key, show->key, sizeof show->key);
+    if (from.failed || text.failed || name_of_key.failed) {
         bk_event_free(event);
         return -ENOMEM;
     }
@@ -475,6 +477,7 @@ static int tell_incoming(struct bk_client *c, const struct bk_sip_msg *msg,
     event->pub.message.text = view_text(event, &text);
     event->pub.message.sent_ms = sent;
     event->pub.message.delayed = now - sent > SENT_LONG_AGO_MS;
+    event->pub.message.key = view_text(event, &name_of_key);
     event->show = show;
     bk_event_post(c, event);
     return 0;
@@ -521,8 +524,9 @@ void bk_message_receive(struct bk_client *c, const struct bk_sip_msg *msg,
         return;
     }
     show = calloc(1, sizeof *show);
-    if (show && tell_incoming(c, msg, head, part.body, show) == 0) {
+    if (show)
         memcpy(show->key, key, sizeof key);
+    if (show && tell_incoming(c, msg, head, part.body, show) == 0) {
         show->owed = owed;
         bk_list_append(&c->shows, &show->in);
         return;
