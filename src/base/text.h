@@ -5,6 +5,9 @@
 
 #include "base/buf.h"
 
+/* Marks a text that a person reads: po/ collects it for translation, who shows it translates it. It is the text itself. */
+#define BK_SAY(text) text
+
 static inline char bk_lower(char c)
 {
     return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;

@@ -197,11 +197,18 @@ enum bk_client_next {
     BK_CLIENT_NEXT_RETRY, /* it goes on by itself after retry_in_s */
     BK_CLIENT_NEXT_ASK,   /* a CREDENTIAL event follows */
 };
+/* What stands for {name} in a record's texts (bk_record_text), for who tells them in another language. */
+struct bk_client_value {
+    const char *name, *value;
+};
 struct bk_client_failure {
     const struct bk_record *record;
     const char *id;        /* "SI-309a" */
     const char *case_code; /* the server's; "" for none */
     const char *user_text, *user_does;
+    bool other_words; /* user_text is not the record's, filled, but the server's own or another */
+    const struct bk_client_value *values; /* of the placeholders known; the others are "?" */
+    int n_values;
     const char *admin_text;
     const char *detail; /* for the administrator: what the other side or a library said */
     const struct bk_client_step *steps;

@@ -241,23 +241,74 @@ void bk_tried_judge(const struct bk_tried *tried, const char *domain, struct bk_
 
 /* ---- telling ---- */
 
-static const char *fill(struct bk_arena *arena, const char *text, const struct bk_fault *fault,
-                        const char *address, const char *domain)
+enum { VALUES_MAX = 6 }; /* the names bk_record_text knows */
+
+static const char *value_of(const struct bk_client_value *values, int n, const char *name)
 {
-    char minutes[16], seconds[16];
-    (void)snprintf(minutes, sizeof minutes, "%d", fault->minutes);
-    (void)snprintf(seconds, sizeof seconds, "%d", fault->retry_after_s);
+    for (int i = 0; i < n; i++)
+        if (strcmp(values[i].name, name) == 0)
+            return values[i].value;
+    return NULL;
+}
+
+static const char *fill(struct bk_arena *arena, const char *text,
+                        const struct bk_client_value *values, int n)
+{
     BK_AUTO_BUF struct bk_buf to = { 0 };
-    bk_record_text(&to, text, "server", fault->server, "why", fault->why, "address", address,
-                   "domain", domain, "minutes", minutes, "seconds", seconds, NULL);
+    bk_record_text(&to, text, "server", value_of(values, n, "server"), "why",
+                   value_of(values, n, "why"), "address", value_of(values, n, "address"), "domain",
+                   value_of(values, n, "domain"), "minutes", value_of(values, n, "minutes"),
+                   "seconds", value_of(values, n, "seconds"), NULL);
     if (!to.failed && !to.len)
         return "";
     return to.failed ? NULL : bk_arena_copy(arena, bk_buf_view(&to)).at;
 }
 
+static const char *copy_view(struct bk_arena *arena, struct bk_view text)
+{
+    return text.len ? bk_arena_copy(arena, text).at : "";
+}
+
 static const char *copy(struct bk_arena *arena, const char *text)
 {
     return *text ? bk_arena_copy(arena, bk_view_of_str(text)).at : "";
+}
+
+/*
+ * What is known here; where the server told the sentence, the values it put into it count more: it knows for how many minutes an
+ * account is locked.
+ */
+static int tell_values(const struct bk_fault *fault, const struct bk_record *record,
+                       const char *address, const char *domain, struct bk_arena *arena,
+                       struct bk_client_failure *ret)
+{
+    struct bk_record_value told[VALUES_MAX];
+    int n_told = *fault->text ? bk_record_values(record->user_text, bk_view_of_str(fault->text),
+                                                 told, VALUES_MAX)
+                              : 0;
+    char minutes[16], seconds[16];
+    (void)snprintf(minutes, sizeof minutes, "%d", fault->minutes);
+    (void)snprintf(seconds, sizeof seconds, "%d", fault->retry_after_s);
+    const struct bk_client_value own[VALUES_MAX] = {
+        { "server", fault->server }, { "why", fault->why },  { "address", address },
+        { "domain", domain },        { "minutes", minutes }, { "seconds", seconds },
+    };
+    struct bk_client_value *values = bk_arena_alloc(arena, VALUES_MAX * sizeof *values);
+    if (!values)
+        return -ENOMEM;
+    for (int i = 0; i < VALUES_MAX; i++) {
+        struct bk_view value = bk_view_of_str(own[i].value);
+        for (int j = 0; j < n_told; j++)
+            if (bk_view_equal(told[j].name, bk_view_of_str(own[i].name)))
+                value = told[j].value;
+        values[i] = (struct bk_client_value){ own[i].name, copy_view(arena, value) };
+        if (!values[i].value)
+            return -ENOMEM;
+    }
+    ret->other_words = n_told < 0;
+    ret->values = values;
+    ret->n_values = VALUES_MAX;
+    return 0;
 }
 
 static int tell_steps(const struct bk_tried *tried, struct bk_arena *arena,
@@ -295,12 +346,14 @@ int bk_fault_tell(const struct bk_fault *fault, const struct bk_tried *tried, co
         .record = fault->record,
         .id = copy(arena, id),
         .case_code = copy(arena, fault->case_code),
-        .user_text = *fault->text ? copy(arena, fault->text)
-                                  : fill(arena, record->user_text, fault, address, domain),
-        .user_does = fill(arena, record->user_does, fault, address, domain),
-        .admin_text = fill(arena, record->admin_text, fault, address, domain),
         .detail = copy(arena, fault->detail),
     };
+    if (tell_values(fault, record, address, domain, arena, &f) < 0)
+        return -ENOMEM;
+    f.user_text = *fault->text ? copy(arena, fault->text)
+                               : fill(arena, record->user_text, f.values, f.n_values);
+    f.user_does = fill(arena, record->user_does, f.values, f.n_values);
+    f.admin_text = fill(arena, record->admin_text, f.values, f.n_values);
     if (!f.user_text || !f.user_does || !f.admin_text || !f.detail || !f.id || !f.case_code)
         return -ENOMEM;
     int r = tell_steps(tried, arena, &f);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "desktop/words.h"
+#include "base/cleanup.h"
 
 #include <glib/gi18n.h>
 #include <langinfo.h>
@@ -179,14 +180,65 @@ char *bk_word_progress(enum bk_client_state state, const char *detail, int retry
 
 /* ---- failures ---- */
 
+static const char *value_of(const struct bk_client_failure *failure, const char *name)
+{
+    for (int i = 0; i < failure->n_values; i++)
+        if (strcmp(failure->values[i].name, name) == 0)
+            return failure->values[i].value;
+    return NULL;
+}
+
+/* A reason is a piece of a sentence, itself one of ours as a rule. */
+static const char *translated(const char *text)
+{
+    return text && *text ? _(text) : text;
+}
+
+static char *fill(const struct bk_client_failure *f, const char *text)
+{
+    BK_AUTO_BUF struct bk_buf to = { 0 };
+    bk_record_text(&to, text, "server", value_of(f, "server"), "why",
+                   translated(value_of(f, "why")), "address", value_of(f, "address"), "domain",
+                   value_of(f, "domain"), "minutes", value_of(f, "minutes"), "seconds",
+                   value_of(f, "seconds"), NULL);
+    return g_strdup(bk_buf_cstr(&to) ? bk_buf_cstr(&to) : "");
+}
+
+/* What the client core says that is no record's, with something in it. */
+static char *own_sentence(const char *text)
+{
+    static const char *const sentences[] = { N_("Found your new server, {server}.") };
+    for (gsize i = 0; i < G_N_ELEMENTS(sentences); i++) {
+        struct bk_record_value value;
+        if (bk_record_values(sentences[i], bk_view_of_str(text), &value, 1) != 1)
+            continue;
+        g_autofree char *server = g_strndup(value.value.at, value.value.len);
+        BK_AUTO_BUF struct bk_buf to = { 0 };
+        bk_record_text(&to, _(sentences[i]), "server", server, NULL);
+        return g_strdup(bk_buf_cstr(&to));
+    }
+    return NULL;
+}
+
+/* True: there are other words for it than the English ones. */
+static bool is_translated(const char *text)
+{
+    return text && *text && _(text) != text;
+}
+
 char *bk_word_failure(const struct bk_client_failure *failure)
 {
-    return g_strdup(*failure->user_text ? _(failure->user_text) : "");
+    if (failure->record && !failure->other_words && is_translated(failure->record->user_text))
+        return fill(failure, _(failure->record->user_text));
+    char *own = own_sentence(failure->user_text);
+    return own ? own : g_strdup(*failure->user_text ? _(failure->user_text) : "");
 }
 
 char *bk_word_failure_does(const struct bk_client_failure *failure)
 {
-    return g_strdup(*failure->user_does ? _(failure->user_does) : "");
+    if (failure->record && is_translated(failure->record->user_does))
+        return fill(failure, _(failure->record->user_does));
+    return g_strdup(failure->user_does);
 }
 
 static void add_row(GString *to, const char *title, const char *value)

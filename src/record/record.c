@@ -137,6 +137,42 @@ void bk_record_text(struct bk_buf *to, const char *text, ...)
     va_end(pairs);
 }
 
+static size_t find_text(struct bk_view in, struct bk_view what)
+{
+    for (size_t at = 0; at + what.len <= in.len; at++)
+        if (bk_view_equal(bk_view_head(bk_view_skip(in, at), what.len), what))
+            return at;
+    return in.len + 1;
+}
+
+int bk_record_values(const char *text, struct bk_view filled, struct bk_record_value *ret, int max)
+{
+    struct bk_view rest = bk_view_of_str(text);
+    int n = 0;
+    for (;;) {
+        size_t open = bk_view_find(rest, '{');
+        size_t close = bk_view_find(rest, '}');
+        bool last = open >= close || close == rest.len;
+        struct bk_view plain = last ? rest : bk_view_head(rest, open);
+        size_t at = n == 0 ? 0 : find_text(filled, plain);
+        if (last && n > 0 && plain.len <= filled.len) /* the end of one is the end of the other */
+            at = filled.len - plain.len;
+        if (at > filled.len ||
+            !bk_view_equal(bk_view_head(bk_view_skip(filled, at), plain.len), plain))
+            return -ENOENT;
+        if (n > 0)
+            ret[n - 1].value = bk_view_head(filled, at);
+        filled = bk_view_skip(filled, at + plain.len);
+        if (last)
+            return filled.len ? -ENOENT : n;
+        if (n == max)
+            return -ENOENT;
+        ret[n++] = (struct bk_record_value){ .name = bk_view_between(rest.at + open + 1,
+                                                                     rest.at + close) };
+        rest = bk_view_skip(rest, close + 1);
+    }
+}
+
 /* ---- case codes ---- */
 /* Crockford's base32: no I, L, O, U. */
 static const char alphabet[] = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";

@@ -64,6 +64,15 @@ const struct bk_record *bk_record_of_reference_code(uint32_t code);
 void bk_record_text(struct bk_buf *to, const char *text, ...) __attribute__((sentinel));
 
 /*
+ * The other way: which values make `filled` of `text`? Into *ret, which point into both; how many. -ENOENT: it is no such sentence, or
+ * it has more than max placeholders.
+ */
+struct bk_record_value {
+    struct bk_view name, value;
+};
+int bk_record_values(const char *text, struct bk_view filled, struct bk_record_value *ret, int max);
+
+/*
  * Case codes: 40 random bits as "K7QF-3M2P" in Crockford base32. Reading forgives: any case,
  * missing or other dashes, O for 0, I and L for 1. -EINVAL.
  */

@@ -136,6 +136,24 @@ void place_client(struct place *place)
 
 /* ---- events ---- */
 
+/* Whoever tells a failure in another language starts from the record and the values: both must say what user_text says. */
+static void check_values(const struct bk_client_failure *f)
+{
+    const char *named[6] = { "server", "why", "address", "domain", "minutes", "seconds" }, *v[6];
+    BK_AUTO_BUF struct bk_buf text = { 0 };
+    for (int i = 0; i < 6; i++) {
+        v[i] = NULL;
+        for (int j = 0; j < f->n_values; j++)
+            if (strcmp(f->values[j].name, named[i]) == 0)
+                v[i] = f->values[j].value;
+    }
+    if (!f->record || f->other_words)
+        return;
+    bk_record_text(&text, f->record->user_text, "server", v[0], "why", v[1], "address", v[2],
+                   "domain", v[3], "minutes", v[4], "seconds", v[5], NULL);
+    assert_string_equal(bk_buf_cstr(&text), f->user_text);
+}
+
 static void write_down(struct place *place, const struct bk_client_event *e)
 {
     size_t len = strlen(place->text);
@@ -148,6 +166,7 @@ static void write_down(struct place *place, const struct bk_client_event *e)
     case BK_CLIENT_EVENT_FAILURE:
     case BK_CLIENT_EVENT_NOTICE:
     case BK_CLIENT_EVENT_ENDED:
+        check_values(&e->failure);
         (void)snprintf(to, room, "%s %s %s [%s]\n", bk_client_event_name(e->type), e->failure.id,
                        e->failure.user_text, e->failure.detail);
         return;

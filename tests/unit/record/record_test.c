@@ -283,6 +283,41 @@ static void values_lose_control_bytes_and_are_cut_between_characters(void **stat
     assert_int_equal(buf.len, 200);
 }
 
+static void the_values_of_a_sentence_are_found_again(void **state)
+{
+    (void)state;
+    static const char *const samples[] = { "", "x", "a b", "12", "mail.example.org:5061", "??" };
+    EACH_RECORD(r)
+    for (size_t i = 0; i < BK_COUNT_OF(samples); i++) {
+        struct bk_record_value values[6];
+        BK_AUTO_BUF struct bk_buf text = { 0 };
+        bk_record_text(&text, r->user_text, "server", samples[i], "why", samples[i], "address",
+                       samples[i], "domain", samples[i], "minutes", samples[i], "seconds",
+                       samples[i], NULL);
+        int n = bk_record_values(r->user_text, bk_buf_view(&text), values, 6);
+        assert_true(n >= 0);
+        assert_int_equal(n > 0, strchr(r->user_text, '{') != NULL);
+        for (int j = 0; j < n; j++) {
+            assert_true(bk_view_equal(values[j].value, bk_view_of_str(samples[i])));
+        }
+    }
+}
+
+static void another_sentence_has_no_values(void **state)
+{
+    (void)state;
+    struct bk_record_value v[2];
+    const char *text = "Wait {seconds} seconds, {why}.";
+    assert_int_equal(bk_record_values(text, BK_VIEW("Wait 5 seconds, busy."), v, 2), 2);
+    assert_int_equal(bk_record_values(text, BK_VIEW("Wait 5 seconds, busy."), v, 1), -ENOENT);
+    assert_int_equal(bk_record_values(text, BK_VIEW("Wait 5 seconds, busy"), v, 2), -ENOENT);
+    assert_int_equal(bk_record_values(text, BK_VIEW("Wait 5 minutes, busy."), v, 2), -ENOENT);
+    assert_int_equal(bk_record_values(text, BK_VIEW(""), v, 2), -ENOENT);
+    assert_int_equal(bk_record_values("Wait.", BK_VIEW("Wait."), v, 2), 0);
+    assert_int_equal(bk_record_values("Wait.", BK_VIEW("Wait. Now."), v, 2), -ENOENT);
+    assert_int_equal(bk_record_values("Wait. Now.", BK_VIEW("Wait."), v, 2), -ENOENT);
+}
+
 static void a_case_code_reads_back(void **state)
 {
     (void)state;
@@ -355,6 +390,8 @@ int main(void)
         cmocka_unit_test(numbers_of_the_old_client_are_found),
         cmocka_unit_test(placeholders_are_filled_or_become_a_question_mark),
         cmocka_unit_test(values_lose_control_bytes_and_are_cut_between_characters),
+        cmocka_unit_test(the_values_of_a_sentence_are_found_again),
+        cmocka_unit_test(another_sentence_has_no_values),
         cmocka_unit_test(a_case_code_reads_back),
         cmocka_unit_test(reading_a_case_code_forgives),
         cmocka_unit_test(what_is_no_case_code_is_refused),
