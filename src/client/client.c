@@ -481,6 +481,10 @@ static int copy_config(struct bk_client *c, const struct bk_client_config *confi
     if (r < 0)
         return r;
     c->keep_nothing = config->keep_nothing;
+    if (config->guard) {
+        c->guard_kept = *config->guard;
+        c->guard = &c->guard_kept;
+    }
     c->root = bk_profile_root(config->profile_dir);
     if (c->root || c->keep_nothing)
         return 0;

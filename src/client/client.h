@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/random.h"
+#include "client/guard.h"
 #include "pidf/pidf.h"
 #include "record/record.h"
 
@@ -59,6 +60,7 @@ struct bk_client_config {
     const struct bk_random *random;          /* NULL: the system's */
     const struct bk_log *log;                /* NULL: none. No passwords, no texts of messages */
     const struct bk_client_network *network; /* NULL: the kernel (net/watch.h), watched too */
+    const struct bk_client_guard *guard;     /* copied. NULL: the saved key is a plain file, 0600 */
     struct bk_client_timing timing;
 };
 

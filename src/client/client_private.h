@@ -72,6 +72,8 @@ struct bk_client {
     bool only_ca_file;
     struct wish *wish; /* for the next sign-in; NULL: as before */
     bool keep_nothing;
+    struct bk_client_guard guard_kept;
+    const struct bk_client_guard *guard; /* NULL: none */
     struct bk_answer_server manual[BK_CLIENT_MANUAL_MAX];
     int n_manual; /* 0: automatic */
     uint16_t discovery_port;

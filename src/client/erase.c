@@ -3,6 +3,7 @@
 #include "base/cleanup.h"
 #include "client/client_private.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -47,6 +48,17 @@ static void tell(struct bk_client *c, const char *address, const struct erasure 
     bk_event_post(c, event);
 }
 
+/* Where there is no store there is no secret of ours in it. Left behind, it opens nothing: the key is gone. */
+static void drop_secret(struct bk_client *c, const char *address, struct erasure *e)
+{
+    static const char what[] = "secret in the password store";
+    int r = c->guard->drop(c->guard->ctx, address);
+    if (r >= 0 || r == -ENOTSUP)
+        add_removed(e, what, r > 0);
+    else
+        add_row(e, what, "not removed: the password store is locked or does not answer", false);
+}
+
 /* revoked: what came of it, NULL: there was no certificate to revoke. */
 static void remove_all(struct bk_client *c, const char *revoked, bool revoked_ok)
 {
@@ -62,6 +74,8 @@ static void remove_all(struct bk_client *c, const char *revoked, bool revoked_ok
             revoked_ok);
     if (c->root) {
         add_removed(&e, "key and certificate", bk_profile_delete_identity(c->root, address));
+        if (c->guard)
+            drop_secret(c, address, &e);
         add_removed(&e, "server, endpoint, user name and trust decisions",
                     bk_profile_delete_state(c->root, address));
         add_removed(&e, "marks of messages shown", bk_profile_delete_shown(c->root, address));
@@ -95,12 +109,17 @@ void bk_erase_go_on(struct bk_client *c)
     if (!c->erase_address)
         return;
     struct bk_personal_info info;
-    if (bk_profile_open(&c->profile, c->root, c->erase_address, c->random) < 0) {
+    if (bk_profile_open(&c->profile, c->root, c->erase_address, c->random, c->guard) < 0) {
         remove_all(c, "not revoked: out of memory", false);
         return;
     }
     c->profile_open = true;
     struct bk_view pem = bk_buf_view(&c->profile.identity);
+    if (c->profile.locked) {
+        remove_all(c, "not revoked: the password store of this computer does not give its key",
+                   false);
+        return;
+    }
     if (!pem.len || bk_personal_check(pem, bk_view_of_str(c->erase_address), &info) != 0) {
         remove_all(c, NULL, true);
         return;

@@ -201,3 +201,115 @@ char bk_personal_check(struct bk_view pem, struct bk_view address, struct bk_per
     ret->not_after_ms = time_of(X509_get0_notAfter(certificate));
     return 0;
 }
+
+/* ---- the key encrypted ---- */
+
+#define PLAIN_LABEL "PRIVATE KEY"
+#define ENCRYPTED_LABEL "ENCRYPTED PRIVATE KEY"
+
+/* The block of this label, line ends included. False: there is none. */
+static bool find_block(struct bk_view pem, const char *label, struct bk_view *ret_before,
+                       struct bk_view *ret_block, struct bk_view *ret_after)
+{
+    char begin[64], end[64];
+    (void)snprintf(begin, sizeof begin, "-----BEGIN %s-----\n", label);
+    (void)snprintf(end, sizeof end, "-----END %s-----\n", label);
+    const char *from = memmem(pem.at, pem.len, begin, strlen(begin));
+    if (!from)
+        return false;
+    struct bk_view rest = bk_view_skip(pem, (size_t)(from - pem.at));
+    const char *to = memmem(rest.at, rest.len, end, strlen(end));
+    if (!to)
+        return false;
+    size_t len = (size_t)(to - from) + strlen(end);
+    *ret_before = bk_view_head(pem, (size_t)(from - pem.at));
+    *ret_block = bk_view_head(rest, len);
+    *ret_after = bk_view_skip(rest, len);
+    return true;
+}
+
+bool bk_personal_key_is_encrypted(struct bk_view pem)
+{
+    struct bk_view before, block, after;
+    return pem.len && find_block(pem, ENCRYPTED_LABEL, &before, &block, &after);
+}
+
+struct password {
+    char text[2 * BK_CLIENT_SECRET_SIZE + 1];
+};
+
+static void spell(const uint8_t secret[BK_CLIENT_SECRET_SIZE], struct password *ret)
+{
+    for (int i = 0; i < BK_CLIENT_SECRET_SIZE; i++)
+        (void)snprintf(ret->text + 2 * i, 3, "%02x", secret[i]);
+}
+
+static int give_password(char *to, int size, int writing, void *ctx)
+{
+    const struct password *password = ctx;
+    int len = (int)strlen(password->text);
+    (void)writing;
+    if (len > size)
+        return -1;
+    memcpy(to, password->text, (size_t)len);
+    return len;
+}
+
+static int write_key(EVP_PKEY *key, struct password *password, struct bk_buf *to)
+{
+    BK_CLEANUP(drop_bio) BIO *bio = BIO_new(BIO_s_mem());
+    int written = !bio ? 0
+                  : password
+                      ? PEM_write_bio_PKCS8PrivateKey(bio, key, EVP_aes_256_cbc(), password->text,
+                                                      (int)strlen(password->text), NULL, NULL)
+                      : PEM_write_bio_PrivateKey(bio, key, NULL, NULL, 0, NULL, NULL);
+    return written == 1 ? take_bio(bio, to) : -EIO;
+}
+
+/* Reads the key with one password and writes it with another; NULL: none. */
+static int turn_key(struct bk_view pem, const char *label, struct password *from,
+                    struct password *to, struct bk_buf *ret_pem)
+{
+    struct bk_view before, block, after;
+    if (!pem.len || !find_block(pem, label, &before, &block, &after))
+        return -EBADMSG;
+    BK_CLEANUP(drop_bio) BIO *bio = bio_of(block);
+    BK_CLEANUP(drop_key)
+    EVP_PKEY *key =
+        bio ? PEM_read_bio_PrivateKey(bio, NULL, from ? give_password : no_password, from) : NULL;
+    bk_buf_add_view(ret_pem, before);
+    int r = key ? write_key(key, to, ret_pem) : -EBADMSG;
+    bk_buf_add_view(ret_pem, after);
+    ERR_clear_error();
+    return r < 0 ? r : ret_pem->failed ? -ENOMEM : 0;
+}
+
+int bk_personal_key_encrypt(struct bk_view pem, const uint8_t secret[BK_CLIENT_SECRET_SIZE],
+                            struct bk_buf *ret_pem)
+{
+    struct password password;
+    spell(secret, &password);
+    int r = turn_key(pem, PLAIN_LABEL, NULL, &password, ret_pem);
+    bk_wipe(&password, sizeof password);
+    return r;
+}
+
+int bk_personal_key_decrypt(struct bk_view pem, const uint8_t secret[BK_CLIENT_SECRET_SIZE],
+                            struct bk_buf *ret_pem)
+{
+    struct password password;
+    spell(secret, &password);
+    int r = turn_key(pem, ENCRYPTED_LABEL, &password, NULL, ret_pem);
+    bk_wipe(&password, sizeof password);
+    return r;
+}
+
+int bk_personal_key_strip(struct bk_view pem, struct bk_buf *ret_pem)
+{
+    struct bk_view before, block, after;
+    if (!pem.len || !find_block(pem, ENCRYPTED_LABEL, &before, &block, &after))
+        return -EBADMSG;
+    bk_buf_add_view(ret_pem, before);
+    bk_buf_add_view(ret_pem, after);
+    return ret_pem->failed ? -ENOMEM : 0;
+}

@@ -4,6 +4,7 @@
 #define BK_CLIENT_PERSONAL_H
 
 #include "base/buf.h"
+#include "client/guard.h"
 
 /* A new key as PKCS#8 PEM, appended: P-256, or RSA of 2048 bits where TLS-DSK is to be done with it. -EIO: the library failed; -ENOMEM. */
 int bk_personal_key_make(bool rsa, struct bk_buf *ret_pem);
@@ -25,5 +26,17 @@ struct bk_personal_info {
  * Its dates and issuer are the server's to judge: our clock may be the wrong one. *ret only for 0.
  */
 char bk_personal_check(struct bk_view pem, struct bk_view address, struct bk_personal_info *ret);
+
+/*
+ * The same with its key encrypted (PKCS#8, AES-256-CBC, PBKDF2 over the secret in hex), and back; appended, the certificates as they
+ * were. -EBADMSG: no key of ours in it, or another secret; -EIO: the library failed; -ENOMEM.
+ */
+bool bk_personal_key_is_encrypted(struct bk_view pem);
+int bk_personal_key_encrypt(struct bk_view pem, const uint8_t secret[BK_CLIENT_SECRET_SIZE],
+                            struct bk_buf *ret_pem);
+int bk_personal_key_decrypt(struct bk_view pem, const uint8_t secret[BK_CLIENT_SECRET_SIZE],
+                            struct bk_buf *ret_pem);
+/* Without its encrypted key: what is left when the secret is gone. */
+int bk_personal_key_strip(struct bk_view pem, struct bk_buf *ret_pem);
 
 #endif

@@ -3,6 +3,7 @@
 
 #include "base/cleanup.h"
 #include "base/text.h"
+#include "client/personal.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -224,14 +225,59 @@ static int open_state(struct bk_profile *p, const struct bk_random *random)
 
 /* ---- identity.pem ---- */
 
+static void wipe_buf(struct bk_buf *secret)
+{
+    if (secret->at)
+        bk_wipe(secret->at, secret->cap);
+    bk_buf_finish(secret);
+}
+
+/* The guard's secret, asked for once. */
+static int know_secret(struct bk_profile *p)
+{
+    if (p->has_secret)
+        return 0;
+    if (!p->guard)
+        return -ENOTSUP;
+    int r = p->guard->get(p->guard->ctx, p->address, p->secret);
+    p->has_secret = r == 0;
+    return r;
+}
+
+/* -EBADMSG: encrypted with another secret than the guard keeps, or no key at all. */
+static int decrypt_identity(struct bk_profile *p)
+{
+    struct bk_buf plain = { 0 };
+    int r = know_secret(p);
+    if (r == -ENOENT)
+        r = bk_personal_key_strip(bk_buf_view(&p->identity), &plain);
+    else if (r == 0)
+        r = bk_personal_key_decrypt(bk_buf_view(&p->identity), p->secret, &plain);
+    else if (r != -ENOMEM) {
+        p->locked = r;
+        r = 0;
+    }
+    wipe_buf(&p->identity);
+    if (r == 0)
+        p->identity = plain;
+    else
+        wipe_buf(&plain);
+    return r;
+}
+
 static int open_identity(struct bk_profile *p)
 {
     int r = p->dir ? read_file(p->dir, "identity.pem", "identity", &p->identity) : -ENOENT;
+    if (r == 0) {
+        p->encrypted = bk_personal_key_is_encrypted(bk_buf_view(&p->identity));
+        p->plain = !p->encrypted;
+    }
+    if (r == 0 && p->encrypted)
+        r = decrypt_identity(p);
     if (r == 0 || r == -ENOMEM)
         return r;
-    if (p->identity.at)
-        bk_wipe(p->identity.at, p->identity.len);
-    bk_buf_clear(&p->identity);
+    wipe_buf(&p->identity);
+    p->encrypted = p->plain = false;
     if (r != -ENOENT) {
         p->damage |= BK_PROFILE_IDENTITY_DAMAGED;
         put_aside(p->dir, "identity.pem");
@@ -239,19 +285,55 @@ static int open_identity(struct bk_profile *p)
     return 0;
 }
 
-int bk_profile_save_identity(struct bk_profile *p)
+static int make_secret(struct bk_profile *p, const struct bk_random *random)
+{
+    int r = know_secret(p);
+    if (r != -ENOENT)
+        return r;
+    bk_random_fill(random, p->secret, sizeof p->secret);
+    r = p->guard->put(p->guard->ctx, p->address, p->secret);
+    p->has_secret = r == 0;
+    return r;
+}
+
+static int save_encrypted(struct bk_profile *p)
+{
+    struct bk_buf locked = { 0 };
+    int r = bk_personal_key_encrypt(bk_buf_view(&p->identity), p->secret, &locked);
+    if (r == 0)
+        r = write_file(p->dir, "identity.pem", "identity", bk_buf_view(&locked));
+    bk_buf_finish(&locked);
+    if (r == 0) {
+        p->encrypted = true;
+        p->plain = false;
+        p->locked = 0;
+    }
+    return r;
+}
+
+int bk_profile_save_identity(struct bk_profile *p, const struct bk_random *random)
 {
     if (!p->dir)
         return 0;
-    return write_file(p->dir, "identity.pem", "identity", bk_buf_view(&p->identity));
+    int r = p->guard ? make_secret(p, random) : -ENOTSUP;
+    if (r == 0)
+        return save_encrypted(p);
+    if (p->encrypted)
+        return r;
+    r = write_file(p->dir, "identity.pem", "identity", bk_buf_view(&p->identity));
+    if (r < 0)
+        return r;
+    bool is_new = p->guard && !p->plain;
+    p->plain = true;
+    return is_new ? BK_PROFILE_UNPROTECTED : 0;
 }
 
 static void forget_identity(struct bk_profile *p)
 {
-    if (p->identity.at)
-        bk_wipe(p->identity.at, p->identity.cap);
-    bk_buf_finish(&p->identity);
+    wipe_buf(&p->identity);
     p->renew_after_ms = 0;
+    p->locked = 0;
+    p->encrypted = p->plain = false;
 }
 
 void bk_profile_drop_identity(struct bk_profile *p)
@@ -383,9 +465,9 @@ static int open_shown(struct bk_profile *p)
 /* ---- the whole ---- */
 
 int bk_profile_open(struct bk_profile *profile, const char *root, const char *address,
-                    const struct bk_random *random)
+                    const struct bk_random *random, const struct bk_client_guard *guard)
 {
-    struct bk_profile p = { .address = strdup(address) };
+    struct bk_profile p = { .address = strdup(address), .guard = guard };
     int r = p.address ? 0 : -ENOMEM;
     if (r == 0 && root) {
         p.root = strdup(root);
@@ -409,6 +491,7 @@ int bk_profile_open(struct bk_profile *profile, const char *root, const char *ad
 void bk_profile_close(struct bk_profile *p)
 {
     forget_identity(p);
+    bk_wipe(p->secret, sizeof p->secret);
     free(p->shown);
     free(p->dir);
     free(p->root);

@@ -5,9 +5,11 @@
 
 #include "base/buf.h"
 #include "base/random.h"
+#include "client/guard.h"
 
 /*
- * <root>/<address>/identity.pem   key, personal certificate, chain; mode 0600
+ * <root>/<address>/identity.pem   key, personal certificate, chain; mode 0600. With a guard the key is an encrypted PKCS#8 (RFC 5958
+ *                                 section 3; AES-256), its password the guard's secret in hex
  *                  state.json     endpoint id, last good server, services, user name, trust decisions
  *                  shown          keys of the messages shown, a line each
  *                  outgoing       messages on their way out (client/outbox.h)
@@ -36,7 +38,13 @@ struct bk_profile {
     char *address;
     unsigned damage; /* enum bk_profile_damage, found when it was opened */
 
-    struct bk_buf identity; /* PEM; empty: none. Wiped when it goes */
+    struct bk_buf identity; /* PEM, the key not encrypted; empty: none. Wiped when it goes */
+    const struct bk_client_guard *guard; /* NULL: none */
+    int locked;      /* there is a saved key, but the guard does not open it: its error; 0: no */
+    bool encrypted;  /* what is on disk is */
+    bool plain;      /* likewise: is not */
+    bool has_secret; /* the guard keeps `secret` for this address */
+    uint8_t secret[BK_CLIENT_SECRET_SIZE];
     int64_t renew_after_ms; /* 0: not told */
 
     char endpoint
@@ -56,15 +64,22 @@ struct bk_profile {
 
 /*
  * address: lower case, already checked (so it is a harmless folder name). root NULL: nothing is
- * read or written. Folders are made when something is first saved. 0, -ENOMEM; damage is not an error.
+ * read or written. Folders are made when something is first saved. 0, -ENOMEM; damage is not an error, nor is a key that cannot
+ * be decrypted: `locked` says so, and the file stays. A key whose secret is gone for good leaves the certificates alone (SI-105e).
+ * guard NULL: new keys are saved as they are, encrypted ones are locked; else it outlives the profile.
  */
 int bk_profile_open(struct bk_profile *profile, const char *root, const char *address,
-                    const struct bk_random *random);
+                    const struct bk_random *random, const struct bk_client_guard *guard);
 void bk_profile_close(struct bk_profile *profile);
 
 /* Negative errno where it could not be written; what is in memory stays. */
 int bk_profile_save_state(struct bk_profile *profile);
-int bk_profile_save_identity(struct bk_profile *profile);
+/*
+ * With a guard, encrypted. BK_PROFILE_UNPROTECTED: saved for the first time, and the guard could not, so the key stands unencrypted
+ * in a file that only this user can read: to be told. What was encrypted before is never replaced by what is not: the guard's error.
+ */
+enum { BK_PROFILE_UNPROTECTED = 1 };
+int bk_profile_save_identity(struct bk_profile *profile, const struct bk_random *random);
 int bk_profile_save_last_address(const struct bk_profile *profile);
 /* From memory and disk. */
 void bk_profile_drop_identity(struct bk_profile *profile);

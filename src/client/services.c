@@ -164,6 +164,11 @@ static void tell_not_kept(struct bk_client *c, int r)
     bk_tell_fault(c, BK_CLIENT_EVENT_NOTICE, &fault, BK_CLIENT_NEXT_STOP, 0);
 }
 
+/* Said once: the next save finds the file, and says nothing. */
+static const char unprotected[] =
+    "The password store of this computer cannot be used, so the key of your sign-in is kept in a "
+    "file that only you and this computer's administrators can read.";
+
 int bk_services_take_identity(struct bk_client *c, struct bk_buf *identity, int64_t renew_after_ms)
 {
     if (c->profile.identity.at)
@@ -176,8 +181,10 @@ int bk_services_take_identity(struct bk_client *c, struct bk_buf *identity, int6
     int r = bk_services_use_identity(c);
     if (r < 0)
         return r;
-    r = bk_profile_save_identity(&c->profile);
-    if (r == 0)
+    r = bk_profile_save_identity(&c->profile, c->random);
+    if (r == BK_PROFILE_UNPROTECTED)
+        bk_tell_notice(c, unprotected);
+    if (r >= 0)
         r = bk_profile_save_state(&c->profile);
     if (r < 0)
         tell_not_kept(c, r);

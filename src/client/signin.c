@@ -881,11 +881,22 @@ static void tell_damage(struct bk_client *c)
     bk_tell_fault(c, BK_CLIENT_EVENT_NOTICE, &fault, BK_CLIENT_NEXT_STOP, 0);
 }
 
+/* SI-112: the saved key is there, but what protects it is not. The file stays; the password is asked. */
+static void tell_locked(struct bk_client *c)
+{
+    struct bk_fault fault;
+    bk_fault_set(&fault, 112, 0, "", "", strerror(-c->profile.locked));
+    bk_tell_fault(c, BK_CLIENT_EVENT_NOTICE, &fault, BK_CLIENT_NEXT_STOP, 0);
+    bk_record_id(fault.record, c->why_credential);
+}
+
 /* Takes the saved certificate, or tells why it is of no use (SI-105 c, d, e) and discards it. */
 static void take_identity(struct bk_client *c)
 {
     struct bk_personal_info info;
     struct bk_view pem = bk_buf_view(&c->profile.identity);
+    if (c->profile.locked)
+        tell_locked(c);
     if (!pem.len)
         return;
     char wrong = bk_personal_check(pem, bk_view_of_str(c->address), &info);
@@ -905,7 +916,8 @@ static int open_account(struct bk_client *c, const char *address)
     (void)snprintf(c->address, sizeof c->address, "%s", address);
     bk_text_lower(c->address, strlen(c->address));
     c->domain = strchr(c->address, '@') + 1;
-    int r = bk_profile_open(&c->profile, c->keep_nothing ? NULL : c->root, c->address, c->random);
+    int r = bk_profile_open(&c->profile, c->keep_nothing ? NULL : c->root, c->address, c->random,
+                            c->guard);
     if (r < 0)
         return r;
     c->profile_open = true;

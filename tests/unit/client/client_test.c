@@ -7,6 +7,7 @@
 #include "net/conn.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <ftw.h>
 #include <poll.h>
 #include <stdio.h>
@@ -114,6 +115,46 @@ void place_free(struct place *place)
     (void)nftw(place->dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }
 
+static int fake_get(void *ctx, const char *address, uint8_t secret[BK_CLIENT_SECRET_SIZE])
+{
+    struct fake_guard *fake = ctx;
+    assert_string_equal(address, ANN);
+    fake->gets++;
+    if (fake->error || !fake->has)
+        return fake->error ? fake->error : -ENOENT;
+    memcpy(secret, fake->secret, BK_CLIENT_SECRET_SIZE);
+    return 0;
+}
+
+static int fake_put(void *ctx, const char *address, const uint8_t secret[BK_CLIENT_SECRET_SIZE])
+{
+    struct fake_guard *fake = ctx;
+    assert_string_equal(address, ANN);
+    fake->puts++;
+    if (fake->error)
+        return fake->error;
+    memcpy(fake->secret, secret, BK_CLIENT_SECRET_SIZE);
+    fake->has = true;
+    return 0;
+}
+
+static int fake_drop(void *ctx, const char *address)
+{
+    struct fake_guard *fake = ctx;
+    assert_string_equal(address, ANN);
+    fake->drops++;
+    if (fake->error)
+        return fake->error;
+    bool had = fake->has;
+    fake->has = false;
+    return had;
+}
+
+struct bk_client_guard fake_guard_of(struct fake_guard *fake)
+{
+    return (struct bk_client_guard){ fake_get, fake_put, fake_drop, fake };
+}
+
 void place_client(struct place *place)
 {
     place->client = bk_client_destroy(place->client);
@@ -127,6 +168,7 @@ void place_client(struct place *place)
         .discovery_port = uc_server_port(place->server),
         .clock = &place->clock,
         .network = &place->network,
+        .guard = place->guard,
         .timing = place->timing,
     };
     char *why = NULL;

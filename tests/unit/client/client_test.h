@@ -17,6 +17,15 @@
 #define DOMAIN "example.test"
 #define ANN "ann@" DOMAIN
 
+/* A secret store that does as it is told. Changed only while no client runs on it, or by what it calls. */
+struct fake_guard {
+    int error; /* of each call; 0: it works */
+    bool has;
+    uint8_t secret[BK_CLIENT_SECRET_SIZE];
+    _Atomic int gets, puts, drops;
+};
+struct bk_client_guard fake_guard_of(struct fake_guard *fake);
+
 /* Names, a root that clients trust, a server; and one client in a folder of its own. */
 struct place {
     char dir[64], profile[80], ca[96], dns[64];
@@ -29,6 +38,7 @@ struct place {
     struct bk_client_network network;
     struct bk_client_timing timing; /* small numbers; a test may change them before place_client */
     const char *manual;
+    const struct bk_client_guard *guard;
     bool no_ca; /* trust what the system trusts */
     _Atomic bool
         no_way; /* as if this computer's network were gone: say bk_client_network_changed */

@@ -62,7 +62,7 @@ static void the_profile_is_written_whole_or_stays_as_it_was(void **state)
         number_key(key, n);
         (void)snprintf(user, sizeof user, "user %u", n);
         bk_fail_alloc(n);
-        int r = bk_profile_open(&p, root, ANN, &source);
+        int r = bk_profile_open(&p, root, ANN, &source, NULL);
         if (worked(r)) {
             assert_int_equal(p.damage, 0); /* no memory is no damage */
             assert_string_equal(p.user, before);
@@ -71,14 +71,14 @@ static void the_profile_is_written_whole_or_stays_as_it_was(void **state)
             bk_buf_clear(&p.identity);
             bk_buf_add_str(&p.identity, user);
             if (!p.identity.failed)
-                identity_saved = worked(bk_profile_save_identity(&p));
+                identity_saved = worked(bk_profile_save_identity(&p, &source));
             (void)worked(bk_profile_save_last_address(&p));
             if (worked(bk_profile_note_shown(&p, key)))
                 shown[n_shown++] = n;
             bk_profile_close(&p);
         }
         failed = bk_fail_alloc(0);
-        assert_int_equal(bk_profile_open(&p, root, ANN, &source), 0);
+        assert_int_equal(bk_profile_open(&p, root, ANN, &source, NULL), 0);
         assert_int_equal(p.damage, 0);
         /* A failure may come after the file was replaced: then it is the new one, and whole. */
         if (state_saved || strcmp(p.user, before) != 0)
@@ -122,7 +122,7 @@ static void the_outbox_keeps_exactly_what_it_said_it_keeps(void **state)
         (void)snprintf(kept.tag, sizeof kept.tag, "%016x", n);
         struct bk_outbox_row gone = kept;
         gone.call_id[0] = 'f';
-        assert_int_equal(bk_profile_open(&p, root, ANN, &source), 0);
+        assert_int_equal(bk_profile_open(&p, root, ANN, &source, NULL), 0);
         bk_fail_alloc(n);
         bool loaded = worked(bk_outbox_load(&p, write_row, NULL));
         assert_int_equal(p.damage, 0);
@@ -164,7 +164,7 @@ static void begin_engine(struct bk_client *c)
     c->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     assert_true(c->event_fd >= 0);
     assert_int_equal(bk_loop_create(NULL, &c->loop), 0);
-    assert_int_equal(bk_profile_open(&c->profile, root, ANN, &source), 0);
+    assert_int_equal(bk_profile_open(&c->profile, root, ANN, &source, NULL), 0);
     c->profile_open = true;
 }
 

@@ -44,14 +44,14 @@ static const char *path_of(const char *name)
 
 static void fill(struct bk_profile *p)
 {
-    assert_int_equal(bk_profile_open(p, root, ANN, &source), 0);
+    assert_int_equal(bk_profile_open(p, root, ANN, &source, NULL), 0);
     bk_buf_add_str(&p->identity, "-----BEGIN PRIVATE KEY-----\nsecret\n");
     (void)snprintf(p->user, sizeof p->user, "CORP\\ann");
     (void)snprintf(p->server, sizeof p->server, "srv." DOMAIN);
     p->server_port = 5061;
     p->renew_after_ms = 1234567890123;
     bk_profile_trust(p, BK_VIEW("uc.hoster.test"));
-    assert_int_equal(bk_profile_save_identity(p), 0);
+    assert_int_equal(bk_profile_save_identity(p, &source), 0);
     assert_int_equal(bk_profile_save_state(p), 0);
     assert_int_equal(bk_profile_save_last_address(p), 0);
 }
@@ -61,7 +61,7 @@ static void what_was_saved_is_there_again(void **state)
     (void)state;
     struct bk_profile a, b;
     fill(&a);
-    assert_int_equal(bk_profile_open(&b, root, ANN, &source), 0);
+    assert_int_equal(bk_profile_open(&b, root, ANN, &source, NULL), 0);
     assert_int_equal(b.damage, 0);
     assert_string_equal(a.endpoint, b.endpoint);
     assert_string_equal(b.user, "CORP\\ann");
@@ -114,14 +114,14 @@ static void damage_everywhere(const char *name, unsigned flag)
             put_back(path, bk_buf_view(&good));
             good.at[at] ^= 0x20;
         }
-        assert_int_equal(bk_profile_open(&p, root, ANN, &source), 0);
+        assert_int_equal(bk_profile_open(&p, root, ANN, &source, NULL), 0);
         assert_int_equal(p.damage, flag);
         assert_int_equal(strlen(p.endpoint), 36);
         assert_int_not_equal(access(path, F_OK), 0);
         bk_profile_close(&p);
     }
     put_back(path, bk_buf_view(&good));
-    assert_int_equal(bk_profile_open(&p, root, ANN, &source), 0);
+    assert_int_equal(bk_profile_open(&p, root, ANN, &source, NULL), 0);
     assert_int_equal(p.damage, 0);
     bk_profile_close(&p);
 }
@@ -140,9 +140,9 @@ static void a_folder_that_takes_nothing_is_told_not_fatal(void **state)
     struct bk_profile p;
     (void)snprintf(blocked, sizeof blocked, "%s/file", root);
     put_back(blocked, BK_VIEW("not a folder"));
-    assert_int_equal(bk_profile_open(&p, blocked, ANN, &source), 0);
+    assert_int_equal(bk_profile_open(&p, blocked, ANN, &source, NULL), 0);
     assert_true(bk_profile_save_state(&p) < 0);
-    assert_true(bk_profile_save_identity(&p) < 0);
+    assert_true(bk_profile_save_identity(&p, &source) < 0);
     bk_profile_close(&p);
 }
 
@@ -151,9 +151,9 @@ static void nothing_is_kept_without_a_folder(void **state)
     (void)state;
     struct bk_profile p;
     uint8_t key[BK_PROFILE_KEY_SIZE] = { 1 };
-    assert_int_equal(bk_profile_open(&p, NULL, ANN, &source), 0);
+    assert_int_equal(bk_profile_open(&p, NULL, ANN, &source, NULL), 0);
     assert_int_equal(bk_profile_save_state(&p), 0);
-    assert_int_equal(bk_profile_save_identity(&p), 0);
+    assert_int_equal(bk_profile_save_identity(&p, &source), 0);
     assert_int_equal(bk_profile_note_shown(&p, key), 0);
     assert_true(bk_profile_was_shown(&p, key));
     bk_profile_close(&p);
@@ -172,7 +172,7 @@ static void the_last_thousand_shown_are_known_at_every_start(void **state)
     struct bk_profile p;
     uint8_t key[BK_PROFILE_KEY_SIZE];
     enum { N = 2300 }; /* over the number of lines after which the file is written anew */
-    assert_int_equal(bk_profile_open(&p, root, ANN, &source), 0);
+    assert_int_equal(bk_profile_open(&p, root, ANN, &source, NULL), 0);
     for (unsigned n = 0; n < N; n++) {
         number_key(key, n);
         assert_false(bk_profile_was_shown(&p, key));
@@ -184,7 +184,7 @@ static void the_last_thousand_shown_are_known_at_every_start(void **state)
             assert_int_equal(bk_profile_was_shown(&p, key), n >= N - BK_PROFILE_SHOWN_MAX);
         }
         bk_profile_close(&p);
-        assert_int_equal(bk_profile_open(&p, root, ANN, &source), 0);
+        assert_int_equal(bk_profile_open(&p, root, ANN, &source, NULL), 0);
         assert_int_equal(p.damage, 0);
     }
     bk_profile_close(&p);
@@ -198,7 +198,7 @@ static void a_line_cut_by_a_power_failure_costs_only_itself(void **state)
     number_key(a, 1);
     number_key(b, 2);
     number_key(c, 3);
-    assert_int_equal(bk_profile_open(&p, root, ANN, &source), 0);
+    assert_int_equal(bk_profile_open(&p, root, ANN, &source, NULL), 0);
     assert_int_equal(bk_profile_note_shown(&p, a), 0);
     assert_int_equal(bk_profile_note_shown(&p, b), 0);
     bk_profile_close(&p);
@@ -206,16 +206,16 @@ static void a_line_cut_by_a_power_failure_costs_only_itself(void **state)
     assert_int_equal(stat(path_of("shown"), &st), 0);
     for (int cut = 1; cut < 2 * BK_PROFILE_KEY_SIZE; cut++) {
         assert_int_equal(truncate(path_of("shown"), st.st_size - cut), 0);
-        assert_int_equal(bk_profile_open(&p, root, ANN, &source), 0);
+        assert_int_equal(bk_profile_open(&p, root, ANN, &source, NULL), 0);
         assert_int_equal(p.damage, 0);
         assert_true(bk_profile_was_shown(&p, a));
         assert_false(bk_profile_was_shown(&p, b));
         bk_profile_close(&p);
     }
-    assert_int_equal(bk_profile_open(&p, root, ANN, &source), 0);
+    assert_int_equal(bk_profile_open(&p, root, ANN, &source, NULL), 0);
     assert_int_equal(bk_profile_note_shown(&p, c), 0); /* what is noted next is whole again */
     bk_profile_close(&p);
-    assert_int_equal(bk_profile_open(&p, root, ANN, &source), 0);
+    assert_int_equal(bk_profile_open(&p, root, ANN, &source, NULL), 0);
     assert_int_equal(p.damage, 0);
     assert_true(bk_profile_was_shown(&p, a));
     assert_true(bk_profile_was_shown(&p, c));
@@ -257,7 +257,7 @@ static const char *loaded(unsigned damage)
 {
     struct bk_profile p;
     rows[0] = 0;
-    assert_int_equal(bk_profile_open(&p, root, ANN, &source), 0);
+    assert_int_equal(bk_profile_open(&p, root, ANN, &source, NULL), 0);
     assert_int_equal(bk_outbox_load(&p, write_row, NULL), 0);
     assert_int_equal(p.damage, damage);
     bk_profile_close(&p);
@@ -277,7 +277,7 @@ static void fill_outbox(void)
     struct bk_profile p;
     struct bk_outbox_row a = row_of('a', "first"), b = row_of('b', "sec\nond"),
                          c = row_of('c', "third");
-    assert_int_equal(bk_profile_open(&p, root, ANN, &source), 0);
+    assert_int_equal(bk_profile_open(&p, root, ANN, &source, NULL), 0);
     assert_int_equal(bk_outbox_add(&p, &a), 0);
     assert_int_equal(bk_outbox_add(&p, &b), 0);
     assert_int_equal(bk_outbox_sent(&p, b.call_id, 77), 0);
@@ -302,7 +302,7 @@ static void the_outbox_holds_what_has_no_end_yet(void **state)
     assert_false(folder_holds(root, "first"));
     assert_int_equal(stat(path_of("outgoing"), &st), 0);
     assert_int_equal(st.st_mode & 0777, 0600);
-    assert_int_equal(bk_profile_open(&p, root, ANN, &source), 0);
+    assert_int_equal(bk_profile_open(&p, root, ANN, &source, NULL), 0);
     struct bk_outbox_row b = row_of('b', ""), c = row_of('c', "");
     assert_int_equal(bk_outbox_remove(&p, c.call_id, 1), 0);
     assert_int_equal(bk_outbox_remove(&p, b.call_id, 0), 0);
@@ -342,7 +342,7 @@ static void an_outbox_cut_anywhere_loses_only_its_last_line(void **state)
             (void)snprintf(expected, sizeof expected, "%s%s", after[lines],
                            add ? "bob@" DOMAIN " dd 0 new|" : "");
             if (add) {
-                assert_int_equal(bk_profile_open(&p, root, ANN, &source), 0);
+                assert_int_equal(bk_profile_open(&p, root, ANN, &source, NULL), 0);
                 assert_int_equal(bk_outbox_add(&p, &d), 0);
                 bk_profile_close(&p);
             }
@@ -373,6 +373,132 @@ static void a_damaged_line_costs_itself_and_is_told(void **state)
                                         : "bob@" DOMAIN " bb 77 sec\nond|");
         assert_string_equal(loaded(0), rows); /* the rest was kept */
     }
+}
+
+/* ---- the key under a guard ---- */
+
+static struct fake_guard fake;
+static struct bk_client_guard guard;
+
+/* A key of ours and something in front of and behind it. */
+static void fill_key(struct bk_profile *p, const struct bk_client_guard *with)
+{
+    assert_int_equal(bk_profile_open(p, root, ANN, &source, with), 0);
+    bk_buf_clear(&p->identity);
+    bk_buf_add_str(&p->identity, "before\n");
+    assert_int_equal(bk_personal_key_make(false, &p->identity), 0);
+    bk_buf_add_str(&p->identity, "-----BEGIN CERTIFICATE-----\n");
+}
+
+static void works(int error)
+{
+    fake = (struct fake_guard){ .error = error };
+    guard = fake_guard_of(&fake);
+}
+
+static void a_guarded_key_is_encrypted_on_disk_and_comes_back_as_it_was(void **state)
+{
+    (void)state;
+    struct bk_profile a, b;
+    works(0);
+    fill_key(&a, &guard);
+    assert_int_equal(bk_profile_save_identity(&a, &source), 0);
+    assert_true(folder_holds(root, "BEGIN ENCRYPTED PRIVATE KEY"));
+    assert_false(folder_holds(root, "BEGIN PRIVATE KEY"));
+    assert_int_equal(bk_profile_save_identity(&a, &source), 0); /* renewed: the same secret */
+    assert_int_equal(fake.puts, 1);
+    assert_int_equal(fake.gets, 1);
+    assert_int_equal(bk_profile_open(&b, root, ANN, &source, &guard), 0);
+    assert_true(bk_view_equal(bk_buf_view(&a.identity), bk_buf_view(&b.identity)));
+    assert_int_equal(b.locked, 0);
+    assert_int_equal(b.damage, 0);
+    bk_profile_close(&a);
+    bk_profile_close(&b);
+}
+
+static void a_locked_key_stays_for_when_it_can_be_opened(void **state)
+{
+    (void)state;
+    struct bk_profile p;
+    works(0);
+    fill_key(&p, &guard);
+    assert_int_equal(bk_profile_save_identity(&p, &source), 0);
+    bk_profile_close(&p);
+    const struct bk_client_guard *const none = NULL;
+    const int errors[] = { -EACCES, -ETIMEDOUT, -ENOTSUP, -EIO };
+    for (size_t i = 0; i <= sizeof errors / sizeof *errors; i++) {
+        bool without = i == sizeof errors / sizeof *errors;
+        fake.error = without ? 0 : errors[i];
+        assert_int_equal(bk_profile_open(&p, root, ANN, &source, without ? none : &guard), 0);
+        assert_int_equal(p.locked, without ? -ENOTSUP : errors[i]);
+        assert_int_equal(p.identity.len, 0);
+        assert_int_equal(p.damage, 0);
+        /* Another key, of this session alone: what was encrypted is not replaced by what is not. */
+        assert_int_equal(bk_personal_key_make(false, &p.identity), 0);
+        assert_int_equal(bk_profile_save_identity(&p, &source), without ? -ENOTSUP : errors[i]);
+        assert_false(folder_holds(root, "BEGIN PRIVATE KEY"));
+        bk_profile_close(&p);
+    }
+    fake.error = 0;
+    assert_int_equal(bk_profile_open(&p, root, ANN, &source, &guard), 0);
+    assert_int_equal(p.locked, 0);
+    assert_true(bk_view_starts_with(bk_buf_view(&p.identity), BK_VIEW("before\n")));
+    bk_profile_close(&p);
+}
+
+static void a_guard_that_cannot_is_told_once_and_used_later(void **state)
+{
+    (void)state;
+    struct bk_profile p;
+    works(-ENOTSUP);
+    fill_key(&p, &guard);
+    assert_int_equal(bk_profile_save_identity(&p, &source), BK_PROFILE_UNPROTECTED);
+    assert_int_equal(bk_profile_save_identity(&p, &source), 0);
+    bk_profile_close(&p);
+    assert_int_equal(bk_profile_open(&p, root, ANN, &source, &guard), 0);
+    assert_int_equal(p.locked, 0);
+    assert_int_equal(bk_profile_save_identity(&p, &source), 0);
+    assert_true(folder_holds(root, "BEGIN PRIVATE KEY"));
+    fake.error = 0;
+    assert_int_equal(bk_profile_save_identity(&p, &source), 0);
+    assert_false(folder_holds(root, "BEGIN PRIVATE KEY"));
+    assert_true(folder_holds(root, "BEGIN ENCRYPTED PRIVATE KEY"));
+    bk_profile_close(&p);
+}
+
+static void a_lost_secret_leaves_the_certificates_and_another_one_is_damage(void **state)
+{
+    (void)state;
+    struct bk_profile p;
+    works(0);
+    fill_key(&p, &guard);
+    assert_int_equal(bk_profile_save_identity(&p, &source), 0);
+    bk_profile_close(&p);
+    fake.has = false;
+    assert_int_equal(bk_profile_open(&p, root, ANN, &source, &guard), 0);
+    assert_string_equal(bk_buf_cstr(&p.identity), "before\n-----BEGIN CERTIFICATE-----\n");
+    assert_int_equal(p.locked, 0);
+    bk_profile_close(&p);
+    fake.has = true;
+    fake.secret[0] ^= 1;
+    assert_int_equal(bk_profile_open(&p, root, ANN, &source, &guard), 0);
+    assert_int_equal(p.identity.len, 0);
+    assert_int_equal(p.damage, BK_PROFILE_IDENTITY_DAMAGED);
+    bk_profile_close(&p);
+    assert_int_equal(bk_profile_delete_identity(root, ANN), 1); /* what was put aside, too */
+    assert_int_equal(access(path_of("identity.pem.damaged"), F_OK), -1);
+}
+
+static void what_holds_no_key_is_not_saved_as_if_it_were_encrypted(void **state)
+{
+    (void)state;
+    struct bk_profile p;
+    works(0);
+    assert_int_equal(bk_profile_open(&p, root, ANN, &source, &guard), 0);
+    bk_buf_add_str(&p.identity, "-----BEGIN PRIVATE KEY-----\nno\n-----END PRIVATE KEY-----\n");
+    assert_int_equal(bk_profile_save_identity(&p, &source), -EBADMSG);
+    assert_int_equal(access(path_of("identity.pem"), F_OK), -1);
+    bk_profile_close(&p);
 }
 
 /* ---- the certificate in it ---- */
@@ -437,6 +563,11 @@ int main(void)
         IN_FOLDER(the_outbox_holds_what_has_no_end_yet),
         IN_FOLDER(an_outbox_cut_anywhere_loses_only_its_last_line),
         IN_FOLDER(a_damaged_line_costs_itself_and_is_told),
+        IN_FOLDER(a_guarded_key_is_encrypted_on_disk_and_comes_back_as_it_was),
+        IN_FOLDER(a_locked_key_stays_for_when_it_can_be_opened),
+        IN_FOLDER(a_guard_that_cannot_is_told_once_and_used_later),
+        IN_FOLDER(a_lost_secret_leaves_the_certificates_and_another_one_is_damage),
+        IN_FOLDER(what_holds_no_key_is_not_saved_as_if_it_were_encrypted),
         cmocka_unit_test(what_is_wrong_with_a_certificate_is_told_apart),
         cmocka_unit_test(a_request_is_made_for_a_new_key_each_time),
     };

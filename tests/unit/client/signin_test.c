@@ -4,6 +4,7 @@
 
 #include "base/text.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -49,6 +50,125 @@ static void the_password_is_on_no_disk(void **state)
     assert_true(folder_holds(p.profile, "BEGIN PRIVATE KEY"));
     assert_true(folder_holds(p.profile, "BEGIN CERTIFICATE"));
     assert_false(folder_holds(p.profile, "secret"));
+}
+
+static struct fake_guard fake;
+static struct bk_client_guard guard;
+
+static void guarded(int error)
+{
+    fake = (struct fake_guard){ .error = error };
+    guard = fake_guard_of(&fake);
+    p.guard = &guard;
+    place_client(&p);
+    signed_in(&p);
+}
+
+static void with_a_secret_store_the_key_is_on_no_disk_either(void **state)
+{
+    (void)state;
+    guarded(0);
+    assert_null(strstr(p.text, "notice"));
+    assert_true(fake.has);
+    assert_false(folder_holds(p.profile, "BEGIN PRIVATE KEY"));
+    assert_true(folder_holds(p.profile, "BEGIN ENCRYPTED PRIVATE KEY"));
+    place_client(&p);
+    assert_int_equal(bk_client_sign_in(p.client, ANN, NULL, NULL), 0);
+    done(&p, await_state(&p, BK_CLIENT_SIGNED_IN));
+    assert_int_equal(uc_server_count(p.server, "POST sign-in"), 1);
+}
+
+static void a_locked_secret_store_asks_for_the_password_and_loses_nothing(void **state)
+{
+    (void)state;
+    guarded(0);
+    p.client = bk_client_destroy(p.client);
+    p.text[0] = 0;
+    fake.error = -EACCES;
+    place_client(&p);
+    assert_int_equal(bk_client_sign_in(p.client, ANN, NULL, NULL), 0);
+    const struct bk_client_event *e = await_event(&p, BK_CLIENT_EVENT_CREDENTIAL);
+    assert_string_equal(e->credential.why, "SI-112");
+    done(&p, e);
+    assert_non_null(strstr(p.text, "notice SI-112"));
+    assert_int_equal(bk_client_credential(p.client, "secret", NULL), 0);
+    done(&p, await_state(&p, BK_CLIENT_SIGNED_IN));
+    assert_false(
+        folder_holds(p.profile, "BEGIN PRIVATE KEY")); /* and never in the clear for that */
+    p.client = bk_client_destroy(p.client);
+    fake.error = 0;
+    place_client(&p);
+    assert_int_equal(bk_client_sign_in(p.client, ANN, NULL, NULL), 0);
+    done(&p, await_state(&p, BK_CLIENT_SIGNED_IN));
+    assert_int_equal(uc_server_count(p.server, "POST sign-in"), 2);
+}
+
+static void without_a_secret_store_the_file_is_told_once(void **state)
+{
+    (void)state;
+    guarded(-ENOTSUP);
+    assert_non_null(strstr(p.text, "notice  The password store of this computer cannot be used"));
+    assert_true(folder_holds(p.profile, "BEGIN PRIVATE KEY"));
+    p.text[0] = 0;
+    place_client(&p);
+    signed_in(&p);
+    assert_null(strstr(p.text, "notice"));
+}
+
+static void a_secret_that_is_gone_is_a_missing_key(void **state)
+{
+    (void)state;
+    guarded(0);
+    p.client = bk_client_destroy(p.client);
+    p.text[0] = 0;
+    fake.has = false;
+    place_client(&p);
+    assert_int_equal(bk_client_sign_in(p.client, ANN, NULL, NULL), 0);
+    const struct bk_client_event *e = await_event(&p, BK_CLIENT_EVENT_CREDENTIAL);
+    assert_string_equal(e->credential.why, "SI-105e");
+    done(&p, e);
+    assert_int_equal(bk_client_credential(p.client, "secret", NULL), 0);
+    done(&p, await_state(&p, BK_CLIENT_SIGNED_IN));
+    assert_true(fake.has);
+    assert_true(folder_holds(p.profile, "BEGIN ENCRYPTED PRIVATE KEY"));
+}
+
+static const char *result_of(const struct bk_client_event *e, const char *what)
+{
+    for (int i = 0; i < e->deleted.n_rows; i++)
+        if (strcmp(e->deleted.rows[i].what, what) == 0)
+            return e->deleted.rows[i].result;
+    return "no such row";
+}
+
+static void deletion_takes_the_secret_along(void **state)
+{
+    (void)state;
+    guarded(0);
+    assert_int_equal(bk_client_delete_sign_in_info(p.client, ANN), 0);
+    const struct bk_client_event *e = await_event(&p, BK_CLIENT_EVENT_DELETED);
+    assert_string_equal(result_of(e, "secret in the password store"), "removed");
+    assert_string_equal(result_of(e, "certificate at the server"), "revoked");
+    done(&p, e);
+    assert_false(fake.has);
+    assert_int_equal(folder_files(p.profile), 0);
+}
+
+static void deletion_with_a_locked_store_removes_the_key_and_says_what_stayed(void **state)
+{
+    (void)state;
+    guarded(0);
+    p.client = bk_client_destroy(p.client);
+    fake.error = -ETIMEDOUT;
+    place_client(&p);
+    assert_int_equal(bk_client_delete_sign_in_info(p.client, ANN), 0);
+    const struct bk_client_event *e = await_event(&p, BK_CLIENT_EVENT_DELETED);
+    assert_string_equal(result_of(e, "secret in the password store"),
+                        "not removed: the password store is locked or does not answer");
+    assert_string_equal(result_of(e, "certificate at the server"),
+                        "not revoked: the password store of this computer does not give its key");
+    done(&p, e);
+    assert_int_equal(folder_files(p.profile), 0);
 }
 
 static void the_next_start_needs_no_password_and_no_discovery(void **state)
@@ -632,6 +752,12 @@ int main(void)
     static const struct CMUnitTest tests[] = {
         IN_PLACE(progress_is_told_in_order),
         IN_PLACE(the_password_is_on_no_disk),
+        IN_PLACE(with_a_secret_store_the_key_is_on_no_disk_either),
+        IN_PLACE(a_locked_secret_store_asks_for_the_password_and_loses_nothing),
+        IN_PLACE(without_a_secret_store_the_file_is_told_once),
+        IN_PLACE(a_secret_that_is_gone_is_a_missing_key),
+        IN_PLACE(deletion_takes_the_secret_along),
+        IN_PLACE(deletion_with_a_locked_store_removes_the_key_and_says_what_stayed),
         IN_PLACE(the_next_start_needs_no_password_and_no_discovery),
         IN_PLACE(without_a_password_it_is_asked_for),
         IN_PLACE(a_required_user_name_is_asked_for_and_remembered),

@@ -39,12 +39,12 @@ static int clean(void **state)
 static void signed_in_here(const char *address, const char *user, bool saved, bool last)
 {
     struct bk_profile profile;
-    assert_int_equal(bk_profile_open(&profile, root, address, &bk_random_system), 0);
+    assert_int_equal(bk_profile_open(&profile, root, address, &bk_random_system, NULL), 0);
     (void)g_strlcpy(profile.user, user, sizeof profile.user);
     assert_int_equal(bk_profile_save_state(&profile), 0);
     if (saved) {
         bk_buf_add_str(&profile.identity, "a key");
-        assert_int_equal(bk_profile_save_identity(&profile), 0);
+        assert_int_equal(bk_profile_save_identity(&profile, &bk_random_system), 0);
     }
     if (last)
         assert_int_equal(bk_profile_save_last_address(&profile), 0);
