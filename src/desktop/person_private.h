@@ -4,6 +4,7 @@
 #define BK_DESKTOP_PERSON_PRIVATE_H
 
 #include "desktop/person.h"
+#include "desktop/roster.h"
 
 BkPerson *bk_person_new(const char *address);
 void bk_person_set_address(BkPerson *person, const char *address); /* of the user alone */
@@ -24,5 +25,7 @@ struct bk_person_card {
     const char *title, *office, *phone, *company, *email;
 };
 void bk_person_set_card(BkPerson *person, const struct bk_person_card *card);
+
+BkGroup *bk_group_new(const char *name);
 
 #endif

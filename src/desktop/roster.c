@@ -57,7 +57,7 @@ static void bk_group_init(BkGroup *group)
     (void)group;
 }
 
-static BkGroup *group_new(const char *name)
+BkGroup *bk_group_new(const char *name)
 {
     BkGroup *group = g_object_new(BK_TYPE_GROUP, NULL);
     group->name = g_strdup(name);
@@ -302,7 +302,7 @@ static BkGroup *group_named(BkRoster *roster, const char *name)
         if (strcmp(group->name, name) == 0)
             return g_steal_pointer(&group);
     }
-    return group_new(name);
+    return bk_group_new(name);
 }
 
 static void take_groups(BkRoster *roster, const char *const *names, int n)

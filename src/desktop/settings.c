@@ -76,6 +76,8 @@ static const struct row {
     [BK_SETTING_CLOSE_EXPLAINED] = { "close-explained", KIND_BOOL, "false",
                                      .title = N_("Closing the window was explained") },
     [BK_SETTING_TAGGED] = { "tagged", KIND_TEXT, "", .title = N_("Alert me about the status of") },
+    [BK_SETTING_CONTACTS_CLOSED] = { "contacts-closed", KIND_TEXT, "",
+                                     .title = N_("Groups that are closed") },
 };
 
 static int row_of_key(const char *key)

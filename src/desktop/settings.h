@@ -43,6 +43,7 @@ enum bk_setting {
     BK_SETTING_HELP_LINK,          /* string: under every error, the organisation's own help */
     BK_SETTING_CLOSE_EXPLAINED,    /* bool, false: the first Close was explained */
     BK_SETTING_TAGGED,             /* string: addresses, blanks between */
+    BK_SETTING_CONTACTS_CLOSED,    /* string: bk_contact_model_collapsed */
     BK_SETTING_COUNT,
 };
 
