@@ -94,6 +94,16 @@ static void client_reads(struct bk_view input, struct bk_arena *arena)
         need(a.len);
     if (bk_ms_road_certificate(input, arena, &a, &fault) == 0)
         need(a.len);
+    struct bk_ms_autodiscover places;
+    const char *why = NULL;
+    int r = bk_ms_autodiscover_parse(input, arena, &places, &why);
+    need(r == 0 || why);
+    if (r == 0)
+        need(places.redirect.len || places.domain.len || places.user.len || places.inside.port ||
+             places.outer.port);
+    if (r == 0)
+        need((places.inside.port != 0) == (places.inside.host.len != 0) &&
+             (places.outer.port != 0) == (places.outer.host.len != 0));
     if (bk_ms_road_ticket(input, BK_VIEW("0123456789abcdef"), arena, &ticket, &fault) < 0)
         return;
     need(ticket.id.len && ticket.assertion.len && ticket.lifetime.len);

@@ -3,6 +3,7 @@
 
 #include "base/cleanup.h"
 #include "base/text.h"
+#include "fakes/lync_way.h"
 #include "net/http.h"
 #include "sip/build.h"
 #include "sip/fields.h"
@@ -34,7 +35,7 @@ struct sip_rule {
 };
 
 struct web_rule {
-    char verb[32], content_type[64];
+    char verb[96], content_type[64];
     int status;
     char *body;
 };
@@ -45,7 +46,7 @@ struct body {
 };
 
 struct seen {
-    char method[32];
+    char method[96];
     char *text;
 };
 
@@ -54,6 +55,7 @@ struct peer {
     struct bk_conn *conn;
     struct bk_sip_frame frame;
     bool certified, registered;
+    struct lync_peer lync;
 };
 
 struct uc_server {
@@ -67,6 +69,7 @@ struct uc_server {
     uint16_t port;
     struct peer peers[PEERS_MAX];
     struct peer *last; /* registered last */
+    int forge;         /* messages to be signed wrongly */
     unsigned tag;
 
     pthread_mutex_t lock; /* of what follows */
@@ -78,7 +81,10 @@ struct uc_server {
     char sip_host[256], extra[256];
     uint16_t sip_port;
     int renew_after_s;
-    bool registered, dialect;
+    bool registered, dialect, lync;
+    int life_s;
+    char offers[600], sts_uri[300];
+    struct lync_way way;
     struct body bodies[RULES_MAX];
 };
 
@@ -150,8 +156,8 @@ static char *issue(struct uc_server *s, const char *csr_pem, const char *address
     MUST(RAND_bytes((unsigned char *)&serial, sizeof serial) == 1);
     (void)snprintf(san, sizeof san, "URI:sip:%s", address);
     MUST(X509_set_version(x, 2) && ASN1_INTEGER_set_uint64(X509_get_serialNumber(x), serial));
-    MUST(X509_gmtime_adj(X509_getm_notBefore(x), -60) &&
-         X509_gmtime_adj(X509_getm_notAfter(x), 86400));
+    MUST(X509_gmtime_adj(X509_getm_notBefore(x), s->life_s < 0 ? s->life_s - 60 : -60) &&
+         X509_gmtime_adj(X509_getm_notAfter(x), s->life_s ? s->life_s : 86400));
     MUST(X509_set_issuer_name(x, X509_get_subject_name(ca)));
     MUST(X509_set_pubkey(x, X509_REQ_get0_pubkey(csr)));
     X509V3_CTX ctx;
@@ -226,7 +232,9 @@ static void answer_usual(struct uc_server *s, struct bk_http_exchange *x, const 
     const char *password = json_string_value(json_object_get(body, "password"));
     BK_AUTO_BUF struct bk_buf der = { 0 };
     bool certified = bk_tls_peer_certificate(bk_conn_tls(bk_http_conn(x)), &der, false) == 0;
-    if (strcmp(verb, "GET /") == 0) {
+    if (s->lync) {
+        bk_http_answer(x, 404, "text/plain", BK_VIEW("not here"));
+    } else if (strcmp(verb, "GET /") == 0) {
         answer_discovery(s, x);
     } else if (strcmp(verb, "POST sign-in") == 0 && password && strcmp(password, "secret") == 0) {
         answer_certificate(s, x, body);
@@ -249,7 +257,7 @@ static void answer_usual(struct uc_server *s, struct bk_http_exchange *x, const 
 static void on_web(void *ctx, struct bk_http_exchange *x, const struct bk_http_request *q)
 {
     struct uc_server *s = ctx;
-    char verb[32];
+    char verb[96];
     struct bk_view path = q->path;
     if (bk_view_starts_with(path, BK_VIEW("/beckon/v1/")))
         path = bk_view_skip(path, 11);
@@ -263,6 +271,8 @@ static void on_web(void *ctx, struct bk_http_exchange *x, const struct bk_http_r
             rule.body = strdup(rule.body);
         }
     (void)pthread_mutex_unlock(&s->lock);
+    if (!rule.status && s->lync && lync_way_web(&s->way, x, q))
+        return;
     if (!rule.status) {
         answer_usual(s, x, verb, q->body);
         return;
@@ -376,6 +386,17 @@ static void end_with_body(struct uc_server *s, struct bk_buf *out, const char *n
     (void)pthread_mutex_unlock(&s->lock);
 }
 
+/* Signed, where it has to be. */
+static void send_to(struct peer *p, struct bk_view message)
+{
+    BK_AUTO_BUF struct bk_buf sealed = { 0 };
+    struct uc_server *s = p->server;
+    bool spoil = p->lync.sa && s->forge > 0 && s->forge-- > 0;
+    lync_peer_seal(&p->lync, message, spoil, &sealed);
+    MUST(!sealed.failed);
+    (void)bk_conn_send(p->conn, bk_buf_view(&sealed), false);
+}
+
 static void answer(struct peer *p, const struct bk_sip_msg *msg, int status, struct bk_view reason,
                    const char *fields)
 {
@@ -388,25 +409,47 @@ static void answer(struct peer *p, const struct bk_sip_msg *msg, int status, str
     bk_buf_add_str(&out, fields);
     end_with_body(p->server, &out, msg->method == BK_SIP_SERVICE ? "SERVICE" : "");
     MUST(!out.failed);
-    (void)bk_conn_send(p->conn, bk_buf_view(&out), false);
+    send_to(p, bk_buf_view(&out));
+}
+
+/* true: let in. */
+static bool register_lync(struct peer *p, const struct bk_sip_msg *msg)
+{
+    struct uc_server *s = p->server;
+    BK_AUTO_BUF struct bk_buf fields = { 0 };
+    char offers[600], sts_uri[300];
+    (void)pthread_mutex_lock(&s->lock);
+    memcpy(offers, s->offers, sizeof offers);
+    memcpy(sts_uri, s->sts_uri, sizeof sts_uri);
+    (void)pthread_mutex_unlock(&s->lock);
+    int status = lync_way_register(&s->way, &p->lync, msg, sts_uri[0] ? sts_uri : NULL, &fields);
+    bool first = status == 401 && !bk_sip_msg_field(msg, BK_SIP_HDR_AUTHORIZATION);
+    if (status != 200)
+        answer(p, msg, status, (struct bk_view){ 0 },
+               first && offers[0]     ? offers
+               : bk_buf_cstr(&fields) ? bk_buf_cstr(&fields)
+                                      : "");
+    return status == 200;
 }
 
 static void answer_register(struct peer *p, const struct bk_sip_msg *msg)
 {
     struct uc_server *s = p->server;
     struct bk_view contact = bk_sip_msg_value(msg, BK_SIP_HDR_CONTACT);
-    char fields[900];
+    char fields[1200];
     int64_t expires = 600;
-    if (!p->certified) {
+    if (!s->lync && !p->certified) {
         (void)snprintf(fields, sizeof fields, "Beckon-Services: <https://%s:%u/beckon/v1/>\r\n",
                        s->name, s->port);
         answer(p, msg, 401, (struct bk_view){ 0 }, fields);
         return;
     }
     (void)bk_sip_msg_expires(msg, &expires);
-    (void)snprintf(fields, sizeof fields,
-                   "Contact: %.*s;expires=%d\r\nFlow-Timer: 120\r\nExpires: %d\r\n%s",
-                   BK_VIEW_ARGS(contact), (int)expires, (int)expires,
+    (void)snprintf(fields, sizeof fields, "Contact: %.*s;expires=%d%s\r\n%sExpires: %d\r\n%s",
+                   BK_VIEW_ARGS(contact), (int)expires,
+                   s->lync ? ";gruu=\"sip:ann@example.test;opaque=user:epid:AAA;gruu\"" : "",
+                   s->lync ? "ms-keep-alive: UAS; tcp=no; timeout=300\r\n" : "Flow-Timer: 120\r\n",
+                   (int)expires,
                    s->dialect ? "Allow-Events: vnd-microsoft-roaming-contacts,presence,"
                                 "vnd-microsoft-roaming-self\r\n"
                                 "Supported: adhoclist\r\nSupported: msrtc-event-categories\r\n"
@@ -437,7 +480,7 @@ static bool answer_dialect(struct peer *p, const struct bk_sip_msg *msg)
                 p->server->name, p->server->port, name);
     end_with_body(p->server, &out, name);
     MUST(!out.failed);
-    (void)bk_conn_send(p->conn, bk_buf_view(&out), false);
+    send_to(p, bk_buf_view(&out));
     return true;
 }
 
@@ -470,7 +513,7 @@ static void answer_subscribe(struct peer *p, const struct bk_sip_msg *msg)
                 BK_VIEW_ARGS(head.from_uri), BK_VIEW_ARGS(head.from_tag),
                 BK_VIEW_ARGS(head.call_id), tag, p->server->name, p->server->port);
     MUST(!out.failed);
-    (void)bk_conn_send(p->conn, bk_buf_view(&out), false);
+    send_to(p, bk_buf_view(&out));
 }
 
 static void answer_request(struct peer *p, const struct bk_sip_msg *msg)
@@ -479,7 +522,12 @@ static void answer_request(struct peer *p, const struct bk_sip_msg *msg)
     struct sip_rule rule;
     (void)snprintf(method, sizeof method, "%.*s", BK_VIEW_ARGS(msg->method_name));
     note(p->server, method, msg->bytes);
-    bool certified_register = msg->method != BK_SIP_REGISTER || p->certified;
+    bool lync = p->server->lync;
+    if (!lync_peer_check(&p->lync, msg))
+        note(p->server, "BAD SIGNATURE", msg->bytes);
+    if (lync && msg->method == BK_SIP_REGISTER && !register_lync(p, msg))
+        return;
+    bool certified_register = msg->method != BK_SIP_REGISTER || lync || p->certified;
     if (certified_register && find_rule(p->server, method, &rule)) {
         if (rule.status[0])
             answer(p, msg, atoi(rule.status), bk_view_of_str(rule.status + 4), rule.fields);
@@ -514,6 +562,8 @@ static void take_message(struct peer *p, struct bk_view bytes)
         answer_request(p, &msg);
         return;
     }
+    if (!lync_peer_check(&p->lync, &msg))
+        note(p->server, "BAD SIGNATURE", msg.bytes);
     (void)snprintf(status, sizeof status, "%d %.*s", msg.status,
                    BK_VIEW_ARGS(bk_sip_method_name(msg.method)));
     note(p->server, status, msg.bytes);
@@ -558,6 +608,8 @@ static void on_ready(struct bk_conn *conn, void *ctx)
     struct peer *p = ctx;
     struct bk_buf der = { 0 };
     p->certified = bk_tls_peer_certificate(bk_conn_tls(conn), &der, false) == 0;
+    if (p->certified)
+        note(p->server, "CLIENT CERTIFICATE", (struct bk_view){ 0 });
     bk_buf_finish(&der);
 }
 
@@ -566,6 +618,7 @@ static void on_closed(struct bk_conn *conn, void *ctx, enum bk_conn_end why)
     struct peer *p = ctx;
     (void)conn;
     (void)why;
+    lync_peer_finish(&p->lync);
     if (p->server && p->server->last == p) {
         p->server->last = NULL;
         (void)pthread_mutex_lock(&p->server->lock);
@@ -595,6 +648,7 @@ struct order {
     struct uc_server *server;
     void (*run)(struct uc_server *s, struct order *order);
     const char *text;
+    int n;
     bool flag, done;
 };
 
@@ -622,7 +676,7 @@ static void give_order(struct uc_server *s, struct order order)
 static void do_send(struct uc_server *s, struct order *order)
 {
     MUST(s->last);
-    (void)bk_conn_send(s->last->conn, bk_view_of_str(order->text), false);
+    send_to(s->last, bk_view_of_str(order->text));
 }
 
 static void do_drop(struct uc_server *s, struct order *order)
@@ -678,6 +732,45 @@ void uc_server_drop(struct uc_server *s)
 void uc_server_down(struct uc_server *s, bool down)
 {
     give_order(s, (struct order){ .run = do_down, .flag = down });
+}
+
+static char *issue_for(void *ctx, const char *csr_pem, const char *address)
+{
+    return issue(ctx, csr_pem, address);
+}
+
+void uc_server_lync(struct uc_server *s)
+{
+    MUST(!s->lync);
+    (void)pthread_mutex_lock(&s->lock);
+    s->way.issue = issue_for;
+    s->way.ctx = s;
+    lync_way_start(&s->way, s->name, s->port);
+    s->lync = true;
+    (void)pthread_mutex_unlock(&s->lock);
+}
+
+void uc_server_life(struct uc_server *s, int seconds)
+{
+    s->life_s = seconds;
+}
+
+void uc_server_offers(struct uc_server *s, const char *lines, const char *sts_uri)
+{
+    (void)pthread_mutex_lock(&s->lock);
+    (void)snprintf(s->offers, sizeof s->offers, "%s", lines ? lines : "");
+    (void)snprintf(s->sts_uri, sizeof s->sts_uri, "%s", sts_uri ? sts_uri : "");
+    (void)pthread_mutex_unlock(&s->lock);
+}
+
+static void do_forge(struct uc_server *s, struct order *order)
+{
+    s->forge = order->n;
+}
+
+void uc_server_forge(struct uc_server *s, int n)
+{
+    give_order(s, (struct order){ .run = do_forge, .n = n });
 }
 
 bool uc_server_registered(struct uc_server *s)
@@ -763,6 +856,9 @@ void uc_server_stop(struct uc_server *s)
         (void)bk_loop_step(s->loop, 0);
     (void)bk_loop_destroy(s->loop);
     (void)bk_tls_server_unref(s->tls);
+    for (int i = 0; i < PEERS_MAX; i++)
+        lync_peer_finish(&s->peers[i].lync);
+    lync_way_finish(&s->way);
     for (int i = 0; i < s->n_seen; i++)
         free(s->seen[i].text);
     for (int i = 0; i < RULES_MAX; i++) {

@@ -52,6 +52,20 @@ void uc_server_dialect(struct uc_server *server, bool speaks);
 void uc_server_body(struct uc_server *server, const char *name, const char *content_type,
                     const char *body);
 
+/*
+ * From now on the server knows the Lync dialect alone: no document, no service of ours, no certificate on connections; instead web
+ * tickets, and TLS-DSK with signatures in all that follows. uc_server_answer("REGISTER", ...) then is for the REGISTER that ends the
+ * handshake and those behind it.
+ */
+void uc_server_lync(struct uc_server *server);
+/* How long its certificates last from now on, in seconds; a day as it is. Below 0: they ended then. */
+void uc_server_life(struct uc_server *server, int seconds);
+/* What a REGISTER without Authorization is offered from now on: whole lines; NULL: the usual. sts_uri likewise. */
+void uc_server_offers(struct uc_server *server, const char *lines, const char *sts_uri);
+/* That many of the messages to come are signed wrongly. Wrong ones of the client's are counted as "BAD SIGNATURE", connections that showed one
+ * as "CLIENT CERTIFICATE". */
+void uc_server_forge(struct uc_server *server, int n);
+
 /* How many requests of that method ("POST sign-in" on the web side) came. */
 int uc_server_count(struct uc_server *server, const char *method);
 /* The n-th of them from the end (0: the last): whole SIP message, or HTTP body. NULL: none. free() it. */

@@ -894,6 +894,75 @@ static void without_memory_nothing_is_half_read(void **state)
     assert_true(went);
 }
 
+static struct bk_ms_autodiscover discovered(const char *xml, struct bk_arena *arena)
+{
+    struct bk_ms_autodiscover d = { 0 };
+    const char *why = "out of memory";
+    if (bk_ms_autodiscover_parse(bk_view_of_str(xml), arena, &d, &why) < 0)
+        fail_msg("%s", why);
+    return d;
+}
+
+static void a_client_reads_the_documents_that_a_server_writes(void **state)
+{
+    (void)state;
+    struct bk_arena arena = { 0 };
+    struct bk_buf xml = { 0 };
+    struct bk_ms_sip_place inside = { BK_VIEW("in.example.com"), 5061 };
+    struct bk_ms_sip_place outside = { BK_VIEW("out.example.com"), 443 };
+    bk_ms_autodiscover_root(BK_VIEW("https://srv.example.com"), true, &xml);
+    struct bk_ms_autodiscover d = discovered(bk_buf_cstr(&xml), &arena);
+    assert_true(
+        bk_view_equal(d.domain, BK_VIEW("https://srv.example.com" BK_MS_PATH_DISCOVER_DOMAIN)));
+    assert_true(bk_view_equal(d.user, BK_VIEW("https://srv.example.com" BK_MS_PATH_DISCOVER_USER)));
+    assert_false(d.outside);
+    bk_buf_clear(&xml);
+    bk_ms_autodiscover_places("Domain", BK_VIEW("https://srv.example.com"), false, &inside,
+                              &outside, &xml);
+    d = discovered(bk_buf_cstr(&xml), &arena);
+    assert_true(d.outside);
+    assert_true(bk_view_equal(d.inside.host, inside.host) && d.inside.port == 5061);
+    assert_true(bk_view_equal(d.outer.host, outside.host) && d.outer.port == 443);
+    bk_buf_finish(&xml);
+    bk_arena_finish(&arena);
+}
+
+static void a_client_takes_what_is_meant_for_clients_and_follows_links(void **state)
+{
+    (void)state;
+    struct bk_arena arena = { 0 };
+    struct bk_ms_autodiscover d =
+        discovered("<AutodiscoverResponse><User><SipClientInternalAccess fqdn=\"c.example.com\" "
+                   "port=\"5061\"/>"
+                   "<SipServerInternalAccess fqdn=\"s.example.com\" port=\"5062\"/></User>"
+                   "</AutodiscoverResponse>",
+                   &arena);
+    assert_true(bk_view_equal(d.inside.host, BK_VIEW("c.example.com")));
+    assert_int_equal(d.outer.port, 0);
+    d = discovered(
+        "<AutodiscoverResponse><Root><Link token=\"Redirect\" href=\"https://x.test/r\"/>"
+        "</Root></AutodiscoverResponse>",
+        &arena);
+    assert_true(bk_view_equal(d.redirect, BK_VIEW("https://x.test/r")));
+    static const char *const bad[] = {
+        "",
+        "<html/>",
+        "<AutodiscoverResponse/>",
+        "<AutodiscoverResponse><Root/></AutodiscoverResponse>",
+        "<AutodiscoverResponse><User><SipClientInternalAccess fqdn=\"c.example.com\" port=\"0\"/>"
+        "</User></AutodiscoverResponse>",
+        "<AutodiscoverResponse><User><SipClientInternalAccess fqdn=\"\" port=\"5061\"/></User>"
+        "</AutodiscoverResponse>"
+    };
+    for (size_t i = 0; i < BK_COUNT_OF(bad); i++) {
+        const char *why = NULL;
+        assert_int_equal(bk_ms_autodiscover_parse(bk_view_of_str(bad[i]), &arena, &d, &why),
+                         -EBADMSG);
+        assert_non_null(why);
+    }
+    bk_arena_finish(&arena);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -928,6 +997,8 @@ int main(void)
         cmocka_unit_test(a_refusal_is_told_from_an_answer_that_makes_no_sense),
         cmocka_unit_test(a_cut_answer_gives_neither_ticket_nor_certificate),
         cmocka_unit_test(without_memory_nothing_is_half_read),
+        cmocka_unit_test(a_client_reads_the_documents_that_a_server_writes),
+        cmocka_unit_test(a_client_takes_what_is_meant_for_clients_and_follows_links),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
