@@ -42,11 +42,14 @@ bool link_send(struct bk_core *core, struct link *link, struct bk_view bytes, bo
 {
     if (link->closing)
         return false;
-    bytes = ms_sign(core, link, bytes);
-    if (core->config.ops->send(core->config.ops_ctx, link->handle, bytes, droppable))
+    if (!ms_sign(core, link, bytes, &bytes))
         return true;
-    core->metrics[BK_METRIC_DROPPED]++;
-    return false;
+    bool sent = core->config.ops->send(core->config.ops_ctx, link->handle, bytes, droppable);
+    if (!sent)
+        core->metrics[BK_METRIC_DROPPED]++;
+    if (link->ms)
+        ms_sent(link);
+    return sent;
 }
 
 bool core_send(struct bk_core *core, uint64_t id, struct bk_view bytes, bool droppable)

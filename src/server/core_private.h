@@ -247,8 +247,10 @@ enum ms_identity ms_identify(struct request *rq, struct link *link, struct bk_vi
 bool ms_follows_is_right(struct bk_core *core, struct link *link, const struct bk_sip_msg *msg,
                          const struct bk_sip_head *head);
 bool ms_answer_is_right(struct bk_core *core, struct link *link, const struct bk_sip_msg *msg);
-/* What goes out, signed where somebody there wants it; else as it is. Valid until the next call. */
-struct bk_view ms_sign(struct bk_core *core, struct link *link, struct bk_view bytes);
+/* What goes out, signed where somebody there wants it; else as it is. Valid until the next call. false: it waits, nothing goes now. */
+bool ms_sign(struct bk_core *core, struct link *link, struct bk_view bytes, struct bk_view *ret);
+/* Something went out: what waited for it follows. */
+void ms_sent(struct link *link);
 /* The association of an endpoint whose session ended by somebody else's decision. */
 void ms_forget(struct bk_core *core, uint64_t link, struct bk_view address,
                struct bk_view endpoint);
@@ -257,6 +259,8 @@ void ms_link_destroy(struct bk_core *core, struct link *link);
 /* ---- registrar.c ---- */
 void handle_register(struct request *rq, struct link *link);
 void binding_end(struct bk_binding *binding, enum bk_signin_end why);
+/* The way by which that endpoint signed in is not allowed any more: its session ends and it hears why. */
+void registrar_forbid(struct bk_core *core, struct bk_view address, struct bk_view endpoint);
 void registrar_ended_timer(struct bk_timer *timer);
 void registrar_forget_ended(struct bk_core *core);
 void registrar_link_gone(struct bk_core *core, struct link *link, enum bk_link_end why);

@@ -53,6 +53,9 @@ static const struct bk_policy_row rows[BK_POLICY_COUNT] = {
     [BK_POLICY_NTLM_SIGNIN] = {
         "ntlm-signin", BK_POLICY_SWITCH, "off", 0, 0, NULL,
         "Whether Lync-compatible clients may sign in by NTLM. A hash that is worth the password is then kept from the next password change on; it is deleted when this is switched off." },
+    [BK_POLICY_SIGNATURE_MINUTES] = {
+        "signature-minutes", BK_POLICY_NUMBER, "480", 1, 480, NULL,
+        "After how many minutes a Lync-compatible client has to prove anew who it is, on the same connection. Clients do so by themselves, also where this is less than their own eight hours." },
 };
 /* clang-format on */
 

@@ -42,6 +42,7 @@ enum bk_policy {
     BK_POLICY_PASSWORD_LENGTH_MIN,  /* 8..128, 8 */
     BK_POLICY_SIGNIN_HISTORY_DAYS,  /* 1..3650, 90 */
     BK_POLICY_NTLM_SIGNIN,          /* off: no NT hash is kept, NTLM is not offered */
+    BK_POLICY_SIGNATURE_MINUTES, /* life of a security association of the Lync dialect: 1..480, 480 */
     BK_POLICY_COUNT,
 };
 struct bk_policy_row {

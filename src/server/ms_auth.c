@@ -12,9 +12,6 @@
 #include <stdlib.h>
 
 enum {
-    SA_LIFE_MS =
-        8 * 3600 *
-        1000, /* then the client has to prove who it is anew; it does so before by itself */
     NETBIOS_MAX = 15,
     KEEP_ALIVE_S = 120, /* of silence, then the client sends an empty line */
 };
@@ -243,26 +240,27 @@ static bool dsk_allowed(const struct request *rq, struct bk_view address)
     return rq->core->config.dsk && rq->core->config.sts_uri && rq->core->config.authority;
 }
 
-/* The certificate that the handshake showed, judged as one of a connection is. */
+/*
+ * The certificate that the handshake showed, judged as one of a connection is. A refusal waits for the signed REGISTER: refused
+ * in the middle of proving itself anew, pidgin-sipe 1.25 crashes as it signs out.
+ */
 static bool dsk_judge(struct leg *leg, struct ms_handshake *h)
 {
     struct bk_core *core = leg->rq->core;
     struct bk_buf der = { 0 };
     struct bk_certificate row;
-    const struct bk_record *record = bk_record_find(105, 'c');
+    h->refused = bk_record_find(105, 'c');
     if (bk_dsk_peer_certificate(h->dsk, &der) == 0)
-        record = bk_authority_judge(core->config.authority, core->config.store, bk_buf_view(&der),
-                                    leg->address, core_real(core), &core->arena, &row);
+        h->refused =
+            bk_authority_judge(core->config.authority, core->config.store, bk_buf_view(&der),
+                               leg->address, core_real(core), &core->arena, &row);
     bk_buf_finish(&der);
-    if (record) {
-        static const char *const values[] = { "why", "it is not valid here", NULL };
-        refuse_leg(leg, record, false, NULL, values);
-        return false;
-    }
     if (bk_dsk_keys(h->dsk, &h->keys.dsk) < 0)
         return refuse_number(leg, 401, 0, false, NULL);
-    snprintf(h->serial, sizeof h->serial, "%.*s", BK_VIEW_ARGS(row.serial));
-    h->until_real = row.not_after;
+    if (!h->refused) {
+        snprintf(h->serial, sizeof h->serial, "%.*s", BK_VIEW_ARGS(row.serial));
+        h->until_real = row.not_after;
+    }
     h->done = true;
     h->dsk = bk_dsk_destroy(h->dsk);
     return true;
@@ -301,6 +299,11 @@ static bool dsk_prove(struct leg *leg, struct ms_handshake *h)
     struct bk_core *core = leg->rq->core;
     if (!h->done) {
         answer(leg->rq, 400, BK_VIEW("The handshake is not done"), (struct bk_view){ 0 });
+        return false;
+    }
+    if (h->refused) {
+        static const char *const values[] = { "why", "it is not valid here", NULL };
+        refuse_leg(leg, h->refused, false, NULL, values);
         return false;
     }
     int r = bk_store_user(core->config.store, leg->address, &core->arena, leg->ret_user);
@@ -367,8 +370,7 @@ static void count_challenge(struct bk_core *core, struct link *link)
         core_close_link(core, link->id);
 }
 
-/* The 401 that offers what there is. */
-static void offer(struct request *rq, struct bk_view address)
+void ms_offer(struct request *rq, struct bk_view address)
 {
     struct bk_core *core = rq->core;
     struct bk_buf lines = { 0 };
@@ -388,11 +390,19 @@ static void offer(struct request *rq, struct bk_view address)
     count_challenge(core, core_link(core, rq->asker.link));
 }
 
+/* From the first leg on; the keys that were are as good as gone. */
+static void start_anew(struct leg *leg)
+{
+    ms_hold(leg->rq->core, leg->link, leg->address, leg->attempt.endpoint);
+    ms_offer(leg->rq, leg->address);
+}
+
 /* The 401 that carries a leg back. */
 static void send_leg(struct leg *leg, const struct ms_handshake *h, struct bk_view token)
 {
     struct bk_core *core = leg->rq->core;
     struct bk_buf lines = { 0 };
+    ms_hold(core, leg->link, leg->address, leg->attempt.endpoint);
     bk_buf_clear(&core->out2);
     bk_sa_challenge_write(&core->out2, h->scheme, bk_view_of_str(h->opaque), token,
                           bk_view_of_str(core->config.host), BK_VIEW(BK_SA_REALM));
@@ -455,7 +465,7 @@ static void take_leg(struct leg *leg)
         return;
     }
     if (!h) {
-        offer(leg->rq, leg->address); /* of before a restart, or dropped: from the start */
+        start_anew(leg); /* of before a restart, or dropped: from the start */
         return;
     }
     bool good = first ? scheme->begin(leg, h, &token) : scheme->go_on(leg, h, &token);
@@ -505,13 +515,21 @@ static bool finish_handshake(struct leg *leg, struct ms_handshake *h, struct ms_
     return good;
 }
 
-static bool scheme_still_allowed(struct bk_core *core, const struct ms_peer *peer)
+static bool scheme_is_allowed(struct bk_core *core, const struct ms_peer *peer,
+                              const struct bk_user *user)
 {
-    BK_CLEANUP(bk_arena_finish) struct bk_arena arena = { 0 };
-    struct bk_user user;
     return bk_sa_scheme_of(peer->sa) != BK_SA_NTLM ||
-           bk_store_user(core->config.store, peer->address, &arena, &user) < 0 ||
-           bk_policy_switch(core->directory, &user, BK_POLICY_NTLM_SIGNIN);
+           bk_policy_switch(core->directory, user, BK_POLICY_NTLM_SIGNIN);
+}
+
+/* Who it is was proved lately, by what still holds. The clients prove it anew before eight hours are over. */
+static bool still_good(struct bk_core *core, const struct ms_peer *peer, const struct bk_user *user)
+{
+    int64_t life_ms =
+        bk_policy_number(core->directory, user, BK_POLICY_SIGNATURE_MINUTES) * 60 * 1000;
+    return core_now(core) - peer->since_ms < life_ms &&
+           (!peer->until_real || core_real(core) < peer->until_real) &&
+           scheme_is_allowed(core, peer, user);
 }
 
 /* A REGISTER signed with an association that stands. false: answered. */
@@ -525,15 +543,13 @@ static bool refresh(struct leg *leg, struct ms_peer *peer)
         ms_count_forged(core, leg->link);
         return false;
     }
-    if (core_now(core) - peer->since_ms >= SA_LIFE_MS ||
-        (peer->until_real && core_real(core) >= peer->until_real) ||
-        !scheme_still_allowed(core, peer)) {
-        offer(leg->rq, leg->address);
-        return false;
-    }
     int r = bk_store_user(core->config.store, leg->address, &core->arena, leg->ret_user);
-    return r == 0 ||
-           refuse_number(leg, r == -ENOENT ? 201 : 401, r == -ENOENT ? 'a' : 0, false, NULL);
+    if (r < 0)
+        return refuse_number(leg, r == -ENOENT ? 201 : 401, r == -ENOENT ? 'a' : 0, false, NULL);
+    if (still_good(core, peer, leg->ret_user))
+        return true;
+    start_anew(leg);
+    return false;
 }
 
 static bool signed_register(struct leg *leg, enum register_road *ret_road, char ret_serial[40])
@@ -542,7 +558,7 @@ static bool signed_register(struct leg *leg, enum register_road *ret_road, char 
         leg->header->gssapi_data.at ? NULL : ms_peer_by_opaque(leg->link, leg->header->opaque);
     struct ms_handshake *h = peer ? NULL : handshake_of(leg);
     if (!peer && !h) {
-        offer(leg->rq, leg->address);
+        start_anew(leg);
         return false;
     }
     *ret_road = peer ? ROAD_LINK : ROAD_SIGNED;
@@ -585,7 +601,7 @@ bool ms_identify_register(struct request *rq, struct link *link, struct bk_view 
     else if (r == 0 && header.gssapi_data.at && schemes[header.scheme].allowed(rq, address))
         take_leg(&leg);
     else
-        offer(rq, address);
+        start_anew(&leg);
     if (token.at)
         bk_wipe(token.at, token.len);
     bk_buf_finish(&token);
@@ -663,6 +679,15 @@ void ms_registered_lines(const struct bk_binding *b, int64_t expires_s, struct b
 
 /* ---- policy ---- */
 
+static bool scheme_still_allowed(struct bk_core *core, const struct ms_peer *peer)
+{
+    BK_CLEANUP(bk_arena_finish) struct bk_arena arena = { 0 };
+    struct bk_user user;
+    return bk_sa_scheme_of(peer->sa) != BK_SA_NTLM ||
+           bk_store_user(core->config.store, peer->address, &arena, &user) < 0 ||
+           scheme_is_allowed(core, peer, &user);
+}
+
 /* A peer of that link which signed in by NTLM and may not any more. */
 static const struct ms_peer *not_allowed(struct bk_core *core, const struct link *link)
 {
@@ -685,7 +710,7 @@ void ms_policy_changed(struct bk_core *core)
             struct bk_view address = bk_arena_copy(&arena, p->address),
                            endpoint = bk_arena_copy(&arena, p->endpoint);
             uint64_t id = link->id;
-            bk_core_sign_out(core, address, endpoint);
+            registrar_forbid(core, address, endpoint);
             ms_forget(core, id, address, endpoint); /* where it had no session */
             bk_arena_finish(&arena);
         }

@@ -20,9 +20,13 @@ enum {
 struct ms_peer {
     struct bk_list in_link;
     struct bk_sa *sa;
-    int64_t since_ms;                 /* mono: when it was proved */
-    int64_t until_real;               /* end of the certificate it stands on; 0: none */
-    char serial[40];                  /* of that certificate; "": a password */
+    int64_t since_ms;     /* mono: when it was proved */
+    int64_t until_real;   /* end of the certificate it stands on; 0: none */
+    char serial[40];      /* of that certificate; "": a password */
+    struct bk_core *core; /* for the timer */
+    uint64_t link;
+    struct bk_timer hold; /* armed: it proves itself anew, and what is for it waits (ms_hold.c) */
+    struct bk_buf held;
     struct bk_view address, endpoint; /* behind the struct */
     char text[];
 };
@@ -35,7 +39,9 @@ struct ms_handshake {
     char address[BK_SIP_AOR_MAX + 1]; /* whom it is for */
     uint8_t challenge[8];             /* NTLM */
     struct bk_dsk *dsk;               /* TLS-DSK, until it is done */
-    bool done; /* TLS-DSK: the keys are there, the signature on a REGISTER is missing */
+    const struct bk_record
+        *refused; /* TLS-DSK: what is wrong with the certificate; NULL: nothing */
+    bool done;    /* TLS-DSK: the keys are there, the signature on a REGISTER is missing */
     union bk_sa_keys keys;
     int64_t until_real;
     char serial[40];
@@ -44,6 +50,7 @@ struct ms_handshake {
 /* What a link knows of the dialect; made when the first client of it is challenged. */
 struct ms_link {
     struct bk_list peers, handshakes;
+    struct ms_peer *answered; /* its new signature just went out: what it was held back follows */
     int n_peers, n_handshakes;
     int n_challenges; /* 401s since the last good REGISTER */
 };
@@ -56,6 +63,26 @@ int ms_peer_put(struct bk_core *core, struct link *link, struct bk_view address,
                 struct bk_view endpoint, struct bk_sa *sa, struct ms_peer **ret);
 struct ms_handshake *ms_handshake_destroy(struct bk_core *core, struct link *link,
                                           struct ms_handshake *handshake);
+
+/* ---- ms_auth.c ---- */
+/* The 401 that offers what there is; counted on the link. */
+void ms_offer(struct request *rq, struct bk_view address);
+
+/* ---- ms_hold.c ---- */
+/*
+ * A client that proves itself anew on a connection throws its old keys away before it begins, has new ones before the server can know
+ * that it does, and closes the connection (pidgin-sipe 1.25) over a signature that is none of these. So from its first unsigned REGISTER
+ * until that is done what is for it waits here, some seconds at most, and goes out with the new signature behind the 200.
+ */
+void ms_hold(struct bk_core *core, struct link *link, struct bk_view address,
+             struct bk_view endpoint);
+/* Whether that address is doing so on this link: what it says meanwhile cannot be signed. */
+bool ms_proves_anew(const struct link *link, struct bk_view address);
+/* Keeps the bytes where they have to wait. false: they are to go out now. */
+bool ms_hold_back(struct ms_peer *peer, const struct bk_sip_msg *msg, struct bk_view bytes);
+/* What waited is now for `to`, the same endpoint's new association. */
+void ms_hold_move(struct ms_peer *from, struct ms_peer *to);
+void ms_hold_drop(struct ms_peer *peer);
 
 /* A message was not signed as it must be; too many of them close the link. */
 void ms_count_forged(struct bk_core *core, struct link *link);

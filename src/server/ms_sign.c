@@ -42,6 +42,9 @@ static void peer_destroy(struct link *link, struct ms_peer *peer)
 {
     bk_list_remove(&peer->in_link);
     link->ms->n_peers--;
+    if (link->ms->answered == peer)
+        link->ms->answered = NULL;
+    ms_hold_drop(peer);
     bk_sa_destroy(peer->sa);
     free(peer);
 }
@@ -49,19 +52,24 @@ static void peer_destroy(struct link *link, struct ms_peer *peer)
 int ms_peer_put(struct bk_core *core, struct link *link, struct bk_view address,
                 struct bk_view endpoint, struct bk_sa *sa, struct ms_peer **ret)
 {
+    struct ms_peer *old = NULL;
     BK_LIST_EACH(&link->ms->peers, it)
     {
         struct ms_peer *p = bk_container_of(it, struct ms_peer, in_link);
         if (bk_view_equal(p->address, address) && bk_view_equal(p->endpoint, endpoint))
-            peer_destroy(link, p);
+            old = p;
     }
-    struct ms_peer *peer = link->ms->n_peers < MS_PEERS_MAX
-                               ? calloc(1, sizeof *peer + address.len + endpoint.len)
-                               : NULL;
+    bool room = old || link->ms->n_peers < MS_PEERS_MAX;
+    struct ms_peer *peer = room ? calloc(1, sizeof *peer + address.len + endpoint.len) : NULL;
     if (!peer) {
         bk_sa_destroy(sa);
-        return link->ms->n_peers < MS_PEERS_MAX ? -ENOMEM : -ENOSPC;
+        return room ? -ENOMEM : -ENOSPC;
     }
+    peer->core = core;
+    peer->link = link->id;
+    ms_hold_move(old, peer);
+    if (old)
+        peer_destroy(link, old);
     memcpy(peer->text, address.at, address.len);
     if (endpoint.len)
         memcpy(peer->text + address.len, endpoint.at, endpoint.len);
@@ -158,12 +166,25 @@ static struct bk_view address_in(struct bk_core *core, struct bk_view uri_text)
     return bk_buf_view(&core->sender);
 }
 
+/* Between two handshakes a client cannot sign. */
+static bool has_no_keys(const struct link *link, const struct bk_sip_msg *msg,
+                        struct bk_view sender)
+{
+    struct bk_sa_header header;
+    return ms_proves_anew(link, sender) && ms_header_of(msg, &header) == -ENOENT;
+}
+
 enum ms_identity ms_identify(struct request *rq, struct link *link, struct bk_view sender)
 {
     struct bk_core *core = rq->core;
     if (!link->ms || !link->ms->n_peers || !ms_peer_of(link, sender))
         return MS_NOT_OURS;
     struct ms_peer *peer = signer(link, rq->msg, rq->head);
+    if (!peer && has_no_keys(link, rq->msg, sender)) {
+        /* Goes out when it has: then the clients sign the request and send it again. */
+        ms_offer(rq, sender);
+        return MS_ANSWERED;
+    }
     if (!peer || !bk_view_equal(peer->address, sender)) {
         /* Never 401: the clients sign again and send the same once more, for ever. */
         answer(rq, 403, BK_VIEW("This request is not signed as it must be"), (struct bk_view){ 0 });
@@ -196,6 +217,8 @@ bool ms_follows_is_right(struct bk_core *core, struct link *link, const struct b
     struct ms_peer *peer = signer(link, msg, head);
     if (peer && bk_view_equal(peer->address, sender))
         return true;
+    if (link->transport == BK_LINK_TLS && has_no_keys(link, msg, sender))
+        return true;
     ms_count_forged(core, link);
     return false;
 }
@@ -215,7 +238,9 @@ bool ms_answer_is_right(struct bk_core *core, struct link *link, const struct bk
     }
     if (msg->status < 200 && ms_header_of(msg, &header) < 0)
         return true;
-    if (bk_sip_msg_check(msg, &head, &fault) == 0 && signer(link, msg, &head))
+    if (bk_sip_msg_check(msg, &head, &fault) == 0 &&
+        (signer(link, msg, &head) ||
+         (link->transport == BK_LINK_TLS && has_no_keys(link, msg, address_in(core, head.to_uri)))))
         return true;
     ms_count_forged(core, link);
     return false;
@@ -248,18 +273,19 @@ static struct ms_peer *receiver(struct bk_core *core, const struct link *link,
     return peer ? peer : ms_peer_of(link, address_in(core, head->to_uri));
 }
 
-struct bk_view ms_sign(struct bk_core *core, struct link *link, struct bk_view bytes)
+bool ms_sign(struct bk_core *core, struct link *link, struct bk_view bytes, struct bk_view *ret)
 {
     struct bk_sip_head head;
     struct bk_sip_fault fault;
     struct bk_buf *out = &core->ms_out;
     struct bk_sip_msg *msg = core->ms_msg;
+    *ret = bytes;
     if (!link->ms || !link->ms->n_peers || !msg || bk_sip_msg_parse(msg, bytes, &fault) < 0 ||
         bk_sip_msg_check(msg, &head, &fault) < 0 || !msg->n_fields)
-        return bytes;
+        return true;
     /* A challenge opens something new; other refusals of a REGISTER are for somebody who may have no keys. */
     if (msg->status >= 300 && msg->method == BK_SIP_REGISTER)
-        return bytes;
+        return true;
     /* address_in() writes into core->sender, which a request at hand may look at. */
     struct bk_buf kept = core->sender;
     core->sender = core->ms_sender;
@@ -267,12 +293,18 @@ struct bk_view ms_sign(struct bk_core *core, struct link *link, struct bk_view b
     core->ms_sender = core->sender;
     core->sender = kept;
     if (!peer)
-        return bytes;
+        return true;
+    if (ms_hold_back(peer, msg, bytes))
+        return false;
+    if (msg->status && msg->method == BK_SIP_REGISTER)
+        link->ms->answered = peer;
     struct bk_view last = msg->fields[msg->n_fields - 1].line;
     size_t at = (size_t)(last.at + last.len - bytes.at);
     bk_buf_clear(out);
     bk_buf_add_view(out, bk_view_head(bytes, at));
     bk_sa_sign(peer->sa, msg, &head, core->config.random, (struct bk_view){ 0 }, out);
     bk_buf_add_view(out, bk_view_skip(bytes, at));
-    return out->failed ? bytes : bk_buf_view(out);
+    if (!out->failed)
+        *ret = bk_buf_view(out);
+    return true;
 }

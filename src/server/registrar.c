@@ -899,6 +899,15 @@ void bk_core_device_password_changed(struct bk_core *core, struct bk_view addres
     bk_state_settle(person);
 }
 
+void registrar_forbid(struct bk_core *core, struct bk_view address, struct bk_view endpoint)
+{
+    struct bk_person *person = find_person(core, address);
+    int n = 0;
+    if (person)
+        end_all(core, person, (struct bk_view){ 0 }, endpoint, bk_record_find(102, 0), "rejected",
+                BK_SIGNIN_END_ATTRIBUTES, BK_VIEW("an administrator"), &n);
+}
+
 int bk_core_sign_out(struct bk_core *core, struct bk_view address, struct bk_view endpoint)
 {
     struct bk_person *person = find_person(core, address);

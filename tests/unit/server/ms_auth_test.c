@@ -879,6 +879,129 @@ static void a_connection_may_sign_in_anew_and_keeps_its_session(void **state)
     world_destroy(w);
 }
 
+/* The client's keys are gone before the server hears of it, and new ones there before the server may know. */
+static void what_is_for_a_client_that_proves_itself_anew_waits_for_the_new_signature(void **state)
+{
+    (void)state;
+    for (unsigned shards = 1; shards <= 3; shards += 2) {
+        struct world *w = begin(shards);
+        struct client ann, bob;
+        allow_ntlm(w, "ann");
+        allow_ntlm(w, "bob");
+        client_open(&ann, w, "ann", "cf0b98dadeb9");
+        client_open(&bob, w, "bob", "6a5dd544d8bb");
+        issue(&ann, "ann@example.org", 3600 * 1000);
+        assert_int_equal(ntlm(&bob), 200);
+        assert_int_equal(dsk(&ann), 200);
+
+        BK_AUTO_BUF struct bk_buf copy = { 0 };
+        struct bk_sa_config config;
+        char *first = request_text(&bob, "INFO", "sip:ann@example.org", "before the legs");
+        char *second = request_text(&bob, "INFO", "sip:ann@example.org", "behind the last");
+        char *own = request_text(&ann, "INFO", "sip:bob@example.org", "without keys");
+        assert_int_equal(register_leg(&ann, NULL), 401);
+        send_signed(&bob, first, (struct bk_view){ 0 });
+        assert_null(world_take(ann.link));
+        world_send(ann.link, "%s", own);
+        assert_null(world_take(ann.link));
+        assert_int_equal(dsk_legs(&ann, &config, &copy), 401);
+        send_signed(&bob, second, (struct bk_view){ 0 });
+        assert_null(world_take(ann.link));
+        assert_null(world_take(bob.link));
+        ann.sa = bk_sa_destroy(ann.sa);
+        assert_int_equal(bk_sa_create(&config, &ann.sa), 0);
+        assert_int_equal(register_signed(&ann, "", (struct bk_view){ 0 }), 200);
+        static const char *const follows[] = { "before the legs", NULL, "behind the last" };
+        for (int i = 0; i < 3; i++) {
+            assert_int_equal(signature_of(&ann, ann.answer), BK_SA_GOOD);
+            next_answer(&ann);
+            if (follows[i])
+                assert_non_null(strstr(ann.answer, follows[i]));
+            else
+                assert_int_equal(world_status(ann.answer), 401); /* it signs it and asks again */
+        }
+        assert_int_equal(signature_of(&ann, ann.answer), BK_SA_GOOD);
+        assert_null(world_take(ann.link));
+        send_signed(&ann, own, (struct bk_view){ 0 });
+        next_answer(&bob);
+        assert_non_null(strstr(bob.answer, "without keys"));
+        free(first);
+        free(second);
+        free(own);
+        client_close(&ann);
+        client_close(&bob);
+        world_destroy(w);
+    }
+}
+
+static void
+who_begins_to_prove_itself_anew_and_does_not_go_on_is_waited_for_some_seconds(void **state)
+{
+    (void)state;
+    struct world *w = begin(1);
+    struct client ann, bob;
+    allow_ntlm(w, "ann");
+    allow_ntlm(w, "bob");
+    client_open(&ann, w, "ann", "cf0b98dadeb9");
+    client_open(&bob, w, "bob", "6a5dd544d8bb");
+    assert_int_equal(ntlm(&bob), 200);
+    assert_int_equal(ntlm(&ann), 200);
+    char *text = request_text(&bob, "INFO", "sip:ann@example.org", "are you there");
+    assert_int_equal(register_leg(&ann, NULL), 401);
+    send_signed(&bob, text, (struct bk_view){ 0 });
+    world_advance(w, 3900);
+    assert_null(world_take(ann.link));
+    world_advance(w, 200);
+    next_answer(&ann);
+    assert_non_null(strstr(ann.answer, "are you there"));
+    assert_int_equal(signature_of(&ann, ann.answer), BK_SA_GOOD);
+    /* And then nothing waits, nor is anything taken without a signature. */
+    char *own = request_text(&ann, "INFO", "sip:bob@example.org", "without keys");
+    world_send(ann.link, "%s", own);
+    next_answer(&ann);
+    assert_int_equal(world_status(ann.answer), 403);
+    /* What waits is as little as it was to be: then it goes out. */
+    char big[20001];
+    memset(big, 'x', sizeof big - 1);
+    big[sizeof big - 1] = 0;
+    assert_int_equal(register_leg(&ann, NULL), 401);
+    int came = 0;
+    for (int i = 0; i < 16; i++) {
+        free(text);
+        text = request_text(&bob, "INFO", "sip:ann@example.org", big);
+        send_signed(&bob, text, (struct bk_view){ 0 });
+        came += world_take(ann.link) != NULL;
+    }
+    assert_int_equal(came, 4); /* of 16; 256 kB hold 12 */
+    free(text);
+    free(own);
+    client_close(&ann);
+    client_close(&bob);
+    world_destroy(w);
+}
+
+static void how_long_a_signature_is_good_is_policy(void **state)
+{
+    (void)state;
+    struct world *w = begin(1);
+    struct client c;
+    allow_ntlm(w, "ann");
+    world_policy(w, "global", "", "signature-minutes", "60");
+    client_open(&c, w, "ann", "cf0b98dadeb9");
+    assert_int_equal(ntlm(&c), 200);
+    for (int i = 0; i < 11; i++) {
+        live(&c, 300);
+        assert_int_equal(register_signed(&c, "", (struct bk_view){ 0 }), 200);
+    }
+    live(&c, 301);
+    assert_int_equal(register_signed(&c, "", (struct bk_view){ 0 }), 401);
+    assert_int_equal(ntlm(&c), 200);
+    live(&c, 300);
+    assert_int_equal(register_signed(&c, "", (struct bk_view){ 0 }), 200);
+    client_close(&c);
+    world_destroy(w);
+}
+
 static void ntlm_switched_off_signs_its_people_out_with_a_notice(void **state)
 {
     (void)state;
@@ -895,6 +1018,7 @@ static void ntlm_switched_off_signs_its_people_out_with_a_notice(void **state)
     world_settle(w);
     next_answer(&ann);
     assert_memory_equal(ann.answer, "NOTIFY ", 7);
+    assert_non_null(strstr(ann.answer, "record=\"SI-102\""));
     assert_int_equal(signature_of(&ann, ann.answer), BK_SA_GOOD);
     assert_false(ann.link->open);
     assert_true(bob.link->open);
@@ -1026,6 +1150,10 @@ int main(void)
         cmocka_unit_test(nobodys_signature_travels_on_and_a_plain_client_sees_none),
         cmocka_unit_test(an_answer_that_is_not_signed_is_not_heard),
         cmocka_unit_test(a_connection_may_sign_in_anew_and_keeps_its_session),
+        cmocka_unit_test(what_is_for_a_client_that_proves_itself_anew_waits_for_the_new_signature),
+        cmocka_unit_test(
+            who_begins_to_prove_itself_anew_and_does_not_go_on_is_waited_for_some_seconds),
+        cmocka_unit_test(how_long_a_signature_is_good_is_policy),
         cmocka_unit_test(ntlm_switched_off_signs_its_people_out_with_a_notice),
         cmocka_unit_test(a_gruu_leads_to_its_endpoint_alone),
         cmocka_unit_test(legs_out_of_order_are_answered_and_forgotten),
