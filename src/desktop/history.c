@@ -101,6 +101,7 @@ struct core {
     /* The thread's own. */
     sqlite3 *db;
     sqlite3_stmt *statements[STATEMENTS];
+    bool in_memory;  /* nothing was ever kept, and nothing was to be written yet */
     bool in_trouble; /* and the main loop knows */
     bool truncate;   /* something was deleted: the log of changes goes, too */
     GError *first_error;
@@ -325,9 +326,10 @@ static void make_private_file(const char *path)
 
 static int open_file_once(struct core *core)
 {
-    make_private_file(core->path);
-    int rc =
-        sqlite3_open_v2(core->path, &core->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, NULL);
+    if (!core->in_memory)
+        make_private_file(core->path);
+    int rc = sqlite3_open_v2(core->in_memory ? ":memory:" : core->path, &core->db,
+                             SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, NULL);
     if (rc != SQLITE_OK)
         return rc;
     sqlite3_extended_result_codes(core->db, 1);
@@ -671,11 +673,29 @@ static void fail_all(GPtrArray *batch, const GError *error)
     }
 }
 
+static bool must_be_kept(GPtrArray *batch)
+{
+    bool must = false;
+    for (unsigned i = 0; i < batch->len; i++) {
+        struct job *job = batch->pdata[i];
+        must |= job->run == run_add || (job->run == run_set_draft && job->text && *job->text);
+    }
+    return must;
+}
+
+/* Whoever only types an address and asks what was said leaves no file behind. */
+static GError *open_where_needed(struct core *core, GPtrArray *batch)
+{
+    if (core->db && (!core->in_memory || !must_be_kept(batch)))
+        return NULL;
+    close_file(core);
+    core->in_memory = !must_be_kept(batch) && !g_file_test(core->path, G_FILE_TEST_EXISTS);
+    return open_file(core);
+}
+
 static void run_batch(struct core *core, GPtrArray *batch)
 {
-    g_autoptr(GError) lost = NULL;
-    if (!core->db)
-        lost = open_file(core);
+    g_autoptr(GError) lost = open_where_needed(core, batch);
     if (core->db && run_jobs(core, batch, &lost)) {
         for (unsigned i = 0; i < batch->len; i++)
             clear_result(batch->pdata[i]);

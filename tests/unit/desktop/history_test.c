@@ -265,6 +265,24 @@ static void addresses_that_are_no_folder_names_are_refused(void **state)
     assert_int_equal(bk_history_delete(folder, ".."), -EINVAL);
 }
 
+static void who_only_asks_leaves_no_file(void **state)
+{
+    (void)state;
+    BkHistory *history = bk_history_new(folder, ANN);
+    g_autoptr(GPtrArray) none = load(history, BOB, 0, 10);
+    assert_int_equal(none->len, 0);
+    bk_history_set_draft(history, BOB, "");
+    bk_history_set_enabled(history, false);
+    assert_int_equal(add(history, BOB, "off", true), 0);
+    flush(history);
+    g_autofree char *dir = g_build_filename(folder, ANN, NULL);
+    assert_false(g_file_test(dir, G_FILE_TEST_EXISTS));
+    bk_history_set_enabled(history, true);
+    assert_true(add(history, BOB, "on", true) > 0);
+    assert_true(is_on_disk("on"));
+    close_history(history);
+}
+
 /* The program that is killed: says the number of each line that is on disk. */
 static int write_until_killed(const char *where)
 {
@@ -634,6 +652,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(the_files_are_private, make, unmake),
         cmocka_unit_test_setup_teardown(addresses_that_are_no_folder_names_are_refused, make,
                                         unmake),
+        cmocka_unit_test_setup_teardown(who_only_asks_leaves_no_file, make, unmake),
         cmocka_unit_test_setup_teardown(what_was_answered_survives_a_kill, make, unmake),
         cmocka_unit_test_setup_teardown(a_damaged_file_is_put_aside_and_told, make, unmake),
         cmocka_unit_test_setup_teardown(a_file_of_a_newer_program_is_left_alone, make, unmake),
