@@ -450,6 +450,12 @@ static void take_followers(BkRoster *roster, const struct bk_client_event *event
 
 /* ---- sessions ---- */
 
+static void empty(GListStore *store)
+{
+    if (g_list_model_get_n_items(G_LIST_MODEL(store)))
+        g_list_store_remove_all(store);
+}
+
 static void end_session(BkRoster *roster)
 {
     g_autoptr(GPtrArray) all = everybody(roster);
@@ -462,9 +468,9 @@ static void end_session(BkRoster *roster)
     g_hash_table_remove_all(roster->people);
     g_hash_table_remove_all(roster->relations);
     g_hash_table_remove_all(roster->announced);
-    g_list_store_remove_all(roster->contacts);
-    g_list_store_remove_all(roster->groups);
-    g_list_store_remove_all(roster->followers);
+    empty(roster->contacts);
+    empty(roster->groups);
+    empty(roster->followers);
     for (guint i = 0; i < all->len; i++) {
         bk_person_set_presence(all->pdata[i], BK_PIDF_SHOWN_UNKNOWN, "", 0);
         bk_person_set_groups(all->pdata[i], NULL);
