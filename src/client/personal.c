@@ -182,6 +182,13 @@ static void write_serial(X509 *certificate, char to[64])
     to[len] = 0;
 }
 
+int64_t bk_personal_not_after_ms(struct bk_view pem)
+{
+    BK_CLEANUP(drop_certificate) X509 *certificate = read_certificate(pem);
+    ERR_clear_error();
+    return certificate ? time_of(X509_get0_notAfter(certificate)) : 0;
+}
+
 char bk_personal_check(struct bk_view pem, struct bk_view address, struct bk_personal_info *ret)
 {
     BK_CLEANUP(drop_certificate) X509 *certificate = read_certificate(pem);

@@ -27,6 +27,9 @@ struct bk_personal_info {
  */
 char bk_personal_check(struct bk_view pem, struct bk_view address, struct bk_personal_info *ret);
 
+/* Of the first certificate in it, whatever else it holds; 0: there is none. */
+int64_t bk_personal_not_after_ms(struct bk_view pem);
+
 /*
  * The same with its key encrypted (PKCS#8, AES-256-CBC, PBKDF2 over the secret in hex), and back; appended, the certificates as they
  * were. -EBADMSG: no key of ours in it, or another secret; -EIO: the library failed; -ENOMEM.

@@ -539,27 +539,32 @@ int bk_profile_last_address(const char *root, struct bk_buf *ret)
     return ret->failed ? -ENOMEM : 0;
 }
 
-int bk_profile_peek(const char *root, const char *address, bool *ret_saved, struct bk_buf *ret_user)
+int bk_profile_peek(const char *root, const char *address, struct bk_profile_kept *ret)
 {
     BK_AUTO_FREE char *dir = join(root, address);
-    BK_AUTO_FREE char *identity = dir ? join(dir, "identity.pem") : NULL;
-    BK_AUTO_BUF struct bk_buf text = { 0 };
-    if (!identity)
+    BK_AUTO_BUF struct bk_buf text = { 0 }, identity = { 0 };
+    struct bk_profile_kept kept = { 0 };
+    if (!dir)
         return -ENOMEM;
     int r = read_file(dir, "state.json", "state", &text);
-    if (r == -ENOMEM)
-        return r;
-    bool saved = access(identity, R_OK) == 0;
-    if (r < 0 && !saved)
+    int identity_r = r == -ENOMEM ? r : read_file(dir, "identity.pem", "identity", &identity);
+    if (r == -ENOMEM || identity_r == -ENOMEM)
+        return -ENOMEM;
+    if (r < 0 && identity_r < 0)
         return -ENOENT;
     json_t *json = r == 0 ? json_loadb(text.at, text.len, JSON_REJECT_DUPLICATES, NULL) : NULL;
-    char user[256];
-    read_text(json, "user", user, sizeof user);
+    read_text(json, "user", kept.user, sizeof kept.user);
+    read_text(json, "server", kept.server, sizeof kept.server);
+    read_text(json, "services", kept.services, sizeof kept.services);
+    read_text(json, "endpoint", kept.endpoint, sizeof kept.endpoint);
+    kept.server_port = (uint16_t)read_number(json, "port", 65535);
     json_decref(json);
-    bk_buf_add_str(ret_user, user);
-    if (ret_user->failed)
-        return -ENOMEM;
-    *ret_saved = saved;
+    kept.saved = identity_r == 0;
+    kept.guarded = kept.saved && bk_personal_key_is_encrypted(bk_buf_view(&identity));
+    kept.not_after_ms = kept.saved ? bk_personal_not_after_ms(bk_buf_view(&identity)) : 0;
+    if (identity.at)
+        bk_wipe(identity.at, identity.len);
+    *ret = kept;
     return 0;
 }
 

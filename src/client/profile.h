@@ -94,12 +94,19 @@ void bk_profile_trust(struct bk_profile *profile, struct bk_view host);
 bool bk_profile_was_shown(const struct bk_profile *profile, const uint8_t key[BK_PROFILE_KEY_SIZE]);
 int bk_profile_note_shown(struct bk_profile *profile, const uint8_t key[BK_PROFILE_KEY_SIZE]);
 
-/*
- * What stands there of that address, without changing anything (a damaged file counts as none). *ret_saved: a key and
- * certificate. The user name is appended to *ret_user. -ENOENT: nobody signed in with it here.
- */
-int bk_profile_peek(const char *root, const char *address, bool *ret_saved,
-                    struct bk_buf *ret_user);
+/* What stands there of an address, for whoever shows it. */
+struct bk_profile_kept {
+    bool saved;           /* a key and certificate */
+    bool guarded;         /* the key is encrypted, its secret with the guard */
+    int64_t not_after_ms; /* of the certificate; 0: not known */
+    char user[256];       /* "": none */
+    char server[256];     /* last good one; "": none */
+    uint16_t server_port;
+    char services[1025];
+    char endpoint[37];
+};
+/* Changes nothing; a damaged file counts as none. -ENOENT: nobody signed in with it here. */
+int bk_profile_peek(const char *root, const char *address, struct bk_profile_kept *ret);
 
 /*
  * "Delete my sign-in info" on disk. Each of these: 1 removed, 0 was not there, negative errno. The copy in

@@ -169,14 +169,13 @@ static void write_order(BkAccounts *accounts)
 
 static BkAccount *look_at(BkAccounts *accounts, const char *address)
 {
-    BK_AUTO_BUF struct bk_buf user = { 0 };
-    bool saved = false;
+    struct bk_profile_kept kept = { 0 };
     if (accounts->root)
-        (void)bk_profile_peek(accounts->root, address, &saved, &user);
+        (void)bk_profile_peek(accounts->root, address, &kept);
     BkAccount *account = g_object_new(BK_TYPE_ACCOUNT, NULL);
     account->address = g_strdup(address);
-    account->user = g_strndup(user.at ? user.at : "", user.len);
-    account->saved = saved;
+    account->user = g_strdup(kept.user);
+    account->saved = kept.saved;
     return account;
 }
 
@@ -188,11 +187,10 @@ static void add_folders(BkAccounts *accounts, GPtrArray *addresses)
     guint first = addresses->len;
     const char *name;
     while (dir && (name = g_dir_read_name(dir)) && addresses->len < ACCOUNTS_MAX) {
-        BK_AUTO_BUF struct bk_buf user = { 0 };
-        bool saved;
+        struct bk_profile_kept kept;
         g_autofree char *address = plain(name);
         if (address && strcmp(address, name) == 0 && find_text(addresses, address) < 0 &&
-            bk_profile_peek(accounts->root, address, &saved, &user) == 0)
+            bk_profile_peek(accounts->root, address, &kept) == 0)
             g_ptr_array_add(addresses, g_steal_pointer(&address));
     }
     if (accounts->root && bk_profile_last_address(accounts->root, &last) == 0) {

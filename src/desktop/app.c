@@ -1,31 +1,881 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "desktop/app.h"
 
+#include "base/buf.h"
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "client/profile.h"
+#include "desktop/configuration_window.h"
+#include "desktop/leave.h"
+#include "desktop/main_window.h"
+#include "desktop/options_window.h"
+#include "desktop/words.h"
+
+#include <errno.h>
+#include <glib-unix.h>
+#include <glib/gi18n.h>
+#include <signal.h>
+#include <stdlib.h>
+
+enum {
+    SIGN_OUT_WAITS_MS = 2000, /* Exit: so long for the server to hear of it */
+    CLOSE_WAITS_MS = 2500,    /* and so long for the engine's thread */
+    LOST_TELL_S = 20,         /* a connection away for so long is worth an alert */
+};
+
+enum exit_status { EXIT_OK = 0, EXIT_BROKEN = 1, EXIT_USAGE = 2 };
+
+/* ---- options: beckon-cli's names ---- */
+
+static struct {
+    char *profile, *ca, *dns, *server, *fake;
+    int discover_port;
+    gboolean only_ca, background, debug, version;
+    char **addresses;
+} options;
+
+static const GOptionEntry option_rows[] = {
+    { "background", 'b', 0, G_OPTION_ARG_NONE, &options.background,
+      N_("Start without a window, as at log-on"), NULL },
+    { "version", 'v', 0, G_OPTION_ARG_NONE, &options.version, N_("Print the version"), NULL },
+    { "profile", 'p', 0, G_OPTION_ARG_FILENAME, &options.profile,
+      N_("Where keys, certificates and conversations are kept"), N_("FOLDER") },
+    { "ca", 0, G_OPTION_FLAG_HIDDEN, G_OPTION_ARG_FILENAME, &options.ca,
+      "Trust the authorities in FILE (PEM) beside the system's", "FILE" },
+    { "only-ca", 0, G_OPTION_FLAG_HIDDEN, G_OPTION_ARG_NONE, &options.only_ca,
+      "Trust only those of --ca", NULL },
+    { "dns", 0, G_OPTION_FLAG_HIDDEN, G_OPTION_ARG_STRING, &options.dns, "Ask these name servers",
+      "ADDR:PORT,..." },
+    { "server", 0, G_OPTION_FLAG_HIDDEN, G_OPTION_ARG_STRING, &options.server,
+      "Use this server, look for none", "HOST[:PORT]" },
+    { "discover-port", 0, G_OPTION_FLAG_HIDDEN, G_OPTION_ARG_INT, &options.discover_port,
+      "Port of the HTTPS discovery services, for 443", "PORT" },
+    { "debug", 0, G_OPTION_FLAG_HIDDEN, G_OPTION_ARG_NONE, &options.debug,
+      "What the engine does, on standard error", NULL },
+    { G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_STRING_ARRAY, &options.addresses, NULL,
+      N_("[ADDRESS]") },
+    { NULL },
+};
+
+/* ---- the object ---- */
+
 struct _BkApp {
     AdwApplication parent;
+    char *profile;
+    BkSettings *settings;
+    BkAccounts *accounts;
+    BkEngine *engine;
+    BkRoster *roster;
+    BkTray *tray;
+    BkMainWindow *window; /* made when it is first shown */
+
+    char *talk_wanted; /* an address that was asked for while nobody was signed in */
+    char *complaint;   /* about the options; shown with the first window */
+    bool started;      /* the first command line was looked at */
+    guint lost_timer;
+
+    enum { STAYING, SIGNING_OUT, CLOSING, GONE } leaving;
+    guint leave_timer;
+    int status;
 };
 G_DEFINE_TYPE(BkApp, bk_app, ADW_TYPE_APPLICATION)
 
+enum { PROP_TALKS = 1 };
+
+BkApp *bk_app_default(void)
+{
+    return BK_APP(g_application_get_default());
+}
+
+BkEngine *bk_app_engine(BkApp *app)
+{
+    return app->engine;
+}
+
+BkSettings *bk_app_settings(BkApp *app)
+{
+    return app->settings;
+}
+
+BkRoster *bk_app_roster(BkApp *app)
+{
+    return app->roster;
+}
+
+BkTray *bk_app_tray(BkApp *app)
+{
+    return app->tray;
+}
+
+BkAccounts *bk_app_accounts(BkApp *app)
+{
+    return app->accounts;
+}
+
+const char *bk_app_profile(BkApp *app)
+{
+    return app->profile;
+}
+
+GMenuModel *bk_app_menu(BkApp *app, const char *id)
+{
+    return G_MENU_MODEL(gtk_application_get_menu_by_id(GTK_APPLICATION(app), id));
+}
+
+void bk_app_toast(BkApp *app, const char *text)
+{
+    if (app->window)
+        bk_main_window_toast(app->window, text);
+}
+
+static GSimpleAction *action(BkApp *app, const char *name)
+{
+    return G_SIMPLE_ACTION(g_action_map_lookup_action(G_ACTION_MAP(app), name));
+}
+
+/* ---- windows ---- */
+
+static void begin(BkApp *app);
+
+void bk_app_show(BkApp *app)
+{
+    if (app->leaving >= CLOSING)
+        return;
+    begin(app);
+    g_application_withdraw_notification(G_APPLICATION(app), "credential");
+    g_autofree char *token = bk_tray_take_activation_token(app->tray);
+    if (token)
+        gtk_window_set_startup_id(GTK_WINDOW(app->window), token);
+    gtk_window_present(GTK_WINDOW(app->window));
+    if (app->complaint)
+        bk_main_window_toast(app->window, app->complaint);
+    g_clear_pointer(&app->complaint, g_free);
+}
+
+static bool is_looked_at(BkApp *app)
+{
+    GtkWindow *window = gtk_application_get_active_window(GTK_APPLICATION(app));
+    return window && gtk_widget_get_visible(GTK_WIDGET(window)) && gtk_window_is_active(window);
+}
+
+static void alert(BkApp *app, const char *id, const char *title, const char *body)
+{
+    g_autoptr(GNotification) note = g_notification_new(title);
+    g_notification_set_body(note, body);
+    g_notification_set_default_action(note, "app.show");
+    g_application_send_notification(G_APPLICATION(app), id, note);
+}
+
+void bk_app_open_talk(BkApp *app, const char *address)
+{
+    if (!bk_engine_has_session(app->engine)) {
+        g_free(app->talk_wanted);
+        app->talk_wanted = g_strdup(address);
+        bk_app_show(app);
+        return;
+    }
+    bk_app_show(app);
+}
+
+/* ---- the way to the server ---- */
+
+static char *manual_servers(BkApp *app)
+{
+    if (options.server)
+        return g_strdup(options.server);
+    if (bk_settings_bool(app->settings, BK_SETTING_AUTOMATIC_SERVER))
+        return NULL;
+    return g_strjoin(" ", bk_settings_string(app->settings, BK_SETTING_INTERNAL_SERVER),
+                     bk_settings_string(app->settings, BK_SETTING_EXTERNAL_SERVER), NULL);
+}
+
+static const char *ca_file(BkApp *app)
+{
+    const char *set = bk_settings_string(app->settings, BK_SETTING_CA_FILE);
+    return options.ca ? options.ca : *set ? set : NULL;
+}
+
+static bool keeps_nothing(BkApp *app)
+{
+    return !bk_settings_bool(app->settings, BK_SETTING_SAVE_SIGN_IN);
+}
+
+static struct bk_log debug_log = { .level = BK_LOG_DEBUG };
+
+static int create_client(BkApp *app, bool with_options, struct bk_client **ret, char **ret_why)
+{
+    g_autofree char *manual = with_options ? manual_servers(app) : g_strdup(options.server);
+    struct bk_client_config config = {
+        .profile_dir = app->profile,
+        .name = "beckon",
+        .device_kind = "desktop",
+        .dns_servers = options.dns,
+        .ca_file = with_options ? ca_file(app) : options.ca,
+        .only_ca_file = options.only_ca,
+        .manual_server = manual,
+        .discovery_port = (uint16_t)options.discover_port,
+        .keep_nothing = keeps_nothing(app),
+    };
+    if (options.debug) {
+        debug_log.to = stderr;
+        config.log = &debug_log;
+    }
+    return bk_client_create(&config, ret, ret_why);
+}
+
+static BkEngine *create_engine(BkApp *app)
+{
+    struct bk_client *client = NULL;
+    char *why = NULL;
+    int r = create_client(app, true, &client, &why);
+    if (r < 0) { /* what the person entered once must not keep Beckon from starting */
+        app->complaint = g_strdup_printf(_("The connection settings cannot be used: %s"),
+                                         why ? why : g_strerror(-r));
+        free(why);
+        why = NULL;
+        r = create_client(app, false, &client, &why);
+    }
+    if (r < 0)
+        g_printerr("beckon: %s\n", why ? why : g_strerror(-r));
+    free(why);
+    return r < 0 ? NULL : bk_engine_new(&bk_engine_client_ops, client);
+}
+
+int bk_app_sign_in(BkApp *app, const char *address, const char *password, const char *user,
+                   char **ret_why)
+{
+    g_autofree char *manual = manual_servers(app);
+    const struct bk_client_connection connection = {
+        .manual_server = manual,
+        .ca_file = ca_file(app),
+        .keep_nothing = keeps_nothing(app),
+    };
+    char *why = NULL;
+    int r = bk_engine_set_connection(app->engine, &connection, &why);
+    if (r == 0)
+        r = bk_engine_sign_in(app->engine, address, password, user);
+    if (r < 0 && ret_why)
+        *ret_why = g_strdup(why ? why : g_strerror(-r));
+    free(why);
+    if (r < 0)
+        return r;
+    const char *word = bk_settings_string(app->settings, BK_SETTING_STATUS_AT_SIGN_IN);
+    enum bk_pidf_manual manual_status = bk_pidf_manual_of(bk_view_of_str(word));
+    if (manual_status != BK_PIDF_MANUAL_MISSING)
+        (void)bk_engine_set_status(app->engine, manual_status);
+    else
+        word = bk_pidf_manual_name(BK_PIDF_MANUAL_NONE);
+    g_simple_action_set_state(action(app, "status"), g_variant_new_string(word));
+    return 0;
+}
+
+/* The account that signed in last, where no password is needed for it. */
+static bool sign_in_saved(BkApp *app)
+{
+    g_autoptr(BkAccount) account = g_list_model_get_item(G_LIST_MODEL(app->accounts), 0);
+    if (!account || !bk_account_is_saved(account) || keeps_nothing(app))
+        return false;
+    return bk_app_sign_in(app, bk_account_address(account), NULL, NULL, NULL) == 0;
+}
+
+/* ---- what the engine tells ---- */
+
+static void update_tray(BkApp *app)
+{
+    BkPerson *self = bk_roster_self(app->roster);
+    const char *address = bk_person_address(self);
+    bool session = bk_engine_has_session(app->engine);
+    enum bk_pidf_shown shown = session ? bk_person_shown(self) : BK_PIDF_SHOWN_OFFLINE;
+    g_autofree char *tooltip = session ? g_strdup_printf("%s: %s", address, bk_word_shown(shown))
+                                       : bk_word_progress(bk_engine_state(app->engine), "", 0);
+    bk_tray_set(app->tray, bk_icon_shown(shown), *tooltip ? tooltip : _("Signed out"), 0);
+}
+
+static void update_actions(BkApp *app)
+{
+    enum bk_client_state state = bk_engine_state(app->engine);
+    bool nobody = state == BK_CLIENT_IDLE || state == BK_CLIENT_SIGNED_OUT;
+    g_simple_action_set_enabled(action(app, "sign-in"), nobody);
+    g_simple_action_set_enabled(action(app, "sign-out"), !nobody && state != BK_CLIENT_SIGNING_OUT);
+    g_simple_action_set_enabled(action(app, "status"), bk_engine_has_session(app->engine));
+    g_simple_action_set_enabled(action(app, "retry-now"), state == BK_CLIENT_RECONNECTING);
+    g_simple_action_set_enabled(action(app, "delete-sign-in-info"),
+                                !nobody ||
+                                    g_list_model_get_n_items(G_LIST_MODEL(app->accounts)) > 0);
+}
+
+static gboolean tell_lost(gpointer p)
+{
+    BkApp *app = p;
+    app->lost_timer = 0;
+    if (!is_looked_at(app))
+        alert(app, "connection", _("Beckon lost the connection"),
+              _("It tries to connect again by itself. Messages you write are kept and sent then."));
+    return G_SOURCE_REMOVE;
+}
+
+static void watch_connection(BkApp *app, enum bk_client_state state)
+{
+    bool away = bk_engine_has_session(app->engine) && state != BK_CLIENT_SIGNED_IN;
+    if (away && !app->lost_timer)
+        app->lost_timer = g_timeout_add_seconds(LOST_TELL_S, tell_lost, app);
+    if (away)
+        return;
+    g_clear_handle_id(&app->lost_timer, g_source_remove);
+    g_application_withdraw_notification(G_APPLICATION(app), "connection");
+}
+
+static void leave_on(BkApp *app);
+
+static void signed_in(BkApp *app)
+{
+    g_application_withdraw_notification(G_APPLICATION(app), "credential");
+    bk_accounts_used(app->accounts, bk_engine_address(app->engine));
+    g_autofree char *program = g_file_read_link("/proc/self/exe", NULL);
+    int r = program ? bk_settings_apply_autostart(app->settings, program) : 0;
+    if (r < 0)
+        g_warning("autostart: %s", g_strerror(-r));
+    if (app->talk_wanted) {
+        g_autofree char *address = g_steal_pointer(&app->talk_wanted);
+        bk_app_open_talk(app, address);
+    }
+}
+
+static void on_state(BkEngine *engine, const struct bk_client_event *event, BkApp *app)
+{
+    enum bk_client_state state = event->state.state;
+    (void)engine;
+    if (state == BK_CLIENT_SIGNED_IN)
+        signed_in(app);
+    watch_connection(app, state);
+    update_actions(app);
+    update_tray(app);
+    if (app->leaving == SIGNING_OUT && state == BK_CLIENT_SIGNED_OUT)
+        leave_on(app);
+}
+
+/* Somebody has to look: in the window where it is open, else an alert says so. Nothing opens by itself. */
+static void person_needed(BkApp *app, const char *title, const char *body)
+{
+    if (!is_looked_at(app) && app->leaving == STAYING)
+        alert(app, "credential", title, body);
+}
+
+static void on_credential(BkEngine *engine, const struct bk_client_event *event, BkApp *app)
+{
+    (void)engine;
+    g_autofree char *body =
+        g_strdup_printf(_("Enter the password of %s to sign in."), event->credential.address);
+    person_needed(app, _("Beckon needs your password"), body);
+}
+
+static void on_trust(BkEngine *engine, const struct bk_client_event *event, BkApp *app)
+{
+    (void)engine;
+    g_autofree char *body = g_strdup_printf(
+        _("The server %s belongs to another domain than your address."), event->trust.server);
+    person_needed(app, _("Beckon asks whether to trust a server"), body);
+}
+
+static void on_failure(BkEngine *engine, const struct bk_client_event *event, BkApp *app)
+{
+    (void)engine;
+    if (event->failure.next != BK_CLIENT_NEXT_STOP)
+        return;
+    g_autofree char *text = bk_word_failure(&event->failure);
+    person_needed(app,
+                  event->type == BK_CLIENT_EVENT_ENDED ? _("You were signed out")
+                                                       : _("Beckon could not sign in"),
+                  text);
+}
+
+static void on_notice(BkEngine *engine, const struct bk_client_event *event, BkApp *app)
+{
+    (void)engine;
+    g_autofree char *text = bk_word_failure(&event->failure);
+    if (*text && bk_engine_has_session(app->engine))
+        bk_app_toast(app, text);
+}
+
+uint64_t bk_app_history_size(BkApp *app, const char *address)
+{
+    return bk_history_size(app->profile, address);
+}
+
+int bk_app_delete_history(BkApp *app, const char *address)
+{
+    return bk_history_delete(app->profile, address);
+}
+
+static void delete_info(BkApp *app, const char *address)
+{
+    (void)bk_engine_delete_sign_in_info(app->engine, address);
+}
+
+void bk_app_delete_sign_in_info(BkApp *app, const char *address)
+{
+    bk_leave_ask_delete(app, address, delete_info);
+}
+
+static void on_deleted(BkEngine *engine, const struct bk_client_event *event, BkApp *app)
+{
+    (void)engine;
+    bk_accounts_forget(app->accounts, event->deleted.address);
+}
+
+/* ---- leaving ---- */
+
+static void gone(BkApp *app)
+{
+    if (app->leaving == GONE)
+        return;
+    app->leaving = GONE;
+    g_clear_handle_id(&app->leave_timer, g_source_remove);
+    bk_settings_flush(app->settings);
+    g_application_quit(G_APPLICATION(app));
+}
+
+static gboolean on_close_waited(gpointer p)
+{
+    BkApp *app = p;
+    app->leave_timer = 0;
+    gone(app);
+    return G_SOURCE_REMOVE;
+}
+
+static void on_closed(GObject *engine, GAsyncResult *result, gpointer p)
+{
+    (void)engine;
+    (void)result;
+    g_autoptr(BkApp) app = p;
+    gone(app);
+}
+
+/* The session has ended, or was waited for long enough. */
+static void leave_on(BkApp *app)
+{
+    app->leaving = CLOSING;
+    g_clear_handle_id(&app->leave_timer, g_source_remove);
+    app->leave_timer = g_timeout_add(CLOSE_WAITS_MS, on_close_waited, app);
+    bk_engine_close_async(app->engine, on_closed, g_object_ref(app));
+}
+
+static gboolean on_sign_out_waited(gpointer p)
+{
+    BkApp *app = p;
+    app->leave_timer = 0;
+    leave_on(app);
+    return G_SOURCE_REMOVE;
+}
+
+static void hide_windows(BkApp *app)
+{
+    for (GList *at = gtk_application_get_windows(GTK_APPLICATION(app)); at; at = at->next)
+        gtk_widget_set_visible(GTK_WIDGET(at->data), FALSE);
+}
+
+static void leave(BkApp *app)
+{
+    if (app->leaving != STAYING)
+        return;
+    app->leaving = SIGNING_OUT;
+    hide_windows(app);
+    bk_settings_flush(app->settings);
+    enum bk_client_state state = bk_engine_state(app->engine);
+    if (state == BK_CLIENT_IDLE || state == BK_CLIENT_SIGNED_OUT ||
+        bk_engine_sign_out(app->engine) < 0) {
+        leave_on(app);
+        return;
+    }
+    app->leave_timer = g_timeout_add(SIGN_OUT_WAITS_MS, on_sign_out_waited, app);
+}
+
+static void sign_out(BkApp *app)
+{
+    (void)bk_engine_sign_out(app->engine);
+}
+
+/* ---- actions ---- */
+
+static void act_show(GSimpleAction *a, GVariant *v, gpointer app)
+{
+    (void)a;
+    (void)v;
+    bk_app_show(app);
+}
+
+static void act_sign_in(GSimpleAction *a, GVariant *v, gpointer app)
+{
+    (void)a;
+    (void)v;
+    if (!sign_in_saved(app))
+        bk_app_show(app);
+}
+
+static void act_sign_out(GSimpleAction *a, GVariant *v, gpointer app)
+{
+    (void)a;
+    (void)v;
+    bk_leave_ask(app, BK_LEAVE_SIGN_OUT, sign_out);
+}
+
+static void act_exit(GSimpleAction *a, GVariant *v, gpointer app)
+{
+    (void)a;
+    (void)v;
+    bk_leave_ask(app, BK_LEAVE_EXIT, leave);
+}
+
+static void act_close(GSimpleAction *a, GVariant *v, gpointer app)
+{
+    (void)a;
+    (void)v;
+    GtkWindow *window = gtk_application_get_active_window(app);
+    if (window)
+        gtk_window_close(window);
+}
+
+static void act_options(GSimpleAction *a, GVariant *v, gpointer p)
+{
+    BkApp *app = p;
+    (void)a;
+    (void)v;
+    bk_app_show(app);
+    gtk_window_present(GTK_WINDOW(bk_options_window_new(app, GTK_WINDOW(app->window))));
+}
+
+static void act_configuration(GSimpleAction *a, GVariant *v, gpointer p)
+{
+    BkApp *app = p;
+    (void)a;
+    (void)v;
+    bk_app_show(app);
+    gtk_window_present(GTK_WINDOW(bk_configuration_window_new(app, GTK_WINDOW(app->window))));
+}
+
+static void act_delete(GSimpleAction *a, GVariant *v, gpointer p)
+{
+    BkApp *app = p;
+    (void)a;
+    (void)v;
+    const char *address = bk_engine_address(app->engine);
+    g_autoptr(BkAccount) account = g_list_model_get_item(G_LIST_MODEL(app->accounts), 0);
+    if (*address || account)
+        bk_app_delete_sign_in_info(app, *address ? address : bk_account_address(account));
+}
+
+static void act_about(GSimpleAction *a, GVariant *v, gpointer p)
+{
+    BkApp *app = p;
+    (void)a;
+    (void)v;
+    bk_app_show(app);
+    adw_show_about_window(GTK_WINDOW(app->window), "application-name", "Beckon", "application-icon",
+                          BK_APP_ID, "version", BK_VERSION, "developer-name",
+                          _("The Beckon contributors"), "comments",
+                          _("Messages and presence on your organisation's own server."),
+                          "license-type", GTK_LICENSE_APACHE_2_0, NULL);
+}
+
+static void act_status(GSimpleAction *a, GVariant *v, gpointer p)
+{
+    BkApp *app = p;
+    enum bk_pidf_manual manual = bk_pidf_manual_of(bk_view_of_str(g_variant_get_string(v, NULL)));
+    if (manual != BK_PIDF_MANUAL_MISSING && bk_engine_set_status(app->engine, manual) == 0)
+        g_simple_action_set_state(a, v);
+}
+
+static void act_talk(GSimpleAction *a, GVariant *v, gpointer app)
+{
+    (void)a;
+    bk_app_open_talk(app, g_variant_get_string(v, NULL));
+}
+
+static void act_retry(GSimpleAction *a, GVariant *v, gpointer p)
+{
+    BkApp *app = p;
+    (void)a;
+    (void)v;
+    (void)bk_engine_retry_now(app->engine);
+}
+
+static void act_search(GSimpleAction *a, GVariant *v, gpointer p)
+{
+    BkApp *app = p;
+    (void)a;
+    (void)v;
+    bk_app_show(app);
+    bk_main_window_focus_search(app->window);
+}
+
+static void act_shortcuts(GSimpleAction *a, GVariant *v, gpointer p)
+{
+    BkApp *app = p;
+    (void)a;
+    (void)v;
+    bk_app_show(app);
+    g_autoptr(GtkBuilder) builder =
+        gtk_builder_new_from_resource("/org/beckon/Beckon/shortcuts.ui");
+    GtkWindow *window = GTK_WINDOW(gtk_builder_get_object(builder, "shortcuts"));
+    gtk_window_set_transient_for(window, GTK_WINDOW(app->window));
+    gtk_window_present(window);
+}
+
+static const GActionEntry action_rows[] = {
+    { .name = "show", .activate = act_show },
+    { .name = "sign-in", .activate = act_sign_in },
+    { .name = "sign-out", .activate = act_sign_out },
+    { .name = "exit", .activate = act_exit },
+    { .name = "close", .activate = act_close },
+    { .name = "options", .activate = act_options },
+    { .name = "configuration-information", .activate = act_configuration },
+    { .name = "delete-sign-in-info", .activate = act_delete },
+    { .name = "about", .activate = act_about },
+    { .name = "status", .activate = act_status, .parameter_type = "s", .state = "'none'" },
+    { .name = "talk", .activate = act_talk, .parameter_type = "s" },
+    { .name = "retry-now", .activate = act_retry },
+    { .name = "search", .activate = act_search },
+    { .name = "shortcuts", .activate = act_shortcuts },
+};
+
+static const struct {
+    const char *action, *keys[3];
+} accelerators[] = {
+    { "app.exit", { "<Control>q" } },
+    { "app.close", { "<Control>w" } },
+    { "app.options", { "<Control>comma" } },
+    { "app.search", { "<Control>f" } },
+    { "app.shortcuts", { "<Control>question" } },
+    { "app.retry-now", { "<Control>r", "F5" } },
+};
+
+/* ---- start ---- */
+
+static void apply_colours(BkApp *app)
+{
+    const char *word = bk_settings_string(app->settings, BK_SETTING_COLOUR_SCHEME);
+    adw_style_manager_set_color_scheme(adw_style_manager_get_default(),
+                                       strcmp(word, "light") == 0  ? ADW_COLOR_SCHEME_FORCE_LIGHT
+                                       : strcmp(word, "dark") == 0 ? ADW_COLOR_SCHEME_FORCE_DARK
+                                                                   : ADW_COLOR_SCHEME_DEFAULT);
+}
+
+static void apply_start(BkApp *app)
+{
+    g_autofree char *program = g_file_read_link("/proc/self/exe", NULL);
+    if (program)
+        (void)bk_settings_apply_autostart(app->settings, program);
+}
+
+static gboolean on_signal(gpointer app)
+{
+    leave(app);
+    return G_SOURCE_CONTINUE;
+}
+
+static void startup(GApplication *application)
+{
+    BkApp *app = BK_APP(application);
+    G_APPLICATION_CLASS(bk_app_parent_class)->startup(application);
+
+    app->profile = bk_profile_root(options.profile);
+    app->settings = bk_settings_new(NULL, NULL);
+    for (const char *const *at = bk_settings_complaints(app->settings); *at; at++)
+        g_printerr("beckon: %s\n", *at);
+    app->accounts = bk_accounts_new(app->profile);
+    app->engine = create_engine(app);
+    if (!app->engine) {
+        app->status = EXIT_BROKEN;
+        app->leaving = GONE;
+        g_application_quit(application);
+        return;
+    }
+    g_action_map_add_action_entries(G_ACTION_MAP(app), action_rows, G_N_ELEMENTS(action_rows), app);
+    for (gsize i = 0; i < G_N_ELEMENTS(accelerators); i++)
+        gtk_application_set_accels_for_action(GTK_APPLICATION(app), accelerators[i].action,
+                                              accelerators[i].keys);
+    app->roster = bk_roster_new(app->engine, app->settings);
+    app->tray = bk_tray_new(application, bk_app_menu(app, "tray-menu"), "show");
+    gtk_window_set_default_icon_name(BK_APP_ID);
+
+    g_signal_connect(app->engine, "event::state", G_CALLBACK(on_state), app);
+    g_signal_connect(app->engine, "event::credential", G_CALLBACK(on_credential), app);
+    g_signal_connect(app->engine, "event::trust", G_CALLBACK(on_trust), app);
+    g_signal_connect(app->engine, "event::failure", G_CALLBACK(on_failure), app);
+    g_signal_connect(app->engine, "event::ended", G_CALLBACK(on_failure), app);
+    g_signal_connect(app->engine, "event::deleted", G_CALLBACK(on_deleted), app);
+    g_signal_connect(app->engine, "event::notice", G_CALLBACK(on_notice), app);
+    g_signal_connect_swapped(bk_roster_self(app->roster), "notify::shown", G_CALLBACK(update_tray),
+                             app);
+    g_signal_connect_swapped(app->settings, "changed::colour-scheme", G_CALLBACK(apply_colours),
+                             app);
+    g_signal_connect_swapped(app->settings, "changed::start-at-log-on", G_CALLBACK(apply_start),
+                             app);
+    g_signal_connect_swapped(app->accounts, "items-changed", G_CALLBACK(update_actions), app);
+    g_unix_signal_add(SIGTERM, on_signal, app);
+    g_unix_signal_add(SIGINT, on_signal, app);
+    g_unix_signal_add(SIGHUP, on_signal, app);
+    apply_colours(app);
+    update_actions(app);
+    update_tray(app);
+    g_application_hold(application); /* without a window it goes on, too */
+}
+
+/* The first time only: who signed in here last is signed in by himself. */
+static void begin(BkApp *app)
+{
+    if (app->started)
+        return;
+    app->started = true;
+    /* Unseen at first, but it hears everything. */
+    app->window = bk_main_window_new(app);
+    g_object_add_weak_pointer(G_OBJECT(app->window), (gpointer *)&app->window);
+    if (bk_settings_bool(app->settings, BK_SETTING_SIGN_IN_AT_START))
+        (void)sign_in_saved(app);
+}
+
 static void activate(GApplication *application)
 {
-    GtkWindow *window = gtk_application_get_active_window(GTK_APPLICATION(application));
-    if (!window)
-        window = GTK_WINDOW(adw_application_window_new(GTK_APPLICATION(application)));
-    gtk_window_present(window);
+    BkApp *app = BK_APP(application);
+    if (app->leaving == GONE)
+        return;
+    begin(app);
+    bk_app_show(app);
+}
+
+/* "sip:bob@example.org;transport=tls?subject=x" is bob@example.org. NULL: there is no address in it. */
+static char *address_of_link(const char *link)
+{
+    static const char *const schemes[] = { "sip:", "sips:", "im:", "pres:" };
+    size_t at, from = 0;
+    const char *why;
+    for (gsize i = 0; i < G_N_ELEMENTS(schemes) && !from; i++)
+        if (g_ascii_strncasecmp(link, schemes[i], strlen(schemes[i])) == 0)
+            from = strlen(schemes[i]);
+    link += from;
+    if (from && strncmp(link, "//", 2) == 0)
+        link += 2;
+    g_autofree char *bare = g_strndup(link, strcspn(link, ";?"));
+    g_autofree char *plain = g_uri_unescape_string(bare, NULL);
+    if (!plain || bk_client_check_address(plain, &at, &why) < 0)
+        return NULL;
+    return g_ascii_strdown(plain, -1);
+}
+
+static void open_links(GApplication *application, GFile **files, int n, const char *hint)
+{
+    BkApp *app = BK_APP(application);
+    (void)hint;
+    begin(app);
+    for (int i = 0; i < n; i++) {
+        g_autofree char *uri = g_file_get_uri(files[i]);
+        g_autofree char *address = address_of_link(uri);
+        if (address)
+            bk_app_open_talk(app, address);
+    }
+}
+
+static int command_line(GApplication *application, GApplicationCommandLine *line)
+{
+    BkApp *app = BK_APP(application);
+    GVariantDict *dict = g_application_command_line_get_options_dict(line);
+    g_auto(GStrv) addresses = NULL;
+    if (app->leaving == GONE)
+        return app->status;
+    bool first = !app->started;
+    begin(app);
+    (void)g_variant_dict_lookup(dict, G_OPTION_REMAINING, "^as", &addresses);
+    for (size_t i = 0; addresses && addresses[i]; i++) {
+        g_autofree char *address = address_of_link(addresses[i]);
+        if (address)
+            bk_app_open_talk(app, address);
+    }
+    bool hidden = g_variant_dict_contains(dict, "background") &&
+                  !(first && bk_settings_bool(app->settings, BK_SETTING_SHOW_IN_FOREGROUND));
+    if (!hidden && !addresses)
+        bk_app_show(app);
+    return EXIT_OK;
+}
+
+/* In the process that was called, before it is known whether another one runs. */
+static int handle_local_options(GApplication *application, GVariantDict *dict)
+{
+    (void)application;
+    (void)dict;
+    if (options.version) {
+        g_print("beckon %s\n", BK_VERSION);
+        return EXIT_OK;
+    }
+    if (options.discover_port < 0 || options.discover_port > 65535) {
+        g_printerr("beckon: --discover-port: %d is not a number from 1 to 65535\n",
+                   options.discover_port);
+        return EXIT_USAGE;
+    }
+    for (size_t i = 0; options.addresses && options.addresses[i]; i++) {
+        g_autofree char *address = address_of_link(options.addresses[i]);
+        if (!address) {
+            g_printerr(_("beckon: %s is no address\n"), options.addresses[i]);
+            return EXIT_USAGE;
+        }
+    }
+    /* Options with a variable of ours are not in the dictionary that goes to the first instance. */
+    if (options.background)
+        g_variant_dict_insert(dict, "background", "b", TRUE);
+    if (options.addresses)
+        g_variant_dict_insert(dict, G_OPTION_REMAINING, "^as", options.addresses);
+    return -1;
+}
+
+static void shutdown_app(GApplication *application)
+{
+    BkApp *app = BK_APP(application);
+    g_clear_handle_id(&app->lost_timer, g_source_remove);
+    g_clear_handle_id(&app->leave_timer, g_source_remove);
+    if (app->window)
+        gtk_window_destroy(GTK_WINDOW(app->window));
+    g_clear_object(&app->tray);
+    g_clear_object(&app->roster);
+    g_clear_object(&app->engine);
+    g_clear_object(&app->accounts);
+    g_clear_object(&app->settings);
+    G_APPLICATION_CLASS(bk_app_parent_class)->shutdown(application);
+}
+
+static void finalize(GObject *object)
+{
+    BkApp *app = BK_APP(object);
+    free(app->profile);
+    g_free(app->talk_wanted);
+    g_free(app->complaint);
+    G_OBJECT_CLASS(bk_app_parent_class)->finalize(object);
 }
 
 static void bk_app_class_init(BkAppClass *class)
 {
-    G_APPLICATION_CLASS(class)->activate = activate;
+    GApplicationClass *application = G_APPLICATION_CLASS(class);
+    G_OBJECT_CLASS(class)->finalize = finalize;
+    application->startup = startup;
+    application->activate = activate;
+    application->open = open_links;
+    application->command_line = command_line;
+    application->handle_local_options = handle_local_options;
+    application->shutdown = shutdown_app;
 }
 
 static void bk_app_init(BkApp *app)
 {
-    (void)app;
+    g_application_add_main_option_entries(G_APPLICATION(app), option_rows);
+    g_application_set_option_context_summary(
+        G_APPLICATION(app), _("Messages and presence on your organisation's own server."));
 }
 
 BkApp *bk_app_new(void)
 {
     return g_object_new(BK_TYPE_APP, "application-id", BK_APP_ID, "flags",
-                        G_APPLICATION_DEFAULT_FLAGS, NULL);
+                        G_APPLICATION_HANDLES_COMMAND_LINE | G_APPLICATION_HANDLES_OPEN, NULL);
+}
+
+int bk_app_status(BkApp *app)
+{
+    return app->status;
 }

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "desktop/app.h"
+#include "desktop/watchdog.h"
 #include <glib/gi18n.h>
 #include <locale.h>
+#include <stdlib.h>
 
 int main(int argc, char **argv)
 {
@@ -11,6 +13,11 @@ int main(int argc, char **argv)
     bind_textdomain_codeset("beckon", "UTF-8");
     textdomain("beckon");
 
+    const char *watchdog = g_getenv("BECKON_WATCHDOG_MS");
+    if (watchdog && atoi(watchdog) > 0)
+        bk_watchdog_start((unsigned)atoi(watchdog));
+
     g_autoptr(BkApp) app = bk_app_new();
-    return g_application_run(G_APPLICATION(app), argc, argv);
+    int status = g_application_run(G_APPLICATION(app), argc, argv);
+    return status ? status : bk_app_status(app);
 }

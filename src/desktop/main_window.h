@@ -13,6 +13,7 @@
 G_DECLARE_FINAL_TYPE(BkMainWindow, bk_main_window, BK, MAIN_WINDOW, AdwApplicationWindow)
 
 BkMainWindow *bk_main_window_new(BkApp *app);
+void bk_main_window_focus_search(BkMainWindow *window);
 void bk_main_window_toast(BkMainWindow *window, const char *text);
 
 #endif

@@ -57,6 +57,7 @@ static const struct row {
                                   N_("Show me as inactive after") },
     [BK_SETTING_AWAY_MIN] = { "away-minutes", KIND_INT, "5", NULL, 1, 360,
                               N_("Show me as away after further") },
+    [BK_SETTING_ADDRESS] = { "address", KIND_TEXT, "", .title = N_("Expected sign-in address") },
     [BK_SETTING_STATUS_AT_SIGN_IN] = { "status-at-sign-in", KIND_CHOICE, "automatic",
                                        status_choices, .title = N_("Sign in as") },
     [BK_SETTING_AUTOMATIC_SERVER] = { "automatic-server", KIND_BOOL, "true",
@@ -386,6 +387,11 @@ const char *bk_settings_string(BkSettings *settings, enum bk_setting which)
 bool bk_settings_is_managed(BkSettings *settings, enum bk_setting which)
 {
     return settings->policy[which] != NULL;
+}
+
+bool bk_settings_is_set(BkSettings *settings, enum bk_setting which)
+{
+    return settings->value[which] != NULL;
 }
 
 const char *const *bk_settings_complaints(BkSettings *settings)

@@ -32,18 +32,19 @@ enum bk_setting {
     BK_SETTING_ALERT_IN_DND,       /* "none" (default), "workgroup", "all" */
     BK_SETTING_INACTIVE_MIN,       /* int 5, 1 to 360 */
     BK_SETTING_AWAY_MIN,           /* int 5 more, 1 to 360 */
-    BK_SETTING_STATUS_AT_SIGN_IN,  /* "automatic" (default) or a word of bk_pidf_manual_name */
-    BK_SETTING_AUTOMATIC_SERVER,   /* bool, true */
-    BK_SETTING_INTERNAL_SERVER,    /* string */
-    BK_SETTING_EXTERNAL_SERVER,    /* string */
-    BK_SETTING_CA_FILE,            /* string: PEM roots beside the system's */
-    BK_SETTING_COLOUR_SCHEME,      /* "system" (default), "light", "dark" */
-    BK_SETTING_CONTACTS_BY,        /* "group" (default), "status" */
-    BK_SETTING_SHOW_OFFLINE,       /* bool, true */
-    BK_SETTING_HELP_LINK,          /* string: under every error, the organisation's own help */
-    BK_SETTING_CLOSE_EXPLAINED,    /* bool, false: the first Close was explained */
-    BK_SETTING_TAGGED,             /* string: addresses, blanks between */
-    BK_SETTING_CONTACTS_CLOSED,    /* string: bk_contact_model_collapsed */
+    BK_SETTING_ADDRESS, /* string: expected where nobody signed in yet; "{user}" is the log-on name */
+    BK_SETTING_STATUS_AT_SIGN_IN, /* "automatic" (default) or a word of bk_pidf_manual_name */
+    BK_SETTING_AUTOMATIC_SERVER,  /* bool, true */
+    BK_SETTING_INTERNAL_SERVER,   /* string */
+    BK_SETTING_EXTERNAL_SERVER,   /* string */
+    BK_SETTING_CA_FILE,           /* string: PEM roots beside the system's */
+    BK_SETTING_COLOUR_SCHEME,     /* "system" (default), "light", "dark" */
+    BK_SETTING_CONTACTS_BY,       /* "group" (default), "status" */
+    BK_SETTING_SHOW_OFFLINE,      /* bool, true */
+    BK_SETTING_HELP_LINK,         /* string: under every error, the organisation's own help */
+    BK_SETTING_CLOSE_EXPLAINED,   /* bool, false: the first Close was explained */
+    BK_SETTING_TAGGED,            /* string: addresses, blanks between */
+    BK_SETTING_CONTACTS_CLOSED,   /* string: bk_contact_model_collapsed */
     BK_SETTING_COUNT,
 };
 
@@ -60,6 +61,8 @@ bool bk_settings_set_bool(BkSettings *settings, enum bk_setting which, bool valu
 bool bk_settings_set_int(BkSettings *settings, enum bk_setting which, int value);
 bool bk_settings_set_string(BkSettings *settings, enum bk_setting which, const char *value);
 bool bk_settings_is_managed(BkSettings *settings, enum bk_setting which);
+/* The person chose it (it is in the second file), whether it is in effect or not. */
+bool bk_settings_is_set(BkSettings *settings, enum bk_setting which);
 const char *bk_setting_key(enum bk_setting which); /* "start-at-log-on" */
 /* What it is called for people, in their language. */
 const char *bk_setting_title(enum bk_setting which);

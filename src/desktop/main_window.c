@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "desktop/main_window.h"
+
+#include "desktop/leave.h"
+#include "desktop/main_page.h"
+#include "desktop/signin_page.h"
+
+#include <glib/gi18n.h>
+
+struct _BkMainWindow {
+    AdwApplicationWindow parent;
+    BkApp *app; /* outlives the window */
+    AdwToastOverlay *toasts;
+    GtkStack *pages;
+    GtkWidget *signin_page, *main_page;
+};
+G_DEFINE_TYPE(BkMainWindow, bk_main_window, ADW_TYPE_APPLICATION_WINDOW)
+
+void bk_main_window_toast(BkMainWindow *window, const char *text)
+{
+    AdwToast *toast = adw_toast_new("");
+    g_autofree char *plain = g_markup_escape_text(text, -1);
+    adw_toast_set_title(toast, plain);
+    adw_toast_overlay_add_toast(window->toasts, toast);
+}
+
+void bk_main_window_focus_search(BkMainWindow *window)
+{
+    if (gtk_widget_get_visible(window->main_page))
+        bk_main_page_focus_search(BK_MAIN_PAGE(window->main_page));
+}
+
+static void show_page(BkMainWindow *window)
+{
+    bool session = bk_engine_has_session(bk_app_engine(window->app));
+    GtkWidget *shown = session ? window->main_page : window->signin_page;
+    GtkWidget *hidden = session ? window->signin_page : window->main_page;
+    if (gtk_stack_get_visible_child(window->pages) == shown && gtk_widget_get_visible(shown))
+        return;
+    gtk_widget_set_visible(shown, TRUE);
+    gtk_stack_set_visible_child(window->pages, shown);
+    gtk_widget_set_visible(hidden, FALSE);
+    gtk_widget_grab_focus(shown);
+}
+
+static gboolean close_request(GtkWindow *gtk_window)
+{
+    BkMainWindow *window = BK_MAIN_WINDOW(gtk_window);
+    if (!bk_tray_is_present(bk_app_tray(window->app)) &&
+        !bk_settings_bool(bk_app_settings(window->app), BK_SETTING_CLOSE_EXPLAINED))
+        bk_leave_explain_close(window->app, gtk_window);
+    else
+        gtk_widget_set_visible(GTK_WIDGET(window), FALSE);
+    return TRUE; /* the session goes on */
+}
+
+static void bk_main_window_class_init(BkMainWindowClass *class)
+{
+    GtkWidgetClass *widget = GTK_WIDGET_CLASS(class);
+    GTK_WINDOW_CLASS(class)->close_request = close_request;
+    gtk_widget_class_set_template_from_resource(widget, "/org/beckon/Beckon/main_window.ui");
+    gtk_widget_class_bind_template_child(widget, BkMainWindow, toasts);
+    gtk_widget_class_bind_template_child(widget, BkMainWindow, pages);
+}
+
+static void bk_main_window_init(BkMainWindow *window)
+{
+    gtk_widget_init_template(GTK_WIDGET(window));
+}
+
+BkMainWindow *bk_main_window_new(BkApp *app)
+{
+    BkMainWindow *window = g_object_new(BK_TYPE_MAIN_WINDOW, "application", app, NULL);
+    window->app = app;
+    window->signin_page = GTK_WIDGET(bk_signin_page_new(app));
+    window->main_page = GTK_WIDGET(bk_main_page_new(app));
+    gtk_stack_add_child(window->pages, window->signin_page);
+    gtk_stack_add_child(window->pages, window->main_page);
+    gtk_widget_set_visible(window->main_page, FALSE);
+    g_signal_connect_object(bk_app_engine(app), "event::state", G_CALLBACK(show_page), window,
+                            G_CONNECT_SWAPPED);
+    show_page(window);
+    return window;
+}
