@@ -223,8 +223,9 @@ void handle_in_dialog(struct request *rq)
 {
     struct bk_binding *b = other_end(rq);
     bool text = rq->msg->method == BK_SIP_MESSAGE && rq->route.len;
-    if (!b && text) {
-        ms_session_message(rq); /* what is said reaches the person, if not this endpoint */
+    /* What is said reaches the person, if not this endpoint; where it is our own client, all of them. */
+    if (text && (!b || (b->sessions && b->person->n_bindings > 1))) {
+        ms_session_message(rq);
         return;
     }
     if (!b) {
@@ -243,12 +244,20 @@ void handle_in_dialog(struct request *rq)
         answer(rq, 481, (struct bk_view){ 0 }, (struct bk_view){ 0 });
         return;
     }
+    if (text && message_was_answered(rq))
+        return;
     struct relay *relay = relay_create(
         rq, rq->msg->method == BK_SIP_INVITE ? RELAY_INVITE : RELAY_OTHER, b->person, 1);
     if (!relay)
         return;
     relay->calls++;
     relay->session = text;
+    if (text)
+        message_remember(relay, rq);
+    /* Our own client knows a message by its key, so that it can be handed over again, and then be stored. */
+    if (text && b->sessions)
+        bk_timer_arm(rq->core->config.timers, &relay->timer,
+                     core_now(rq->core) + rq->core->config.limits.message_wait_ms);
     if (relay->kind == RELAY_INVITE)
         relay_answer(relay, 100, (struct bk_view){ 0 });
     if (relay_add(relay, rq, b->link, b->reliable, rq->msg->uri, (struct bk_view){ 0 }, true) < 0)

@@ -331,6 +331,18 @@ void relays_destroy(struct shard *shard);
 /* ---- message.c ---- */
 struct message_key;
 void handle_message(struct request *rq);
+/*
+ * A program that takes messages inside of sessions only: a stock client of the Lync dialect. Our own takes single ones too,
+ * which come under the sender's key and with their date.
+ */
+static inline bool wants_sessions(const struct bk_binding *b)
+{
+    return b->dialect && !b->sessions;
+}
+/* A MESSAGE inside a dialog that passes through is remembered too. true: it was answered before, and is now. */
+bool message_was_answered(struct request *rq);
+void message_remember(struct relay *relay, const struct request *rq);
+void message_passed(struct relay *relay, int status);
 /* Called by relay.c. */
 void message_response(struct relay *relay, struct relay_fork *fork, const struct bk_sip_msg *msg);
 void message_fork_failed(struct relay *relay);

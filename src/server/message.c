@@ -105,6 +105,31 @@ static void key_answered(struct relay *relay, int status)
         key_free(relay->shard, key);
 }
 
+bool message_was_answered(struct request *rq)
+{
+    const struct message_key *key = key_find(rq->shard, key_hash(rq->core, rq->head));
+    if (!key || !key->status)
+        return false;
+    answer(rq, key->status, (struct bk_view){ 0 }, (struct bk_view){ 0 });
+    return true;
+}
+
+void message_remember(struct relay *relay, const struct request *rq)
+{
+    uint64_t hash = key_hash(rq->core, rq->head);
+    struct message_key *old = key_find(rq->shard, hash);
+    if (old)
+        key_free(rq->shard, old);
+    relay->key = key_add(rq->shard, hash, core_now(rq->core));
+    if (relay->key)
+        relay->key->relay = relay;
+}
+
+void message_passed(struct relay *relay, int status)
+{
+    key_answered(relay, status);
+}
+
 void message_relay_gone(struct relay *relay)
 {
     if (relay->key)
@@ -488,12 +513,12 @@ void handle_message(struct request *rq)
             struct bk_binding *b = bk_container_of(it, struct bk_binding, in_person);
             if (one && !ms_is_endpoint(b, gruu))
                 continue;
-            if (b->dialect && ephemeral) {
+            if (wants_sessions(b) && ephemeral) {
                 pass_ephemeral(relay, rq, b);
                 heard = true;
             } else if (relay->n_forks == n) {
                 continue;
-            } else if (b->dialect) {
+            } else if (wants_sessions(b)) {
                 send_in_session(relay, rq, b);
             } else {
                 relay_add(relay, rq, b->link, b->reliable, b->contact, (struct bk_view){ 0 }, true);
@@ -620,7 +645,7 @@ static bool drain_row(void *ctx, const struct bk_offline_message *row)
 {
     struct drain_pick *pick = ctx;
     struct drain *d = pick->d;
-    if (pick->to->dialect)
+    if (wants_sessions(pick->to))
         return drain_row_session(pick, row);
     struct shard *shard = person_shard(d->person);
     struct bk_core *core = shard->core;

@@ -626,7 +626,7 @@ static void session_typing(struct request *rq, bool typing)
     BK_LIST_EACH(&person->bindings, it)
     {
         struct bk_binding *b = bk_container_of(it, struct bk_binding, in_person);
-        if (b->dialect)
+        if (wants_sessions(b))
             ms_session_typing(rq->shard, b, rq->identity, typing);
         else
             tell_composing(rq, b, typing);
@@ -762,18 +762,23 @@ static bool own_request(struct request *rq)
     }
 }
 
-/* Everybody who is there takes sessions: it passes through, and whoever answers first has it. */
+/*
+ * Everybody who is there takes sessions: it passes through, and whoever answers first has it. Of who has our own client and
+ * something else beside it, every endpoint hears everything, so the server stays in between.
+ */
 static bool can_pass(const struct bk_person *person)
 {
+    bool both = false;
     if (!person || !person->n_bindings || person->draining)
         return false;
     BK_LIST_EACH(&person->bindings, it)
     {
         const struct bk_binding *b = bk_container_of(it, struct bk_binding, in_person);
-        if (!b->dialect)
+        if (!b->dialect && !b->sessions)
             return false;
+        both |= b->sessions;
     }
-    return true;
+    return !both || person->n_bindings == 1;
 }
 
 /* Nobody who could answer is there, and nothing may be kept: told at once. */

@@ -263,6 +263,14 @@ static bool speaks_dialect(const struct request *rq, const struct wanted *w)
            bk_sip_param_find(w->params, BK_VIEW("methods"), &value);
 }
 
+/* What our own client says of itself beside: it takes sessions (RFC 4569), and those of the dialect. */
+static bool takes_sessions(const struct request *rq, const struct wanted *w)
+{
+    struct bk_view value;
+    return bk_sip_param_find(w->params, BK_VIEW("message"), &value) &&
+           bk_sip_msg_has_token(rq->msg, BK_SIP_HDR_SUPPORTED, BK_VIEW("msrtc-event-categories"));
+}
+
 /* A new binding beside the ones there are; nothing else changes yet. 0 or -errno. */
 static int prepare(struct signin *s, struct wanted *w)
 {
@@ -289,6 +297,7 @@ static int prepare(struct signin *s, struct wanted *w)
     b->promised = b->reliable && (w->ob || signs); /* the dialect's answer says ms-keep-alive */
     b->own = s->link->certificate != NULL;
     b->dialect = signs || speaks_dialect(s->rq, w);
+    b->sessions = takes_sessions(s->rq, w);
     w->fresh = b;
     return 0;
 }

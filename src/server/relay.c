@@ -34,7 +34,9 @@ static void relay_timer(struct bk_timer *timer)
     if (relay->answered)
         return;
     relay->calls++;
-    if (relay->session && !relay->cancelled) {
+    if (relay->session && relay->kind == RELAY_OTHER) {
+        ms_session_again(relay);
+    } else if (relay->session && !relay->cancelled) {
         cancel_forks(relay, BK_VIEW("Reason: SIP;cause=408;text=\"Request Timeout\"\r\n"));
         ms_session_answer(relay);
     } else {
@@ -516,6 +518,8 @@ static void fork_final(struct relay *relay, struct relay_fork *fork, const struc
     if (msg && msg->status < 300) {
         if (!relay->session || !relay->answered)
             relay_pass(relay, msg); /* each 2xx of an INVITE, also a second one */
+        if (relay->kind == RELAY_OTHER)
+            message_passed(relay, msg->status);
         if (relay->kind == RELAY_INVITE)
             cancel_forks(relay,
                          BK_VIEW("Reason: SIP;cause=200;text=\"Call completed elsewhere\"\r\n"));

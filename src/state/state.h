@@ -68,6 +68,7 @@ struct bk_binding { /* one endpoint of a person, RFC 3261 10, RFC 5626 */
     bool promised;                  /* sends keep-alives: silence of 150 s counts as dead */
     bool own;                       /* signed in by personal certificate */
     bool dialect;                   /* speaks the Lync dialect: messages come to it as sessions */
+    bool sessions;                  /* our own client: it takes sessions, and single messages too */
     bool present;                   /* it published presence itself at least once */
     uint64_t epoch;                 /* rises with each sign-in in this state */
     int64_t since_real, expires_at; /* real ms; mono ms */

@@ -357,11 +357,12 @@ int world_sign_in(struct world_link *link, const char *name, const char *endpoin
     struct world *w = link->world;
     char authorization[1024] = "", from[64], contact[8192];
     int status = 0;
-    bool lync = strncmp(endpoint, "epid=", 5) == 0;
+    bool lync = strncmp(endpoint, "epid=", 5) == 0, own = strncmp(endpoint, "own=", 4) == 0;
     snprintf(from, sizeof from, ";%s", endpoint);
     snprintf(contact, sizeof contact,
-             lync ? ";methods=\"INVITE, MESSAGE, INFO, BYE\";proxy=replace"
-                  : ";+sip.instance=\"<%s>\"",
+             lync  ? ";methods=\"INVITE, MESSAGE, INFO, BYE\";proxy=replace"
+             : own ? ";message;+sip.instance=\"<%s>\""
+                   : ";+sip.instance=\"<%s>\"",
              endpoint);
     call++;
     for (int cseq = 1; cseq <= 2; cseq++) {
@@ -372,9 +373,9 @@ int world_sign_in(struct world_link *link, const char *name, const char *endpoin
             "From: <sip:%s@example.org>;tag=r%d%s\r\nTo: <sip:%s@example.org>\r\nCall-ID: reg%d\r\n"
             "CSeq: %d REGISTER\r\nMax-Forwards: 70\r\n"
             "Contact: <sip:%s@127.0.0.1:%d;transport=tls>%s\r\n"
-            "Expires: %d\r\n%sContent-Length: 0\r\n\r\n",
+            "Expires: %d\r\n%s%sContent-Length: 0\r\n\r\n",
             call, cseq, name, call, lync ? from : "", name, call, cseq, name, 30000 + call, contact,
-            expires_s, authorization);
+            expires_s, own ? "Supported: msrtc-event-categories\r\n" : "", authorization);
         const char *answer = world_take(link);
         status = world_status(answer);
         if (status != 401 || cseq == 2)

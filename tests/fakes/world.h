@@ -111,7 +111,7 @@ void world_signins(struct world *world, const char *address, const char *case_co
 
 /*
  * REGISTER with Digest, from the challenge to the 200. Returns the final status. endpoint: of +sip.instance; "epid=...": a program of
- * the Lync dialect.
+ * the Lync dialect; "own=...": our own client, which takes sessions of the dialect and single messages.
  */
 int world_sign_in(struct world_link *link, const char *name, const char *endpoint, int expires_s);
 

@@ -581,6 +581,126 @@ static void what_is_said_to_an_endpoint_that_left_is_kept_for_its_person(void **
     end(w);
 }
 
+/* Ann's session with Bob, who has our own client and takes it. */
+static void begin_own(struct world_link *ann, struct world_link *bob, struct dialog *ret)
+{
+    invite(ann, "ann", "bob", "c1");
+    expect_status(ann, 100);
+    char *got = take(bob);
+    assert_true(is(got, "INVITE"));
+    answer(bob, got, 200, "sip:bob@127.0.0.1:7;transport=tls");
+    drop(got);
+    accepted(ann, "ann", "c1", ret);
+    expect(bob, "ACK", "");
+}
+
+/* What was said in a dialog, once more and alone: under its key. */
+static void repeat_alone(struct world_link *from, const struct dialog *d, const char *body)
+{
+    ask(from, "MESSAGE", "sip:bob@example.org", "ann", "<sip:bob@example.org>", d->call_id, d->cseq,
+        "", "text/plain", body);
+}
+
+static void our_own_client_takes_sessions_and_single_messages(void **state)
+{
+    struct world *w = begin(*(unsigned *)*state);
+    struct world_link *ann = signed_in(w, "ann", "own=aa"), *bob = signed_in(w, "bob", "own=bb");
+    struct dialog d;
+    single(ann, "ann", "bob", 1, "text/plain", "alone");
+    taken(bob, "alone", 200);
+    expect_status(ann, 200);
+    begin_own(ann, bob, &d);
+    say(ann, "ann", &d, "MESSAGE", "text/plain", "inside");
+    taken(bob, "inside", 200);
+    expect_status(ann, 200);
+    /* Whoever did not hear that it arrived says it again, alone: it is not handed over again. */
+    repeat_alone(ann, &d, "inside");
+    expect_status(ann, 200);
+    assert_null(world_take(bob));
+    /* And who had an answer, too, where he asks inside of the session. */
+    d.cseq--;
+    say(ann, "ann", &d, "MESSAGE", "text/plain", "inside");
+    expect_status(ann, 200);
+    assert_null(world_take(bob));
+    end(w);
+}
+
+static void what_is_kept_comes_to_our_own_client_under_its_key(void **state)
+{
+    struct world *w = begin(*(unsigned *)*state);
+    struct world_link *ann = signed_in(w, "ann", "own=aa");
+    struct dialog d;
+    invite(ann, "ann", "bob", "c1");
+    accepted(ann, "ann", "c1", &d);
+    say(ann, "ann", &d, "MESSAGE", "text/plain", "kept");
+    expect_status(ann, 202);
+    struct world_link *bob = signed_in(w, "bob", "own=bb");
+    char *got = take(bob);
+    assert_true(is(got, "MESSAGE"));
+    assert_string_equal(world_field(got, "Call-ID"), "c1");
+    assert_string_equal(world_field(got, "CSeq"), "2 MESSAGE");
+    assert_non_null(strstr(world_field(got, "From"), ";tag=own"));
+    assert_true(world_field(got, "Date")[0]);
+    answer(bob, got, 200, NULL);
+    drop(got);
+    end(w);
+}
+
+static void every_endpoint_of_our_own_client_hears_everything(void **state)
+{
+    struct world *w = begin(*(unsigned *)*state);
+    struct world_link *ann = signed_in(w, "ann", "own=aa"), *desk = signed_in(w, "bob", "own=b1");
+    struct dialog d;
+    begin_own(ann, desk, &d);
+    struct world_link *home = signed_in(w, "bob", "own=b2");
+    say(ann, "ann", &d, "MESSAGE", "text/plain", "to both"); /* in the session with one of them */
+    taken(desk, "to both", 200);
+    taken(home, "to both", 200);
+    expect_status(ann, 200);
+    invite(ann, "ann", "bob", "c2"); /* and from now on the server stands in between */
+    accepted(ann, "ann", "c2", &d);
+    say(ann, "ann", &d, "MESSAGE", "text/plain", "to both again");
+    taken(home, "to both again", 200);
+    expect_status(ann, 200);
+    taken(desk, "to both again", 200);
+    leave(home);
+    invite(ann, "ann", "bob", "c3");
+    expect_status(ann, 100);
+    char *got = take(desk);
+    assert_true(is(got, "INVITE"));
+    answer(desk, got, 486, NULL);
+    drop(got);
+    end(w);
+}
+
+static void a_silent_endpoint_of_our_own_client_does_not_hold_the_sender(void **state)
+{
+    struct world *w = begin(*(unsigned *)*state);
+    struct world_link *ann = signed_in(w, "ann", "own=aa"), *bob = signed_in(w, "bob", "own=bb");
+    struct dialog d;
+    begin_own(ann, bob, &d);
+    say(ann, "ann", &d, "MESSAGE", "text/plain", "are you there");
+    char *inside = take(bob);
+    world_advance(w, 6 * 1000);
+    char *alone = take(bob); /* once more, in case it was the session's fault; under the same key */
+    assert_true(is(alone, "MESSAGE"));
+    assert_string_equal(world_field(alone, "Call-ID"), world_field(inside, "Call-ID"));
+    assert_string_equal(world_field(alone, "CSeq"), world_field(inside, "CSeq"));
+    assert_string_equal(world_field(alone, "From"), world_field(inside, "From"));
+    assert_null(world_take(ann));
+    world_advance(w, 6 * 1000);
+    expect_status(ann, 202);
+    answer(bob, inside, 200, NULL); /* it was only slow */
+    answer(bob, alone, 200, NULL);
+    assert_null(world_take(ann));
+    leave(bob);
+    bob = signed_in(w, "bob", "own=bb");
+    assert_null(world_take(bob)); /* nothing is left for it */
+    drop(inside);
+    drop(alone);
+    end(w);
+}
+
 int main(void)
 {
     static unsigned one = 1, three = 3;
@@ -603,6 +723,10 @@ int main(void)
         BOTH(a_program_that_forgot_its_dialog_gets_the_message_in_a_new_one_once),
         BOTH(a_program_that_rings_too_long_does_not_hold_up_the_sender),
         BOTH(what_is_said_to_an_endpoint_that_left_is_kept_for_its_person),
+        BOTH(our_own_client_takes_sessions_and_single_messages),
+        BOTH(what_is_kept_comes_to_our_own_client_under_its_key),
+        BOTH(every_endpoint_of_our_own_client_hears_everything),
+        BOTH(a_silent_endpoint_of_our_own_client_does_not_hold_the_sender),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
