@@ -181,6 +181,10 @@ static void set_event(json_t *o, const struct bk_client_event *e)
         if (e->message_state.failure)
             set_failure(o, e->message_state.failure);
         return;
+    case BK_CLIENT_EVENT_TYPING:
+        set_text(o, "from", e->typing.from);
+        (void)json_object_set_new(o, "typing", json_boolean(e->typing.typing));
+        return;
     case BK_CLIENT_EVENT_DELETED: {
         json_t *rows = json_array();
         for (int i = 0; i < e->deleted.n_rows; i++)
@@ -338,6 +342,19 @@ static int do_send(struct cli *cli, const json_t *k)
     return 0;
 }
 
+static int do_typing(struct cli *cli, const json_t *k)
+{
+    const json_t *typing = json_object_get(k, "typing");
+    if (typing && !json_is_boolean(typing))
+        return -EINVAL;
+    return bk_client_typing(cli->client, field(k, "to"), !typing || json_is_true(typing));
+}
+
+static int do_close(struct cli *cli, const json_t *k)
+{
+    return bk_client_close_conversation(cli->client, field(k, "address"));
+}
+
 static int do_edit(struct cli *cli, const json_t *k, enum bk_client_edit_kind kind)
 {
     uint64_t id;
@@ -382,6 +399,8 @@ static const struct {
     { "watch", do_watch, "address" },
     { "unwatch", do_unwatch, "address" },
     { "send", do_send, "to, text, tag" },
+    { "typing", do_typing, "to; typing: true or false" },
+    { "close", do_close, "address" },
     { "password", do_password, "address, user, old, new" },
     { "quit", do_quit, "" },
 };

@@ -393,6 +393,10 @@ void cli_show(struct cli *cli, const struct bk_client_event *e)
     case BK_CLIENT_EVENT_MESSAGE_STATE:
         show_message_state(cli, e);
         return;
+    case BK_CLIENT_EVENT_TYPING: /* that somebody stopped is no news worth a line */
+        if (e->typing.typing && cli->terminal_out)
+            (void)printf("  %s is typing\n", e->typing.from);
+        return;
     case BK_CLIENT_EVENT_DELETED:
         for (int i = 0; i < e->deleted.n_rows; i++)
             (void)fprintf(stdout, "  %-50s %s%s%s\n", e->deleted.rows[i].what,

@@ -48,6 +48,16 @@ static char *prompt_of(EditLine *line)
     return talk.prompt;
 }
 
+/* A key, before the line has it. Commands and answers are nobody's business. */
+static void tell_typing(wchar_t key)
+{
+    const LineInfo *line = el_line(talk.line);
+    char first =
+        line && line->lastchar > line->buffer ? *line->buffer : (char)(key < 128 ? key : 'x');
+    if (*talk.to && !talk.asking_trust && first != '/' && (unsigned char)first > ' ')
+        (void)bk_client_typing(talk.cli->client, talk.to, true);
+}
+
 /* libedit wants a character: the program's waiting is done here. */
 static int next_char(EditLine *line, wchar_t *ret)
 {
@@ -67,8 +77,10 @@ static int next_char(EditLine *line, wchar_t *ret)
             memset(&state, 0, sizeof state);
             continue;
         }
-        if (used != (size_t)-2)
+        if (used != (size_t)-2) {
+            tell_typing(*ret);
             return 1;
+        }
     }
 }
 
@@ -206,6 +218,19 @@ static void do_to(char *rest)
         (void)bk_client_watch(talk.cli->client, talk.to);
 }
 
+static void do_close(char *rest)
+{
+    char whole[700];
+    char *name = word(&rest);
+    if (!*name && !*talk.to)
+        say("  /close ADDRESS");
+    else if (bk_client_close_conversation(talk.cli->client,
+                                          *name ? whole_address(name, whole) : talk.to) < 0)
+        say("  That is no address.");
+    else if (!*name || strcmp(whole, talk.to) == 0)
+        talk.to[0] = 0;
+}
+
 static void do_who(char *rest)
 {
     (void)rest;
@@ -330,6 +355,7 @@ static const struct {
 } commands[] = {
     { "to", "ADDRESS", "talk to somebody: lines without a slash go there", do_to },
     { "msg", "ADDRESS TEXT", "one message to somebody else", do_msg },
+    { "close", "[ADDRESS]", "end the conversation with somebody", do_close },
     { "who", "", "everybody you watch, and how they are", do_who },
     { "watch", "ADDRESS", "show somebody's presence", do_watch },
     { "unwatch", "ADDRESS", "no longer", do_unwatch },

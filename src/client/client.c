@@ -98,6 +98,7 @@ static void run_trust(struct bk_client *c, const struct command *k)
 static void run_sign_out(struct bk_client *c, const struct command *k)
 {
     (void)k;
+    bk_conversation_close(c, NULL); /* while there is a connection to say so */
     bk_client_feed(c, IN_SIGN_OUT);
 }
 
@@ -163,6 +164,16 @@ static void run_edit(struct bk_client *c, const struct command *k)
 static void run_message(struct bk_client *c, const struct command *k)
 {
     bk_message_submit(c, k->pointer);
+}
+
+static void run_typing(struct bk_client *c, const struct command *k)
+{
+    bk_conversation_typing(c, k->a, k->n != 0);
+}
+
+static void run_close(struct bk_client *c, const struct command *k)
+{
+    bk_conversation_close(c, k->a);
 }
 
 static void run_shown(struct bk_client *c, const struct command *k)
@@ -348,6 +359,19 @@ int bk_client_send_message(struct bk_client *client, const char *to, const char 
     return r;
 }
 
+int bk_client_typing(struct bk_client *client, const char *to, bool typing)
+{
+    BK_AUTO_FREE char *plain = plain_address(to);
+    if (!plain)
+        return -EINVAL;
+    return submit(client, (struct command){ .run = run_typing, .a = plain, .n = typing });
+}
+
+int bk_client_close_conversation(struct bk_client *client, const char *address)
+{
+    return submit_address(client, address, run_close);
+}
+
 int bk_client_edit(struct bk_client *client, const struct bk_client_edit *wish, uint64_t *ret_id)
 {
     BK_AUTO_FREE char *plain = NULL;
@@ -415,19 +439,20 @@ static void fill_timing(struct bk_client_timing *t)
         .message_life_ms = 480000,
         .expires_s = 600,
         .prove_ms = 8 * 3600 * 1000,
+        .session_idle_ms = 600000,
     };
     int *const have[] = { &t->cached_try_ms,  &t->connect_ms,      &t->http_ms,
                           &t->answer_ms,      &t->ping_ms,         &t->pong_ms,
                           &t->retry_first_ms, &t->retry_max_ms,    &t->waiting_text_ms,
                           &t->silence_ms,     &t->message_life_ms, &t->expires_s,
-                          &t->prove_ms };
+                          &t->prove_ms,       &t->session_idle_ms };
     const int *const want[] = { &fallback.cached_try_ms,   &fallback.connect_ms,
                                 &fallback.http_ms,         &fallback.answer_ms,
                                 &fallback.ping_ms,         &fallback.pong_ms,
                                 &fallback.retry_first_ms,  &fallback.retry_max_ms,
                                 &fallback.waiting_text_ms, &fallback.silence_ms,
                                 &fallback.message_life_ms, &fallback.expires_s,
-                                &fallback.prove_ms };
+                                &fallback.prove_ms,        &fallback.session_idle_ms };
     for (size_t i = 0; i < BK_COUNT_OF(have); i++)
         if (*have[i] <= 0)
             *have[i] = *want[i];
@@ -625,6 +650,8 @@ int bk_client_create(const struct bk_client_config *config, struct bk_client **r
     bk_list_init(&c->watches);
     bk_list_init(&c->messages);
     bk_list_init(&c->shows);
+    bk_list_init(&c->sessions);
+    bk_list_init(&c->conversations);
     (void)pthread_mutex_init(&c->lock, NULL);
     int r = start(c, config, &why);
     if (r < 0) {

@@ -32,6 +32,7 @@ struct bk_client_timing {
     int message_life_ms; /* 480,000: a message without an answer is sent again so long; servers keep keys 10 minutes */
     int expires_s; /* 600: registration and publication asked for */
     int prove_ms; /* 28,800,000: with TLS-DSK, the person is proved anew before that; less where the certificate ends earlier */
+    int session_idle_ms; /* 600,000: a conversation in which nothing is said ends (BYE), and begins anew with the next word */
 };
 
 /*
@@ -134,6 +135,14 @@ int bk_client_unwatch(struct bk_client *client, const char *address);
  */
 int bk_client_send_message(struct bk_client *client, const char *to, const char *text,
                            uint64_t *ret_id);
+
+/*
+ * The person types a message to somebody, or stopped: say so with each key if you like, the engine tells no more than is
+ * needed, and tells of a pause by itself after 15 s. Only whom something was said to, or heard from, since sign-in is told.
+ */
+int bk_client_typing(struct bk_client *client, const char *to, bool typing);
+/* The window is closed: the session with that person ends. What was not sent yet is sent all the same. */
+int bk_client_close_conversation(struct bk_client *client, const char *address);
 
 /*
  * Changes of the contact list and of who sees what, and questions about them, where the server speaks the Lync dialect.
@@ -269,6 +278,7 @@ enum bk_client_event_type {
     BK_CLIENT_EVENT_FOLLOWERS, /* who has the person on his list, all of them */
     BK_CLIENT_EVENT_FOUND,     /* people in the directory */
     BK_CLIENT_EVENT_EDITED,    /* what became of an edit */
+    BK_CLIENT_EVENT_TYPING, /* somebody types, or stopped: a message of his comes after "stopped" */
     BK_CLIENT_EVENT_COUNT,
 };
 const char *bk_client_event_name(enum bk_client_event_type type); /* "message-state" */
@@ -355,6 +365,10 @@ struct bk_client_event {
             const char *text;      /* why not, for the person; "" where it was done */
             const char *case_code; /* the server's; "" for none */
         } edited;
+        struct {
+            const char *from; /* address */
+            bool typing;
+        } typing;
     };
 };
 

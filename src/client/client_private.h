@@ -4,6 +4,7 @@
 #define BK_CLIENT_CLIENT_PRIVATE_H
 
 #include "client/client.h"
+#include "client/conversation.h"
 #include "client/discovery.h"
 #include "client/fault.h"
 #include "client/link.h"
@@ -21,6 +22,9 @@
 #include <stdatomic.h>
 
 enum { SERVICES_REDIRECTS_MAX = 5, WATCHES_MAX = 2000, MESSAGE_BYTES_MAX = 20000 };
+
+/* What may be asked of us, also inside a session; Allow says so. */
+#define SESSION_METHODS "INVITE, ACK, BYE, CANCEL, MESSAGE, INFO, NOTIFY, OPTIONS, UPDATE"
 
 /* What the present attempt is for. */
 enum purpose {
@@ -166,11 +170,15 @@ struct bk_client {
     struct dialect *dialect; /* NULL: never spoken in this sign-in */
     _Atomic uint64_t next_edit_id;
 
-    /* message.c */
+    /* message.c, incoming.c */
     struct bk_list messages; /* on their way out */
     size_t n_messages, message_bytes;
     size_t n_left_on_disk; /* kept from an earlier run, and no memory for them now */
     struct bk_list shows;  /* arrived, with the face, not answered yet */
+
+    /* session.c, conversation.c: all go with the connection */
+    struct bk_list sessions, conversations;
+    size_t n_sessions, n_conversations;
 
     /* erase.c */
     char *erase_address; /* NULL: nothing is to be deleted */
@@ -335,10 +343,17 @@ void bk_message_load(struct bk_client *c);  /* the profile was opened: what wait
 void bk_message_flush(struct bk_client *c); /* signed in: what waits goes out */
 void bk_message_reset(struct bk_client *c); /* the connection is gone: what had no answer waits */
 void bk_message_fail_all(struct bk_client *c); /* signed out */
+/* For conversation.c: the first message that waits for a session with that person goes out in this one. false: none did. */
+bool bk_message_next(struct bk_client *c, const char *address, struct bk_session *session);
+bool bk_message_waits(struct bk_client *c, const char *address);
+void bk_message_go_alone(struct bk_client *c, const char *address); /* all that wait, in order */
+void bk_message_end(struct bk_client *c);
+
+/* ---- incoming.c ---- */
 void bk_message_receive(struct bk_client *c, const struct bk_sip_msg *msg,
                         const struct bk_sip_head *head);
 void bk_message_shown(struct bk_client *c, void *show);
-void bk_message_end(struct bk_client *c);
+void bk_message_forget_shows(struct bk_client *c);
 
 /* ---- erase.c ---- */
 void bk_erase_begin(struct bk_client *c, const char *address);

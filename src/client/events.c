@@ -45,6 +45,7 @@ const char *bk_client_event_name(enum bk_client_event_type type)
         [BK_CLIENT_EVENT_FOLLOWERS] = "followers",
         [BK_CLIENT_EVENT_FOUND] = "found",
         [BK_CLIENT_EVENT_EDITED] = "edited",
+        [BK_CLIENT_EVENT_TYPING] = "typing",
     };
     return type < BK_CLIENT_EVENT_COUNT ? names[type] : "";
 }

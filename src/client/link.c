@@ -396,6 +396,8 @@ static void send_message(struct bk_link *link, struct bk_view message)
     link->config.ops->seal(link->config.ctx, message, &sealed);
     if (!sealed.failed)
         send_bytes(link, bk_buf_view(&sealed));
+    else /* no memory: rather a lost connection, which mends all, than one message that is waited for */
+        bk_conn_close(link->conn, 0);
 }
 
 /* RFC 5626 3.5.1 and 4.4.1. The timer is not moved with each message: it looks when it fires. */
@@ -621,6 +623,21 @@ void bk_link_request_begin(const struct bk_link *link, const struct bk_ask *ask,
     bk_sip_field_addf(to, BK_SIP_HDR_VIA, "%s;branch=%.*s", link->via, BK_VIEW_ARGS(branch));
     bk_sip_field_add(to, BK_SIP_HDR_MAX_FORWARDS, BK_VIEW("70"));
     bk_sip_field_add(to, BK_SIP_HDR_USER_AGENT, bk_view_of_str(link->config.user_agent));
+}
+
+struct bk_sip_txs *bk_link_txs(const struct bk_link *link)
+{
+    return link->txs;
+}
+
+struct bk_sip_flow bk_link_flow(const struct bk_link *link)
+{
+    return (struct bk_sip_flow){ .id = link->flow, .reliable = true };
+}
+
+void bk_link_send(struct bk_link *link, struct bk_view bytes)
+{
+    send_message(link, bytes);
 }
 
 /* ---- answers of ours ---- */

@@ -88,6 +88,14 @@ void bk_ask_drop(struct bk_ask *ask);
 void bk_link_request_begin(const struct bk_link *link, const struct bk_ask *ask, struct bk_buf *to,
                            enum bk_sip_method method, struct bk_view uri);
 
+/* ---- for session.c, whose transactions outlive a question: INVITE, and what belongs to it ---- */
+
+struct bk_sip_txs *bk_link_txs(const struct bk_link *link);
+/* Where they go; only while the link is up. */
+struct bk_sip_flow bk_link_flow(const struct bk_link *link);
+/* What has no transaction: an ACK. */
+void bk_link_send(struct bk_link *link, struct bk_view bytes);
+
 /* ---- answers of ours ---- */
 
 /*

@@ -48,11 +48,12 @@ void bk_lync_write_register(struct bk_client *c, const struct bk_ask *ask, bool 
     bk_sip_field_add(to, BK_SIP_HDR_CALL_ID, bk_view_of_str(c->call_id));
     bk_sip_field_addf(to, BK_SIP_HDR_CSEQ, "%u REGISTER", ++c->cseq);
     bk_sip_field_add(to, BK_SIP_HDR_DATE, bk_view_of_str(date));
-    bk_sip_field_addf(to, BK_SIP_HDR_CONTACT,
-                      "<sip:%s;transport=tls;ms-opaque=%.10s>;methods=\"INVITE, MESSAGE, INFO, "
-                      "SUBSCRIBE, OPTIONS, BYE, CANCEL, NOTIFY, ACK, BENOTIFY\";proxy=replace;"
-                      "+sip.instance=\"<urn:uuid:%s>\"",
-                      bk_link_local(c->link), c->from_tag, instance);
+    bk_sip_field_addf(
+        to, BK_SIP_HDR_CONTACT,
+        "<sip:%s;transport=tls;ms-opaque=%.10s>;methods=\"INVITE, MESSAGE, INFO, "
+        "SUBSCRIBE, OPTIONS, BYE, CANCEL, NOTIFY, ACK, BENOTIFY\";proxy=replace;message;"
+        "+sip.instance=\"<urn:uuid:%s>\"",
+        bk_link_local(c->link), c->from_tag, instance);
     /* A line each: there are servers that compare whole lines. */
     static const char *const supported[] = { "gruu-10", "adhoclist", "msrtc-event-categories",
                                              "com.microsoft.msrtc.presence" };

@@ -1,16 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* MESSAGE (RFC 3428), exactly once: one key for all sendings, and what was shown is shown once. */
+/* MESSAGE on its way out (RFC 3428), exactly once: one key for all sendings, in a session or alone (conversation.h). */
 #include "base/cleanup.h"
 #include "base/text.h"
 #include "client/client_private.h"
-#include "sip/mime.h"
 
 #include <errno.h>
-#include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { SENT_LONG_AGO_MS = 10 * 1000, BUSY_AGAIN_MS = 2000 };
+enum { BUSY_AGAIN_MS = 2000 };
 
 struct bk_outgoing {
     struct bk_list in;
@@ -18,9 +16,14 @@ struct bk_outgoing {
     uint64_t id;
     char to[BK_SIP_AOR_MAX + 1];
     char *text;
-    /* The key, with CSeq 1: the same however often it is sent. */
-    char call_id[BK_OUTBOX_CALL_ID + 1], tag[BK_OUTBOX_TAG + 1];
+    char call_id[BK_OUTBOX_CALL_ID + 1], tag[BK_OUTBOX_TAG + 1]; /* as it is called on disk */
+    struct bk_outbox_key
+        key;          /* the same however often it is sent; none: the two above, with CSeq 1 */
     int64_t until_ms; /* 0: it never went out, so it may wait as long as it takes */
+    bool out;     /* it may have arrived under its key: it is repeated alone, and in no other way */
+    bool waits;   /* for its turn in a session */
+    bool inside;  /* it is on its way in one */
+    bool refused; /* by one that the other side had forgotten: once */
     bool on_disk;
     bool kept;            /* from an earlier run */
     bool lost;            /* and too old to be sent again */
@@ -28,15 +31,6 @@ struct bk_outgoing {
     struct bk_ask *ask;
     struct bk_timer again;
 };
-
-/* A message that the face has and has not shown yet. */
-struct show {
-    struct bk_list in;
-    uint8_t key[BK_PROFILE_KEY_SIZE];
-    struct bk_owed *owed; /* NULL: nobody waits for the answer any more */
-};
-
-/* ---- out ---- */
 
 static struct bk_event *new_event(struct bk_outgoing *m)
 {
@@ -188,28 +182,153 @@ static void on_answered(void *owner, const struct bk_sip_msg *msg)
     finish(m, BK_CLIENT_FAILED, &fault);
 }
 
-static void send_message(struct bk_outgoing *m)
+/* Nobody took it there, so it may go out under another key: in a new session, and if that happens again, alone. */
+static void begin_anew(struct bk_outgoing *m)
+{
+    m->out = m->inside = false;
+    m->waits = !m->refused;
+    m->refused = true;
+    m->key = (struct bk_outbox_key){ 0 };
+    if (!m->waits)
+        send_again(m, 0);
+}
+
+static void on_answered_inside(void *owner, const struct bk_sip_msg *msg)
+{
+    struct bk_outgoing *m = owner;
+    struct bk_client *c = m->client;
+    struct bk_outbox_key key = m->key;
+    int status = msg ? msg->status : 0;
+    char to[sizeof m->to];
+    memcpy(to, m->to, sizeof to); /* m may be gone below */
+    m->inside = false;
+    if (status == 481 || status == 405)
+        begin_anew(m);
+    else
+        on_answered(m, msg);
+    bk_conversation_answered(c, to, &key, status);
+}
+
+/* From now on it may arrive. */
+static void note_sending(struct bk_outgoing *m, const struct bk_outbox_key *key)
+{
+    struct bk_client *c = m->client;
+    bool known =
+        m->until_ms && m->key.cseq == (key ? key->cseq : 0) &&
+        (!key || (strcmp(m->key.call_id, key->call_id) == 0 && strcmp(m->key.tag, key->tag) == 0));
+    m->out = true;
+    if (known)
+        return;
+    m->key = key ? *key : (struct bk_outbox_key){ 0 };
+    if (!m->until_ms)
+        m->until_ms = bk_client_now(c) + c->timing.message_life_ms;
+    if (m->on_disk)
+        log_disk(c, "sending", bk_outbox_sent(&c->profile, m->call_id, bk_client_real(c), key));
+}
+
+static void send_alone(struct bk_outgoing *m)
 {
     struct bk_client *c = m->client;
     BK_AUTO_BUF struct bk_buf request = { 0 };
     BK_AUTO_BUF struct bk_buf uri = { 0 };
-    if (c->state == BK_CLIENT_SIGNED_IN && !m->until_ms) {
-        m->until_ms = bk_client_now(c) + c->timing.message_life_ms;
-        if (m->on_disk)
-            log_disk(c, "sending", bk_outbox_sent(&c->profile, m->call_id, bk_client_real(c)));
-    }
-    if (m->ask || c->state != BK_CLIENT_SIGNED_IN ||
-        bk_ask_begin(c->link, BK_SIP_MESSAGE, on_answered, m, &m->ask) < 0)
+    m->waits = false;
+    if (m->ask || c->state != BK_CLIENT_SIGNED_IN)
         return;
+    if (!m->out)
+        note_sending(m, NULL);
+    int r = bk_ask_begin(c->link, BK_SIP_MESSAGE, on_answered, m, &m->ask);
+    if (r == -ENOTCONN)
+        return; /* it goes with the next connection */
+    if (r < 0) {
+        send_again(m, c->timing.retry_first_ms);
+        return;
+    }
+    bool keyed = m->key.cseq != 0;
     bk_buf_addf(&uri, "sip:%s", m->to);
     bk_link_request_begin(c->link, m->ask, &request, BK_SIP_MESSAGE, bk_buf_view(&uri));
-    bk_sip_field_addf(&request, BK_SIP_HDR_FROM, "<sip:%s>;tag=%s", c->address, m->tag);
+    bk_sip_field_addf(&request, BK_SIP_HDR_FROM, "<sip:%s>;tag=%s", c->address,
+                      keyed ? m->key.tag : m->tag);
     bk_sip_field_addf(&request, BK_SIP_HDR_TO, "<sip:%s>", m->to);
-    bk_sip_field_add(&request, BK_SIP_HDR_CALL_ID, bk_view_of_str(m->call_id));
-    bk_sip_field_add(&request, BK_SIP_HDR_CSEQ, BK_VIEW("1 MESSAGE"));
+    bk_sip_field_add(&request, BK_SIP_HDR_CALL_ID,
+                     bk_view_of_str(keyed ? m->key.call_id : m->call_id));
+    bk_sip_field_addf(&request, BK_SIP_HDR_CSEQ, "%u MESSAGE", keyed ? m->key.cseq : 1);
     bk_sip_end(&request, BK_VIEW("text/plain;charset=UTF-8"), bk_view_of_str(m->text));
-    if (!request.failed && !uri.failed)
+    if (!request.failed && !uri.failed) {
         bk_ask_send(m->ask, bk_buf_view(&request));
+        bk_conversation_talked(c, m->to);
+    } else {
+        bk_ask_drop(m->ask);
+        send_again(m, c->timing.retry_first_ms);
+    }
+}
+
+/* false: it did not go out, and goes alone. */
+static bool send_inside(struct bk_outgoing *m, struct bk_session *s)
+{
+    struct bk_client *c = m->client;
+    struct bk_outbox_key key;
+    BK_AUTO_BUF struct bk_buf request = { 0 };
+    m->waits = false;
+    if (bk_session_key(s, &key) < 0 ||
+        bk_ask_begin(c->link, BK_SIP_MESSAGE, on_answered_inside, m, &m->ask) < 0)
+        return false;
+    note_sending(m, &key);
+    bk_session_write(s, m->ask, BK_SIP_MESSAGE, &request);
+    bk_sip_end(&request, BK_VIEW("text/plain; charset=UTF-8"), bk_view_of_str(m->text));
+    if (request.failed) {
+        bk_ask_drop(m->ask);
+        return false;
+    }
+    m->inside = true;
+    bk_ask_send(m->ask, bk_buf_view(&request));
+    return true;
+}
+
+static struct bk_outgoing *first_that_waits(struct bk_client *c, const char *address)
+{
+    BK_LIST_EACH(&c->messages, it)
+    {
+        struct bk_outgoing *m = bk_container_of(it, struct bk_outgoing, in);
+        if (m->waits && strcmp(m->to, address) == 0)
+            return m;
+    }
+    return NULL;
+}
+
+bool bk_message_waits(struct bk_client *c, const char *address)
+{
+    return first_that_waits(c, address) != NULL;
+}
+
+bool bk_message_next(struct bk_client *c, const char *address, struct bk_session *s)
+{
+    struct bk_outgoing *m;
+    while ((m = first_that_waits(c, address))) {
+        if (send_inside(m, s))
+            return true;
+        send_alone(m);
+    }
+    return false;
+}
+
+void bk_message_go_alone(struct bk_client *c, const char *address)
+{
+    struct bk_outgoing *m;
+    while ((m = first_that_waits(c, address)))
+        send_alone(m);
+}
+
+static void send_message(struct bk_outgoing *m)
+{
+    struct bk_client *c = m->client;
+    if (m->ask || m->waits || c->state != BK_CLIENT_SIGNED_IN)
+        return;
+    if (!m->out && !m->refused) {
+        m->waits = true;
+        if (bk_conversation_take(c, m->to))
+            return;
+    }
+    send_alone(m);
 }
 
 static void on_again(struct bk_timer *timer)
@@ -273,8 +392,11 @@ static void put_on_disk(struct bk_client *c, struct bk_outgoing *m)
     memcpy(row.to, m->to, sizeof row.to);
     memcpy(row.call_id, m->call_id, sizeof row.call_id);
     memcpy(row.tag, m->tag, sizeof row.tag);
-    if (c->state == BK_CLIENT_SIGNED_IN) { /* it goes out now: one line says both */
+    bool signed_in = c->state == BK_CLIENT_SIGNED_IN;
+    bool inside = signed_in && bk_conversation_key(c, m->to, &row.key);
+    if (inside || (signed_in && !c->speaks_dialect)) { /* it goes out now: one line says both */
         row.sent_ms = row.written_ms;
+        m->key = row.key;
         m->until_ms = bk_client_now(c) + c->timing.message_life_ms;
     }
     int r = bk_outbox_add(&c->profile, &row);
@@ -320,6 +442,8 @@ static void take_kept(void *ctx, const struct bk_outbox_row *row)
     }
     memcpy(m->call_id, row->call_id, sizeof m->call_id);
     memcpy(m->tag, row->tag, sizeof m->tag);
+    m->key = row->key;
+    m->out = row->sent_ms != 0;
     m->on_disk = m->kept = true;
     m->end->pub.message_state.kept = true;
     m->end->pub.message_state.text = bk_event_text(m->end, m->text);
@@ -363,8 +487,10 @@ void bk_message_reset(struct bk_client *c)
     {
         struct bk_outgoing *m = bk_container_of(it, struct bk_outgoing, in);
         bk_ask_drop(m->ask);
+        m->waits = m->inside = false;
         bk_timer_disarm(bk_client_timers(c), &m->again);
     }
+    bk_conversations_reset(c);
 }
 
 void bk_message_fail_all(struct bk_client *c)
@@ -375,193 +501,10 @@ void bk_message_fail_all(struct bk_client *c)
     finish(bk_container_of(it, struct bk_outgoing, in), BK_CLIENT_FAILED, &fault);
 }
 
-/* ---- in ---- */
-
-static void add_aor(struct bk_buf *to, struct bk_view uri_text)
-{
-    struct bk_sip_uri uri;
-    if (bk_sip_uri_parse(uri_text, &uri) < 0 || bk_sip_uri_aor(&uri, to) < 0)
-        bk_buf_add_view(to, uri_text);
-}
-
-/* docs/limits.md, "Exactly once": From tag, Call-ID, CSeq, From, To. The branch is not in it. */
-static int make_key(const struct bk_sip_head *head, uint8_t ret[BK_PROFILE_KEY_SIZE])
-{
-    BK_AUTO_BUF struct bk_buf text = { 0 };
-    unsigned len = 0;
-    bk_buf_addf(&text, "%.*s\n%.*s\n%u\n", BK_VIEW_ARGS(head->from_tag),
-                BK_VIEW_ARGS(head->call_id), head->cseq);
-    add_aor(&text, head->from_uri);
-    bk_buf_add_char(&text, '\n');
-    add_aor(&text, head->to_uri);
-    if (text.failed || EVP_Digest(text.at, text.len, ret, &len, EVP_sha256(), NULL) != 1)
-        return -ENOMEM;
-    return 0;
-}
-
-static struct show *find_show(struct bk_client *c, const uint8_t key[BK_PROFILE_KEY_SIZE])
-{
-    BK_LIST_EACH(&c->shows, it)
-    {
-        struct show *s = bk_container_of(it, struct show, in);
-        if (memcmp(s->key, key, sizeof s->key) == 0)
-            return s;
-    }
-    return NULL;
-}
-
-/* Text as UTF-8: what is not is taken for Latin-1, so that nothing is lost. */
-static void add_text(struct bk_buf *to, struct bk_view body)
-{
-    if (bk_utf8_valid(body)) {
-        bk_buf_add_view(to, body);
-        return;
-    }
-    for (size_t i = 0; i < body.len; i++) {
-        unsigned char b = (unsigned char)body.at[i];
-        if (b >= 0x80) {
-            bk_buf_add_char(to, (char)(0xc0 | b >> 6));
-            b = (unsigned char)(0x80 | (b & 0x3f));
-        }
-        bk_buf_add_char(to, (char)b);
-    }
-}
-
-/* Quoted-pairs undone (RFC 3261 25.1). */
-static void add_display(struct bk_buf *to, struct bk_view display)
-{
-    for (size_t i = 0; i < display.len; i++) {
-        if (display.at[i] == '\\' && i + 1 < display.len)
-            i++;
-        bk_buf_add_char(to, display.at[i]);
-    }
-    if (to->len && !bk_utf8_valid(bk_buf_view(to)))
-        bk_buf_clear(to);
-}
-
-static const char *view_text(struct bk_event *event, struct bk_buf *buf)
-{
-    /* A NUL inside would cut the text: it becomes a blank. */
-    for (size_t i = 0; i < buf->len; i++)
-        if (!buf->at[i])
-            buf->at[i] = ' ';
-    return bk_event_view(event, bk_buf_view(buf));
-}
-
-static int tell_incoming(struct bk_client *c, const struct bk_sip_msg *msg,
-                         const struct bk_sip_head *head, struct bk_view body, struct show *show)
-{
-    struct bk_event *event = bk_event_new(c, BK_CLIENT_EVENT_MESSAGE);
-    if (!event)
-        return -ENOMEM;
-    BK_AUTO_BUF struct bk_buf from = { 0 };
-    BK_AUTO_BUF struct bk_buf name = { 0 };
-    BK_AUTO_BUF struct bk_buf text = { 0 };
-    BK_AUTO_BUF struct bk_buf name_of_key = { 0 };
-    struct bk_view rest = bk_sip_msg_value(msg, BK_SIP_HDR_FROM);
-    struct bk_sip_addr addr;
-    add_aor(&from, head->from_uri);
-    if (bk_sip_addr_next(&rest, &addr) == 1)
-        add_display(&name, addr.display);
-    add_text(&text, body);
-    int64_t now = event->pub.at_ms, sent = now;
-    if (bk_time_http_parse(bk_sip_msg_value(msg, BK_SIP_HDR_DATE), &sent) < 0)
-        sent = now;
-    bk_buf_add_hex(&name_of_key, show->key, sizeof show->key);
-    if (from.failed || text.failed || name_of_key.failed) {
-        bk_event_free(event);
-        return -ENOMEM;
-    }
-    event->pub.message.from = view_text(event, &from);
-    event->pub.message.from_name = view_text(event, &name);
-    event->pub.message.text = view_text(event, &text);
-    event->pub.message.sent_ms = sent;
-    event->pub.message.delayed = now - sent > SENT_LONG_AGO_MS;
-    event->pub.message.key = view_text(event, &name_of_key);
-    event->show = show;
-    bk_event_post(c, event);
-    return 0;
-}
-
-static bool is_composing(struct bk_view content_type)
-{
-    return bk_view_starts_with_nocase(content_type, BK_VIEW("application/im-iscomposing+xml"));
-}
-
-void bk_message_receive(struct bk_client *c, const struct bk_sip_msg *msg,
-                        const struct bk_sip_head *head)
-{
-    struct bk_view tag = bk_view_of_str(c->from_tag), none = { 0 };
-    struct bk_view type = bk_sip_msg_value(msg, BK_SIP_HDR_CONTENT_TYPE);
-    struct bk_mime_part part = { .body = msg->body };
-    uint8_t key[BK_PROFILE_KEY_SIZE];
-    if (is_composing(type)) {
-        bk_link_answer(c->link, msg, head, 200, tag, none);
-        return;
-    }
-    if (bk_sip_msg_value(msg, BK_SIP_HDR_CONTENT_ENCODING).len ||
-        (type.len && bk_mime_find(type, msg->body, BK_VIEW("text/plain"), &part) < 0)) {
-        bk_link_answer(c->link, msg, head, 415, tag, BK_VIEW("Accept: text/plain\r\n"));
-        return;
-    }
-    if (!c->profile_open || make_key(head, key) < 0) {
-        bk_link_answer(c->link, msg, head, 480, tag, none);
-        return;
-    }
-    if (bk_profile_was_shown(&c->profile, key)) {
-        bk_link_answer(c->link, msg, head, 200, tag, none);
-        return;
-    }
-    struct bk_owed *owed;
-    if (bk_link_owe(c->link, msg, head, tag, &owed) < 0) {
-        bk_link_answer(c->link, msg, head, 480, tag, none);
-        return;
-    }
-    struct show *show = find_show(c, key);
-    if (show) { /* the face still has it: this sending is the one to be answered */
-        bk_owed_drop(show->owed);
-        show->owed = owed;
-        return;
-    }
-    show = calloc(1, sizeof *show);
-    if (show)
-        memcpy(show->key, key, sizeof key);
-    if (show && tell_incoming(c, msg, head, part.body, show) == 0) {
-        show->owed = owed;
-        bk_list_append(&c->shows, &show->in);
-        return;
-    }
-    free(show);
-    bk_owed_answer(owed, 480);
-}
-
-void bk_message_shown(struct bk_client *c, void *pointer)
-{
-    BK_LIST_EACH(&c->shows, it)
-    {
-        struct show *show = bk_container_of(it, struct show, in);
-        if (show != pointer)
-            continue;
-        /* Where it cannot be noted on disk it is still known until the end of this run. */
-        if (c->profile_open)
-            (void)bk_profile_note_shown(&c->profile, show->key);
-        if (show->owed)
-            bk_owed_answer(show->owed, 200);
-        bk_list_remove(&show->in);
-        free(show);
-        return;
-    }
-}
-
 void bk_message_end(struct bk_client *c)
 {
+    bk_conversations_reset(c);
     BK_LIST_EACH(&c->messages, it)
     drop_outgoing(bk_container_of(it, struct bk_outgoing, in));
-    BK_LIST_EACH(&c->shows, it)
-    {
-        struct show *show = bk_container_of(it, struct show, in);
-        bk_owed_drop(show->owed);
-        bk_list_remove(&show->in);
-        free(show);
-    }
+    bk_message_forget_shows(c);
 }

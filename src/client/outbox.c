@@ -68,6 +68,13 @@ static void add_row(struct bk_buf *to, const struct bk_outbox_row *row)
     AUTO_JSON *json = json_pack("{s:s,s:s,s:s,s:s,s:I,s:I}", "to", row->to, "call_id", row->call_id,
                                 "tag", row->tag, "text", row->text, "written",
                                 (json_int_t)row->written_ms, "sent", (json_int_t)row->sent_ms);
+    if (json && row->key.cseq &&
+        (json_object_set_new(json, "key_call_id", json_string(row->key.call_id)) < 0 ||
+         json_object_set_new(json, "key_tag", json_string(row->key.tag)) < 0 ||
+         json_object_set_new(json, "key_cseq", json_integer(row->key.cseq)) < 0)) {
+        to->failed = true;
+        return;
+    }
     BK_CLEANUP(free_text) char *text = json ? json_dumps(json, JSON_COMPACT) : NULL;
     if (text)
         add_line(to, '+', bk_view_of_str(text));
@@ -112,6 +119,33 @@ static bool take_text(const json_t *json, const char *field, char *to, size_t si
     return true;
 }
 
+/* One word that can stand in a field of a message; false: too long, or something else. */
+static bool take_key_text(struct bk_view text, char to[BK_OUTBOX_KEY_TEXT])
+{
+    if (!text.len || text.len >= BK_OUTBOX_KEY_TEXT)
+        return false;
+    for (size_t i = 0; i < text.len; i++)
+        if (text.at[i] <= ' ' || text.at[i] >= 0x7f)
+            return false;
+    memcpy(to, text.at, text.len);
+    to[text.len] = 0;
+    return true;
+}
+
+static bool take_row_key(const json_t *json, struct bk_outbox_key *ret)
+{
+    json_int_t cseq = json_integer_value(json_object_get(json, "key_cseq"));
+    if (!json_object_get(json, "key_cseq"))
+        return true;
+    if (cseq < 1 || cseq > UINT32_MAX)
+        return false;
+    ret->cseq = (uint32_t)cseq;
+    return take_key_text(bk_view_of_str(json_string_value(json_object_get(json, "key_call_id"))),
+                         ret->call_id) &&
+           take_key_text(bk_view_of_str(json_string_value(json_object_get(json, "key_tag"))),
+                         ret->tag);
+}
+
 /* 0; -EBADMSG: these are no words of ours; -ENOMEM. */
 static int take_row(struct drafts *all, struct bk_view text)
 {
@@ -125,7 +159,8 @@ static int take_row(struct drafts *all, struct bk_view text)
         !take_text(json, "call_id", d.row.call_id, sizeof d.row.call_id) ||
         !take_text(json, "tag", d.row.tag, sizeof d.row.tag) ||
         !is_hex(d.row.call_id, BK_OUTBOX_CALL_ID) || !is_hex(d.row.tag, BK_OUTBOX_TAG) ||
-        bk_sip_address_check(bk_view_of_str(d.row.to), &at, &why) < 0)
+        bk_sip_address_check(bk_view_of_str(d.row.to), &at, &why) < 0 ||
+        !take_row_key(json, &d.row.key))
         return -EBADMSG;
     d.row.written_ms = json_integer_value(json_object_get(json, "written"));
     d.row.sent_ms = json_integer_value(json_object_get(json, "sent"));
@@ -172,10 +207,21 @@ static int take_line(struct drafts *all, struct bk_view line)
             draft->gone = true;
         return 0;
     }
-    if (line.at[0] != '*' || bk_view_to_u64(text, INT64_MAX, &ms) < 0)
+    if (line.at[0] != '*' || bk_view_to_u64(bk_view_cut(&text, ' '), INT64_MAX, &ms) < 0)
         return -EBADMSG;
-    if (draft)
+    struct bk_outbox_key key = { 0 };
+    if (text.at) {
+        struct bk_view tag = bk_view_cut(&text, ' ');
+        uint64_t cseq;
+        if (bk_view_to_u64(bk_view_cut(&text, ' '), UINT32_MAX, &cseq) < 0 || !cseq ||
+            !take_key_text(tag, key.tag) || !take_key_text(text, key.call_id))
+            return -EBADMSG;
+        key.cseq = (uint32_t)cseq;
+    }
+    if (draft) {
         draft->row.sent_ms = (int64_t)ms;
+        draft->row.key = key;
+    }
     return 0;
 }
 
@@ -301,13 +347,17 @@ int bk_outbox_add(struct bk_profile *p, const struct bk_outbox_row *row)
     return r < 0 ? r : note(p, &line, O_CREAT);
 }
 
-int bk_outbox_sent(struct bk_profile *p, const char *call_id, int64_t sent_ms)
+int bk_outbox_sent(struct bk_profile *p, const char *call_id, int64_t sent_ms,
+                   const struct bk_outbox_key *key)
 {
     BK_AUTO_BUF struct bk_buf line = { 0 };
-    char text[64];
+    char text[64 + 2 * BK_OUTBOX_KEY_TEXT];
     if (!p->dir)
         return 0;
-    (void)snprintf(text, sizeof text, "%s %lld", call_id, (long long)sent_ms);
+    int n = snprintf(text, sizeof text, "%s %lld", call_id, (long long)sent_ms);
+    if (key)
+        (void)snprintf(text + n, sizeof text - (size_t)n, " %s %u %s", key->tag, key->cseq,
+                       key->call_id);
     add_line(&line, '*', bk_view_of_str(text));
     return note(p, &line, 0);
 }

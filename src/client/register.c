@@ -48,7 +48,8 @@ static void write_register(struct bk_client *c, const struct bk_ask *ask, int ex
     bk_sip_field_addf(to, BK_SIP_HDR_CSEQ, "%u REGISTER", ++c->cseq);
     bk_sip_field_add(to, BK_SIP_HDR_DATE, bk_view_of_str(date));
     if (expires >= 0) {
-        bk_buf_addf(&contact, ";reg-id=1;+sip.instance=\"<urn:uuid:%s>\"", c->profile.endpoint);
+        bk_buf_addf(&contact, ";reg-id=1;message;+sip.instance=\"<urn:uuid:%s>\"",
+                    c->profile.endpoint);
         bk_sip_field_add(to, BK_SIP_HDR_CONTACT, bk_buf_view(&contact));
         bk_sip_field_addf(to, BK_SIP_HDR_EXPIRES, "%d", expires);
         /* A line each: there are servers that compare whole lines. */
@@ -56,7 +57,7 @@ static void write_register(struct bk_client *c, const struct bk_ask *ask, int ex
         bk_sip_field_add(to, BK_SIP_HDR_SUPPORTED, BK_VIEW("msrtc-event-categories"));
     }
     bk_sip_field_add(to, BK_SIP_HDR_SUPPORTED, BK_VIEW("outbound, path"));
-    bk_sip_field_add(to, BK_SIP_HDR_ALLOW, BK_VIEW("MESSAGE, NOTIFY, OPTIONS"));
+    bk_sip_field_add(to, BK_SIP_HDR_ALLOW, BK_VIEW(SESSION_METHODS));
     bk_sip_end(to, (struct bk_view){ 0 }, (struct bk_view){ 0 });
     if (contact.failed || uri.failed)
         to->failed = true;

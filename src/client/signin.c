@@ -499,7 +499,7 @@ static void arrive(struct bk_client *c)
 
 /* ---- requests of the server ---- */
 
-#define ALLOW "Allow: MESSAGE, NOTIFY, OPTIONS\r\n"
+#define ALLOW "Allow: " SESSION_METHODS "\r\n"
 
 static const char *why_of_end(struct bk_view event)
 {
@@ -567,6 +567,8 @@ static void on_request(void *ctx, const struct bk_sip_msg *msg, const struct bk_
 {
     struct bk_client *c = ctx;
     struct bk_view tag = bk_view_of_str(c->from_tag), none = { 0 };
+    if (bk_conversation_request(c, msg, head))
+        return;
     switch (msg->method) {
     case BK_SIP_MESSAGE:
         bk_message_receive(c, msg, head);
@@ -588,6 +590,7 @@ static void on_request(void *ctx, const struct bk_sip_msg *msg, const struct bk_
         return;
     case BK_SIP_BYE:
     case BK_SIP_CANCEL:
+    case BK_SIP_INFO:
     case BK_SIP_PRACK:
     case BK_SIP_UPDATE:
         bk_link_answer(c->link, msg, head, 481, tag, none);

@@ -27,7 +27,7 @@
         }                                                                                          \
     } while (0)
 
-enum { RULES_MAX = 16, SEEN_MAX = 512, PEERS_MAX = 32 };
+enum { RULES_MAX = 16, SEEN_MAX = 4096, PEERS_MAX = 32 };
 
 struct sip_rule {
     char method[16], status[64], fields[600];
@@ -401,13 +401,15 @@ static void answer(struct peer *p, const struct bk_sip_msg *msg, int status, str
                    const char *fields)
 {
     BK_AUTO_BUF struct bk_buf out = { 0 };
-    char tag[32], date[32];
+    char tag[32], date[32], name[16] = "";
     (void)snprintf(tag, sizeof tag, "srv%u", ++p->server->tag);
+    if (msg->method == BK_SIP_SERVICE || (msg->method == BK_SIP_INVITE && status / 100 == 2))
+        (void)snprintf(name, sizeof name, "%.*s", BK_VIEW_ARGS(msg->method_name));
     bk_time_http(bk_clock_real_ms(&bk_clock_system), date);
     bk_sip_response_begin(&out, msg, status, reason, bk_view_of_str(tag), NULL);
     bk_sip_field_add(&out, BK_SIP_HDR_DATE, bk_view_of_str(date));
     bk_buf_add_str(&out, fields);
-    end_with_body(p->server, &out, msg->method == BK_SIP_SERVICE ? "SERVICE" : "");
+    end_with_body(p->server, &out, name);
     MUST(!out.failed);
     send_to(p, bk_buf_view(&out));
 }
@@ -518,7 +520,7 @@ static void answer_subscribe(struct peer *p, const struct bk_sip_msg *msg)
 
 static void answer_request(struct peer *p, const struct bk_sip_msg *msg)
 {
-    char method[32], fields[64];
+    char method[32], fields[64], contact[600];
     struct sip_rule rule;
     (void)snprintf(method, sizeof method, "%.*s", BK_VIEW_ARGS(msg->method_name));
     note(p->server, method, msg->bytes);
@@ -546,6 +548,13 @@ static void answer_request(struct peer *p, const struct bk_sip_msg *msg)
         answer(p, msg, 200, (struct bk_view){ 0 }, fields);
         return;
     case BK_SIP_ACK:
+        return;
+    case BK_SIP_INVITE: /* the server itself is the other end of a conversation */
+        (void)snprintf(contact, sizeof contact,
+                       "Contact: <sip:somebody%%40%s@%s:%u;transport=tls;opaque=im>\r\n",
+                       p->server->domain, p->server->name, p->server->port);
+        answer(p, msg, p->server->dialect ? 200 : 405, (struct bk_view){ 0 },
+               p->server->dialect ? contact : "");
         return;
     default:
         answer(p, msg, 200, (struct bk_view){ 0 }, "");

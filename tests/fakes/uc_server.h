@@ -45,8 +45,8 @@ void uc_server_renew_after(struct uc_server *server, int seconds);
 
 /*
  * Speaks the Lync dialect from the next REGISTER on: offers it, and answers its subscriptions with the first notification on
- * the answer. What it tells stands in bodies, by the name of the event, or "SERVICE" for the answers to that, refusals too; ""
- * is no body. Texts are copied.
+ * the answer; takes the sessions of conversations. What it tells stands in bodies, by the name of the event, or "SERVICE" for the
+ * answers to that, refusals too, or "INVITE" for 2xx to that; "" is no body. Texts are copied.
  */
 void uc_server_dialect(struct uc_server *server, bool speaks);
 void uc_server_body(struct uc_server *server, const char *name, const char *content_type,

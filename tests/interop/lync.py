@@ -488,6 +488,71 @@ def beckon_cli_and_they_write_to_each_other(bench):
         equal(ann.seen("conv-error"), [])
 
 
+def said_inside(client):
+    """The sessions that this client took part in, by Call-ID, each with how many messages went through it, either way."""
+    found = {}
+    for m in client.trace():
+        if m.start.startswith("INVITE") and "m=message" in m.body and "ocschat" not in m.start:  # that asks for persistent chat
+            found.setdefault(m.get("call-id"), 0)
+        if m.start.startswith("MESSAGE"):
+            found[m.get("call-id")] = found.get(m.get("call-id"), 0) + 1
+    return list(found.values())
+
+
+def beckon_cli_and_they_talk_in_one_session_whoever_begins(bench):
+    for theirs_first in (False, True):
+        with bench.here("ann") as (ann,), bench.cli("bob") as bob:
+            bob.sign_in(PASSWORD)
+            for i in range(5):
+                for theirs in ((True, False) if theirs_first else (False, True)):
+                    since, mark = ann.mark(), bob.mark()
+                    if theirs:
+                        ann.send(bob.address, f"number {i}")
+                        bob.wait("message", mark, text=f"number {i}")
+                    else:
+                        equal(bob.send(ann.address, f"number {i}")["state"], "sent")
+                        ann.wait("im-in", since, text=f"number {i}")
+            equal(said_inside(ann), [10], "messages in each session")
+            since, mark = ann.mark(), bob.mark()
+            ann.say("typing", bob.address)
+            bob.wait("typing", mark, **{"from": ann.address, "typing": True})
+            bob.say("typing", to=ann.address)
+            ann.wait("typing", since, state="typing")
+            equal(said_inside(ann), [10], "messages in each session, after somebody typed")
+            # Whoever closes the window ends it; the next word begins another.
+            if theirs_first:
+                ann.say("close", bob.address)
+            else:
+                bob.say("close", address=ann.address)
+            beckon.wait_for("the end", lambda: [m for m in ann.trace() if m.status == 200 and m.method == "BYE"])
+            since = ann.mark()
+            equal(bob.send(ann.address, "one more thing")["state"], "sent")
+            ann.wait("im-in", since, text="one more thing")
+            mark = bob.mark()
+            ann.send(bob.address, "what is it")
+            bob.wait("message", mark, text="what is it")
+            equal(said_inside(ann), [10, 2], "messages in each session")
+            equal(ann.seen("conv-error"), [])
+
+
+def beckon_cli_loses_its_server_and_goes_on_talking_with_them(bench):
+    """Sessions outlive nothing on our side; on theirs they may, and what they say in one still arrives."""
+    with bench.here("ann", options=("--stay",)) as (ann,), bench.cli("bob") as bob:
+        bob.sign_in(PASSWORD)
+        equal(bob.send(ann.address, "hello")["state"], "sent")
+        ann.wait("im-in", text="hello")
+        bob.kill()
+        with bench.cli("bob") as back:
+            back.sign_in()
+            mark = back.mark()
+            ann.send(back.address, "are you there")  # in the session that nobody has any more
+            back.wait("message", mark, text="are you there")
+            since = ann.mark()
+            equal(back.send(ann.address, "again")["state"], "sent")
+            ann.wait("im-in", since, text="again")
+        equal(ann.seen("conv-error"), [])
+
+
 def linphonec_and_they_write_to_each_other(bench):
     with bench.here("ann") as (ann,), bench.linphonec() as lin:
         lin.send_message("ann", "hello ann, this is linphonec")
@@ -594,6 +659,7 @@ CASES = [a_refused_connection_is_told_to_the_person, signs_in_by_ntlm_over_tls, 
          who_is_blocked_sees_nobody_there_and_is_not_heard, messages_arrive_in_order_each_once_both_ways,
          messages_for_somebody_who_signs_out_and_in_are_kept, typing_is_seen,
          what_is_said_to_somebody_on_two_computers_comes_once_to_one, beckon_cli_and_they_write_to_each_other,
+         beckon_cli_and_they_talk_in_one_session_whoever_begins, beckon_cli_loses_its_server_and_goes_on_talking_with_them,
          linphonec_and_they_write_to_each_other, what_beckon_cli_wrote_to_somebody_away_comes_under_its_name,
          twenty_calls_connect_are_heard_and_end, after_a_restart_they_are_back_with_lists_and_presence]
 

@@ -5,6 +5,8 @@
 usage: messages.py BUILD_FOLDER [SHARDS] [CASE ...]
 """
 import pathlib
+import re
+import signal
 import sys
 import tempfile
 
@@ -45,6 +47,193 @@ def kept_while_away_and_handed_over_in_order(domain):
             equal(ann.send(bob.address, "and now")["state"], "sent")
             bob.wait("message", since, text="and now")
             equal([e["text"] for e in bob.events[since:] if e["event"] == "message"], ["and now"])
+
+
+def sessions(client):
+    """The numbers of the sessions that this program (with --debug) had open so far, in order."""
+    text = (client.profile.parent / f"{client.profile.name}.log").read_text(errors="replace")
+    return re.findall(r"session.*state=open.*call=([0-9a-f]+)", text)
+
+
+def what_is_said_both_ways_is_one_session(domain):
+    with domain.client("ann", profile="ann-traced", options=("--debug",)) as ann, \
+            domain.client("bob", profile="bob-traced", options=("--debug",)) as bob:
+        ann.sign_in(PASSWORD)
+        bob.sign_in(PASSWORD)
+        for i in range(3):
+            for sender, receiver in ((ann, bob), (bob, ann)):
+                since = receiver.mark()
+                equal(sender.send(receiver.address, f"number {i}")["state"], "sent")
+                receiver.wait("message", since, text=f"number {i}")
+        equal(len(sessions(ann)), 1, "sessions")
+        equal(sessions(ann), sessions(bob), "the session")
+        domain.stop_server()
+        domain.start()
+        for client in (ann, bob):
+            client.say("retry")
+        beckon.wait_for("both to be back", lambda: all(
+            c.mark() and [e["state"] for e in c.events if e["event"] == "state"][-1] == "signed-in" for c in (ann, bob)))
+        equal(ann.send(bob.address, "after it")["state"], "sent")
+        bob.wait("message", text="after it")
+        equal((len(sessions(ann)), sessions(ann)), (2, sessions(bob)), "sessions after the server was restarted")
+
+
+def typing_is_seen_and_ends_with_the_message(domain):
+    with domain.client("ann") as ann, domain.client("bob") as bob:
+        ann.sign_in(PASSWORD)
+        bob.sign_in(PASSWORD)
+        equal(ann.send(bob.address, "hello")["state"], "sent")
+        bob.wait("message", text="hello")
+        for typist, other in ((ann, bob), (bob, ann)):  # also in the session that the other one opened
+            since = other.mark()
+            typist.say("typing", to=other.address)
+            equal(other.wait("typing", since)["typing"], True)
+            typist.say("typing", to=other.address, typing=False)
+            other.wait("typing", since, typing=False)
+            since = other.mark()
+            typist.say("typing", to=other.address)
+            other.wait("typing", since, typing=True)
+            equal(typist.send(other.address, "said")["state"], "sent")
+            other.wait("message", since, text="said")
+            equal([e["typing"] for e in other.events[since:] if e["event"] == "typing"], [True, False])
+        # A conversation that was closed begins anew with the next word, from either side.
+        ann.say("close", address=bob.address)
+        for sender, receiver in ((bob, ann), (ann, bob)):
+            since = receiver.mark()
+            equal(sender.send(receiver.address, "and again")["state"], "sent")
+            receiver.wait("message", since, text="and again")
+
+
+def typing_is_seen_at_every_endpoint_of_a_person(domain):
+    with domain.client("ann") as ann, domain.client("bob", profile="bob-desk") as desk, \
+            domain.client("bob", profile="bob-laptop") as laptop:
+        for client in (ann, desk, laptop):
+            client.sign_in(PASSWORD)
+        equal(ann.send(desk.address, "hello")["state"], "sent")
+        marks = desk.mark(), laptop.mark()
+        ann.say("typing", to=desk.address)
+        for client, mark in zip((desk, laptop), marks):
+            client.wait("typing", mark, typing=True)
+
+
+def who_goes_to_another_computer_is_answered_there(domain):
+    """A conversation goes on while endpoints come and go: nothing is lost, and nothing is shown twice."""
+    with domain.client("ann") as ann, domain.client("bob", profile="bob-desk") as desk, \
+            domain.client("bob", profile="bob-laptop") as laptop:
+        ann.sign_in(PASSWORD)
+        desk.sign_in(PASSWORD)
+        said = []
+
+        def say(text):
+            said.append(text)
+            equal(ann.send(desk.address, text)["state"], "sent")
+
+        say("at the desk")
+        desk.wait("message", text="at the desk")
+        laptop.sign_in(PASSWORD)
+        say("at both")
+        for client in (desk, laptop):
+            client.wait("message", text="at both")
+        since = ann.mark()
+        equal(laptop.send(ann.address, "here")["state"], "sent")
+        ann.wait("message", since, text="here")
+        say("at both still")
+        for client in (desk, laptop):
+            client.wait("message", text="at both still")
+        laptop.kill()
+        say("the laptop is gone")
+        desk.wait("message", text="the laptop is gone")
+        desk.kill()
+        ann.say("watch", address=desk.address)
+        ann.wait("presence", address=desk.address, state="offline")
+        equal(ann.send(desk.address, "nobody there")["state"], "stored")
+        with domain.client("bob", profile="bob-desk") as back:
+            back.sign_in(PASSWORD)
+            equal(back.wait("message")["text"], "nobody there")
+            since = back.mark()
+            equal(ann.send(desk.address, "welcome back")["state"], "sent")
+            back.wait("message", since, text="welcome back")
+            texts = [e["text"] for c in (desk, back) for e in c.events if e["event"] == "message"]
+            equal(texts, said + ["nobody there", "welcome back"])
+
+
+def a_hung_program_holds_nobody(domain):
+    with domain.client("ann") as ann, domain.client("bob", profile="bob-hung") as bob:
+        ann.sign_in(PASSWORD)
+        bob.sign_in(PASSWORD)
+        equal(ann.send(bob.address, "are you well?")["state"], "sent")
+        bob.process.send_signal(signal.SIGSTOP)
+        equal(ann.send(bob.address, "and now?")["state"], "stored")
+        since = bob.mark()
+        bob.process.send_signal(signal.SIGCONT)
+        bob.wait("message", since, text="and now?")
+        equal(ann.send(bob.address, "good")["state"], "sent")
+        bob.wait("message", since, text="good")
+        equal([e["text"] for e in bob.events[since:] if e["event"] == "message"], ["and now?", "good"])
+
+
+def many_both_ways_at_once_in_order_each_once(domain):
+    n = 200
+    with domain.client("ann") as ann, domain.client("bob") as bob:
+        ann.sign_in(PASSWORD)
+        bob.sign_in(PASSWORD)
+        marks = ann.mark(), bob.mark()
+        for i in range(n):  # both open a session at the same moment, too
+            ann.say("send", to=bob.address, text=f"number {i}")
+            bob.say("send", to=ann.address, text=f"number {i}")
+        for client, mark in zip((ann, bob), marks):
+            client.wait("message", mark, text=f"number {n - 1}")
+            beckon.wait_for("the answers", lambda c=client, m=mark: c.mark() and sum(
+                e.get("state") == "sent" for e in c.events[m:]) == n)
+            equal([e["text"] for e in client.events[mark:] if e["event"] == "message"], [f"number {i}" for i in range(n)])
+
+
+def the_sender_is_killed_before_it_was_said(domain):
+    """What was written goes out with the next start, once."""
+    with domain.client("bob") as bob:
+        bob.sign_in(PASSWORD)
+        with domain.client("ann", profile="ann-killed") as ann:
+            ann.sign_in(PASSWORD)
+            equal(ann.send(bob.address, "before")["state"], "sent")
+            bob.process.send_signal(signal.SIGSTOP)
+            since = ann.mark()
+            ann.say("send", to=bob.address, text="in the session")
+            ann.say("send", to=bob.address, text="behind it")
+            for _ in range(2):
+                since = ann.events.index(ann.wait("message-state", since, state="sending")) + 1
+            ann.kill()
+        bob.process.send_signal(signal.SIGCONT)
+        since = bob.mark()
+        with domain.client("ann", profile="ann-killed") as ann:
+            ann.sign_in()
+            for text in ("in the session", "behind it"):
+                assert ann.wait("message-state", message=text, state=lambda s: s != "sending")["state"] in ("sent", "stored")
+            equal(ann.send(bob.address, "after")["state"], "sent")
+            bob.wait("message", text="after")
+            texts = [e["text"] for e in bob.events if e["event"] == "message"]
+            equal(sorted(texts), sorted(["before", "in the session", "behind it", "after"]))
+
+
+def the_server_is_killed_in_the_middle_of_a_conversation(domain):
+    with domain.client("ann") as ann, domain.client("bob") as bob:
+        ann.sign_in(PASSWORD)
+        bob.sign_in(PASSWORD)
+        marks = ann.mark(), bob.mark()
+        for i in range(30):
+            ann.say("send", to=bob.address, text=f"number {i}")
+            if i == 10:
+                domain.kill()
+        domain.start()
+        for client in (ann, bob):
+            client.say("retry")
+        bob.wait("message", marks[1], text="number 29")
+        beckon.wait_for("the answers", lambda: ann.mark() and sum(
+            e.get("state") in ("sent", "stored") for e in ann.events[marks[0]:] if e["event"] == "message-state") == 30)
+        texts = [e["text"] for e in bob.events[marks[1]:] if e["event"] == "message"]
+        equal(sorted(texts), sorted(f"number {i}" for i in range(30)))
+        since = ann.mark()
+        equal(bob.send(ann.address, "and back")["state"], "sent")
+        ann.wait("message", since, text="and back")
 
 
 def every_endpoint_of_a_person_gets_it(domain):
@@ -162,7 +351,11 @@ def the_server_stops_in_order_and_people_come_back(domain):
         equal(ann.send(bob.address, "back again")["state"], "sent")
 
 
-CASES = [online_both_ways, kept_while_away_and_handed_over_in_order, every_endpoint_of_a_person_gets_it,
+CASES = [online_both_ways, kept_while_away_and_handed_over_in_order, what_is_said_both_ways_is_one_session,
+         typing_is_seen_and_ends_with_the_message,
+         typing_is_seen_at_every_endpoint_of_a_person, who_goes_to_another_computer_is_answered_there, a_hung_program_holds_nobody,
+         many_both_ways_at_once_in_order_each_once, the_sender_is_killed_before_it_was_said,
+         the_server_is_killed_in_the_middle_of_a_conversation, every_endpoint_of_a_person_gets_it,
          one_of_two_endpoints_killed_without_a_word, who_is_blocked_sees_offline_and_is_not_heard,
          nobody_of_that_name_and_too_large_are_refused_at_once, a_full_box_is_said_to_be_full,
          a_status_and_a_note_are_seen_and_outlive_the_program, the_server_stops_in_order_and_people_come_back]

@@ -127,7 +127,7 @@ static void the_outbox_keeps_exactly_what_it_said_it_keeps(void **state)
         bool loaded = worked(bk_outbox_load(&p, write_row, NULL));
         assert_int_equal(p.damage, 0);
         bool added = worked(bk_outbox_add(&p, &kept));
-        bool sent = added && worked(bk_outbox_sent(&p, kept.call_id, n));
+        bool sent = added && worked(bk_outbox_sent(&p, kept.call_id, n, NULL));
         bool other = worked(bk_outbox_add(&p, &gone));
         bool removed = !other || worked(bk_outbox_remove(&p, gone.call_id, 1));
         failed = bk_fail_alloc(0);
@@ -160,6 +160,8 @@ static void begin_engine(struct bk_client *c)
     bk_list_init(&c->events);
     bk_list_init(&c->messages);
     bk_list_init(&c->shows);
+    bk_list_init(&c->sessions);
+    bk_list_init(&c->conversations);
     assert_int_equal(pthread_mutex_init(&c->lock, NULL), 0);
     c->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     assert_true(c->event_fd >= 0);

@@ -280,9 +280,45 @@ static void fill_outbox(void)
     assert_int_equal(bk_profile_open(&p, root, ANN, &source, NULL), 0);
     assert_int_equal(bk_outbox_add(&p, &a), 0);
     assert_int_equal(bk_outbox_add(&p, &b), 0);
-    assert_int_equal(bk_outbox_sent(&p, b.call_id, 77), 0);
+    assert_int_equal(bk_outbox_sent(&p, b.call_id, 77, NULL), 0);
     assert_int_equal(bk_outbox_add(&p, &c), 0);
     assert_int_equal(bk_outbox_remove(&p, a.call_id, 2), 0);
+    bk_profile_close(&p);
+}
+
+static char keys[1000];
+
+static void write_key(void *ctx, const struct bk_outbox_row *row)
+{
+    (void)ctx;
+    size_t len = strlen(keys);
+    (void)snprintf(keys + len, sizeof keys - len, "%lld %s %s %u|", (long long)row->sent_ms,
+                   row->key.call_id, row->key.tag, row->key.cseq);
+}
+
+static void a_message_said_in_a_session_keeps_the_key_it_had_last(void **state)
+{
+    (void)state;
+    struct bk_profile p;
+    struct bk_outbox_row a = row_of('a', "first"), b = row_of('b', "second"),
+                         c = row_of('c', "third");
+    struct bk_outbox_key one = { "their@call", "t1", 2 }, two = { "ours", "t2", 4294967295u };
+    b.sent_ms = 9; /* known when it was written */
+    b.key = one;
+    assert_int_equal(bk_profile_open(&p, root, ANN, &source, NULL), 0);
+    assert_int_equal(bk_outbox_add(&p, &a), 0);
+    assert_int_equal(bk_outbox_add(&p, &b), 0);
+    assert_int_equal(bk_outbox_add(&p, &c), 0);
+    assert_int_equal(bk_outbox_sent(&p, a.call_id, 77, &one), 0);
+    assert_int_equal(bk_outbox_sent(&p, a.call_id, 78, &two), 0);
+    assert_int_equal(bk_outbox_sent(&p, c.call_id, 79, &one), 0);
+    assert_int_equal(bk_outbox_sent(&p, c.call_id, 80, NULL), 0); /* alone after all */
+    for (int i = 0; i < 2; i++) { /* also once it was written anew */
+        keys[0] = 0;
+        assert_int_equal(bk_outbox_load(&p, write_key, NULL), 0);
+        assert_int_equal(p.damage, 0);
+        assert_string_equal(keys, "78 ours t2 4294967295|9 their@call t1 2|80   0|");
+    }
     bk_profile_close(&p);
 }
 
@@ -561,6 +597,7 @@ int main(void)
         IN_FOLDER(a_line_cut_by_a_power_failure_costs_only_itself),
         IN_FOLDER(deletion_takes_copies_and_leavings_too),
         IN_FOLDER(the_outbox_holds_what_has_no_end_yet),
+        IN_FOLDER(a_message_said_in_a_session_keeps_the_key_it_had_last),
         IN_FOLDER(an_outbox_cut_anywhere_loses_only_its_last_line),
         IN_FOLDER(a_damaged_line_costs_itself_and_is_told),
         IN_FOLDER(a_guarded_key_is_encrypted_on_disk_and_comes_back_as_it_was),
