@@ -4,12 +4,12 @@
 #include "base/cleanup.h"
 #include "base/random.h"
 #include "base/text.h"
+#include "ms/hmac.h"
 
 #include <errno.h>
 #include <openssl/bio.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
-#include <openssl/hmac.h>
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
@@ -356,8 +356,8 @@ const char *bk_dsk_cipher(const struct bk_dsk *dsk)
 void bk_dsk_mac(const uint8_t key[BK_DSK_KEY_SIZE], struct bk_view text,
                 uint8_t ret[BK_DSK_MAC_SIZE])
 {
-    unsigned len = BK_DSK_MAC_SIZE;
-    /* Out of memory gives a value that nobody can have computed. */
-    if (!HMAC(EVP_sha1(), key, BK_DSK_KEY_SIZE, (const uint8_t *)text.at, text.len, ret, &len))
-        bk_random_fill(&bk_random_system, ret, BK_DSK_MAC_SIZE);
+    struct bk_hmac hmac;
+    bk_hmac_init(&hmac, BK_HMAC_SHA1, key, BK_DSK_KEY_SIZE);
+    bk_hmac_sum(&hmac, text, (struct bk_view){ 0 }, ret);
+    bk_wipe(&hmac, sizeof hmac);
 }

@@ -163,29 +163,48 @@ int bk_ntlm_hash(struct bk_view password, uint8_t ret[BK_NTLM_HASH_SIZE])
 
 /* ---- the MAC ---- */
 
-void bk_ntlm_mac(const struct bk_ntlm_keys *keys, enum bk_ntlm_direction direction,
-                 struct bk_view text, uint8_t ret[BK_NTLM_MAC_SIZE])
-{
-    static const char number[4] = { 100, 0, 0, 0 };
-    uint8_t sum[16], key_text[20], key[16];
-    struct bk_rc4 rc4;
+static const uint8_t number[4] = { 100 }; /* of every message */
 
-    hmac_md5(keys->sign[direction], 16, (struct bk_view){ number, 4 }, text, sum);
-    /* Without a connection the seal key of each message is made of its number (3.4.4, SealKey'). */
+void bk_ntlm_signer_init(struct bk_ntlm_signer *ret, const struct bk_ntlm_keys *keys,
+                         enum bk_ntlm_direction direction)
+{
+    uint8_t key_text[20], key[16];
+    struct bk_rc4 rc4;
+    unsigned len = 16;
+
+    bk_hmac_init(&ret->hmac, BK_HMAC_MD5, keys->sign[direction], 16);
     memcpy(key_text, keys->seal[direction], 16);
     memcpy(key_text + 16, number, 4);
-    unsigned len = 16;
+    /* Out of memory gives a value that nobody can have computed. */
     if (!EVP_Digest(key_text, sizeof key_text, key, &len, EVP_md5(), NULL))
         bk_random_fill(&bk_random_system, key, sizeof key);
     bk_rc4_init(&rc4, (struct bk_view){ (const char *)key, sizeof key });
-
-    static const uint8_t one[4] = { 1 };
-    memcpy(ret, one, 4);
-    bk_rc4_crypt(&rc4, sum, ret + 4, 8);
-    memcpy(ret + 12, number, 4);
+    memset(ret->seal, 0, sizeof ret->seal);
+    bk_rc4_crypt(&rc4, ret->seal, ret->seal, sizeof ret->seal);
     bk_wipe(&rc4, sizeof rc4);
     bk_wipe(key, sizeof key);
     bk_wipe(key_text, sizeof key_text);
+}
+
+void bk_ntlm_sign(const struct bk_ntlm_signer *signer, struct bk_view text,
+                  uint8_t ret[BK_NTLM_MAC_SIZE])
+{
+    static const uint8_t one[4] = { 1 };
+    uint8_t sum[16];
+    bk_hmac_sum(&signer->hmac, (struct bk_view){ (const char *)number, 4 }, text, sum);
+    memcpy(ret, one, 4);
+    for (size_t i = 0; i < sizeof signer->seal; i++)
+        ret[4 + i] = sum[i] ^ signer->seal[i];
+    memcpy(ret + 12, number, 4);
+}
+
+void bk_ntlm_mac(const struct bk_ntlm_keys *keys, enum bk_ntlm_direction direction,
+                 struct bk_view text, uint8_t ret[BK_NTLM_MAC_SIZE])
+{
+    struct bk_ntlm_signer signer;
+    bk_ntlm_signer_init(&signer, keys, direction);
+    bk_ntlm_sign(&signer, text, ret);
+    bk_wipe(&signer, sizeof signer);
 }
 
 static void keys_of(const uint8_t exported[16], struct bk_ntlm_keys *ret)

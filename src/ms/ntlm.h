@@ -5,6 +5,7 @@
 
 #include "base/buf.h"
 #include "base/random.h"
+#include "ms/hmac.h"
 
 /*
  * Server and client never send a NEGOTIATE: the server opens with a CHALLENGE, the client answers with an AUTHENTICATE, and from
@@ -30,6 +31,19 @@ enum bk_ntlm_direction {
     BK_NTLM_TO_CLIENT,
 };
 /* [MS-NLMP] 3.4.4.2 with sequence number 100: 01000000, 8 bytes of checksum, 64000000. */
+/*
+ * What the signatures of one direction have in common. The seal key of each message is made of its number ([MS-NLMP] 3.4.4,
+ * SealKey'), which is 100 in every message of this dialect: so RC4 begins with the same bytes each time. The owner wipes it.
+ */
+struct bk_ntlm_signer {
+    struct bk_hmac hmac;
+    uint8_t seal[8];
+};
+void bk_ntlm_signer_init(struct bk_ntlm_signer *ret, const struct bk_ntlm_keys *keys,
+                         enum bk_ntlm_direction direction);
+void bk_ntlm_sign(const struct bk_ntlm_signer *signer, struct bk_view text,
+                  uint8_t ret[BK_NTLM_MAC_SIZE]);
+/* Both at once. */
 void bk_ntlm_mac(const struct bk_ntlm_keys *keys, enum bk_ntlm_direction direction,
                  struct bk_view text, uint8_t ret[BK_NTLM_MAC_SIZE]);
 

@@ -3,38 +3,54 @@
 
 #include "base/cleanup.h"
 #include "base/text.h"
+#include "ms/hmac.h"
 #include "sip/build.h"
 #include "sip/fields.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 /* ---- schemes ---- */
 
-enum direction { TO_SERVER, TO_CLIENT };
+enum direction { TO_SERVER, TO_CLIENT, DIRECTIONS };
 
-static void ntlm_mac(const union bk_sa_keys *keys, enum direction direction, struct bk_view text,
-                     uint8_t ret[BK_SA_MAC_MAX])
+/* One direction's keys, made ready for many messages. */
+union signer {
+    struct bk_ntlm_signer ntlm;
+    struct bk_hmac dsk;
+};
+
+static void ntlm_ready(const union bk_sa_keys *keys, enum direction direction, union signer *ret)
 {
-    bk_ntlm_mac(&keys->ntlm, direction == TO_SERVER ? BK_NTLM_TO_SERVER : BK_NTLM_TO_CLIENT, text,
-                ret);
+    bk_ntlm_signer_init(&ret->ntlm, &keys->ntlm,
+                        direction == TO_SERVER ? BK_NTLM_TO_SERVER : BK_NTLM_TO_CLIENT);
 }
 
-static void dsk_mac(const union bk_sa_keys *keys, enum direction direction, struct bk_view text,
-                    uint8_t ret[BK_SA_MAC_MAX])
+static void ntlm_mac(const union signer *signer, struct bk_view text, uint8_t ret[BK_SA_MAC_MAX])
 {
-    bk_dsk_mac(direction == TO_SERVER ? keys->dsk.to_server : keys->dsk.to_client, text, ret);
+    bk_ntlm_sign(&signer->ntlm, text, ret);
+}
+
+static void dsk_ready(const union bk_sa_keys *keys, enum direction direction, union signer *ret)
+{
+    bk_hmac_init(&ret->dsk, BK_HMAC_SHA1,
+                 direction == TO_SERVER ? keys->dsk.to_server : keys->dsk.to_client,
+                 BK_DSK_KEY_SIZE);
+}
+
+static void dsk_mac(const union signer *signer, struct bk_view text, uint8_t ret[BK_SA_MAC_MAX])
+{
+    bk_hmac_sum(&signer->dsk, text, (struct bk_view){ 0 }, ret);
 }
 
 static const struct scheme {
     struct bk_view name;
     size_t mac_len;
-    void (*mac)(const union bk_sa_keys *keys, enum direction direction, struct bk_view text,
-                uint8_t ret[BK_SA_MAC_MAX]);
+    void (*ready)(const union bk_sa_keys *keys, enum direction direction, union signer *ret);
+    void (*mac)(const union signer *signer, struct bk_view text, uint8_t ret[BK_SA_MAC_MAX]);
 } schemes[BK_SA_SCHEMES] = {
-    [BK_SA_NTLM] = { { BK_VIEW_OF("NTLM") }, BK_NTLM_MAC_SIZE, ntlm_mac },
-    [BK_SA_TLS_DSK] = { { BK_VIEW_OF("TLS-DSK") }, BK_DSK_MAC_SIZE, dsk_mac },
+    [BK_SA_NTLM] = { { BK_VIEW_OF("NTLM") }, BK_NTLM_MAC_SIZE, ntlm_ready, ntlm_mac },
+    [BK_SA_TLS_DSK] = { { BK_VIEW_OF("TLS-DSK") }, BK_DSK_MAC_SIZE, dsk_ready, dsk_mac },
 };
 
 struct bk_view bk_sa_scheme_name(enum bk_sa_scheme scheme)
@@ -268,17 +284,22 @@ void bk_sa_signed_text(struct bk_buf *to, enum bk_sa_scheme scheme, struct bk_vi
         add_part(to, tel);
     }
     add_part(to, bk_sip_msg_value(msg, BK_SIP_HDR_EXPIRES));
-    if (msg->status)
-        bk_buf_addf(to, "<%d>", msg->status);
+    if (msg->status) {
+        bk_buf_add_char(to, '<');
+        bk_buf_add_u64(to, (uint64_t)msg->status);
+        bk_buf_add_char(to, '>');
+    }
 }
 
 /* ---- an association ---- */
+
+enum { SIGNED_TEXT_USUAL = 511 /* bytes: room for it at once */ };
 
 struct bk_sa {
     enum bk_sa_scheme scheme;
     bool server;
     int version;
-    union bk_sa_keys keys;
+    union signer signers[DIRECTIONS];
     uint32_t sent; /* number of the last message we signed */
     /* What came: the highest number, and which of the BK_SA_WINDOW numbers up to it were seen (bit n % BK_SA_WINDOW). */
     uint32_t top;
@@ -299,7 +320,8 @@ int bk_sa_create(const struct bk_sa_config *config, struct bk_sa **ret)
     sa->scheme = config->scheme;
     sa->server = config->server;
     sa->version = config->version ? config->version : BK_SA_VERSION;
-    sa->keys = config->keys;
+    for (enum direction d = 0; d < DIRECTIONS; d++)
+        schemes[sa->scheme].ready(&config->keys, d, &sa->signers[d]);
     struct bk_view *const to[3] = { &sa->opaque, &sa->realm, &sa->targetname };
     char *at = sa->text;
     for (int i = 0; i < 3; i++) {
@@ -315,7 +337,7 @@ int bk_sa_create(const struct bk_sa_config *config, struct bk_sa **ret)
 struct bk_sa *bk_sa_destroy(struct bk_sa *sa)
 {
     if (sa)
-        bk_wipe(&sa->keys, sizeof sa->keys);
+        bk_wipe(sa->signers, sizeof sa->signers);
     free(sa);
     return NULL;
 }
@@ -336,11 +358,13 @@ static bool mac_of(const struct bk_sa *sa, bool to_server, struct bk_view rand, 
                    uint8_t ret[BK_SA_MAC_MAX])
 {
     BK_AUTO_BUF struct bk_buf text = { 0 };
+    bk_buf_reserve(&text, SIGNED_TEXT_USUAL);
     bk_sa_signed_text(&text, sa->scheme, rand, num, sa->realm, sa->targetname, sa->version, msg,
                       head);
     if (text.failed)
         return false;
-    schemes[sa->scheme].mac(&sa->keys, to_server ? TO_SERVER : TO_CLIENT, bk_buf_view(&text), ret);
+    schemes[sa->scheme].mac(&sa->signers[to_server ? TO_SERVER : TO_CLIENT], bk_buf_view(&text),
+                            ret);
     return true;
 }
 
@@ -348,10 +372,15 @@ void bk_sa_sign(struct bk_sa *sa, const struct bk_sip_msg *msg, const struct bk_
                 const struct bk_random *random, struct bk_view token, struct bk_buf *to)
 {
     uint8_t mac[BK_SA_MAC_MAX];
-    char rand[12], num[12];
-    snprintf(rand, sizeof rand, "%08x", (unsigned)(uint32_t)bk_random_u64(random));
-    snprintf(num, sizeof num, "%u", (unsigned)++sa->sent);
-    if (!mac_of(sa, !sa->server, bk_view_of_str(rand), bk_view_of_str(num), msg, head, mac)) {
+    BK_AUTO_BUF struct bk_buf made = { 0 }; /* the random value, then the number */
+    uint32_t random32 = (uint32_t)bk_random_u64(random);
+    const uint8_t bytes[4] = { (uint8_t)(random32 >> 24), (uint8_t)(random32 >> 16),
+                               (uint8_t)(random32 >> 8), (uint8_t)random32 };
+    bk_buf_add_hex(&made, bytes, sizeof bytes);
+    bk_buf_add_u64(&made, ++sa->sent);
+    struct bk_view rand = bk_view_head(bk_buf_view(&made), 8),
+                   num = bk_view_skip(bk_buf_view(&made), 8);
+    if (made.failed || !mac_of(sa, !sa->server, rand, num, msg, head, mac)) {
         to->failed = true;
         return;
     }
@@ -360,24 +389,28 @@ void bk_sa_sign(struct bk_sa *sa, const struct bk_sip_msg *msg, const struct bk_
     bk_buf_add_lit(to, ": ");
     bk_buf_add_view(to, schemes[sa->scheme].name);
     add_text(to, " qop=\"auth\", opaque=\"", sa->opaque, "\"");
-    if (sa->server) {
-        bk_buf_addf(to, ", srand=\"%s\", snum=\"%s\", rspauth=\"", rand, num);
-        bk_buf_add_hex(to, mac, schemes[sa->scheme].mac_len);
-        add_text(to, "\", targetname=\"", sa->targetname, "\"");
+    if (!sa->server) {
         add_text(to, ", realm=\"", sa->realm, "\"");
-        bk_buf_addf(to, ", version=%d\r\n", sa->version);
-        return;
+        add_text(to, ", targetname=\"", sa->targetname, "\"");
+        if (token.at) {
+            bk_buf_add_lit(to, ", gssapi-data=\"");
+            bk_base64_encode(to, token);
+            bk_buf_add_lit(to, "\", version=");
+            bk_buf_add_u64(to, (uint64_t)sa->version);
+        }
     }
-    add_text(to, ", realm=\"", sa->realm, "\"");
-    add_text(to, ", targetname=\"", sa->targetname, "\"");
-    if (token.at) {
-        bk_buf_add_lit(to, ", gssapi-data=\"");
-        bk_base64_encode(to, token);
-        bk_buf_addf(to, "\", version=%d", sa->version);
-    }
-    bk_buf_addf(to, ", crand=\"%s\", cnum=\"%s\", response=\"", rand, num);
+    add_text(to, sa->server ? ", srand=\"" : ", crand=\"", rand, "\"");
+    add_text(to, sa->server ? ", snum=\"" : ", cnum=\"", num, "\"");
+    bk_buf_add_str(to, sa->server ? ", rspauth=\"" : ", response=\"");
     bk_buf_add_hex(to, mac, schemes[sa->scheme].mac_len);
-    bk_buf_add_lit(to, "\"\r\n");
+    bk_buf_add_char(to, '"');
+    if (sa->server) {
+        add_text(to, ", targetname=\"", sa->targetname, "\"");
+        add_text(to, ", realm=\"", sa->realm, "\"");
+        bk_buf_add_lit(to, ", version=");
+        bk_buf_add_u64(to, (uint64_t)sa->version);
+    }
+    bk_buf_add_lit(to, "\r\n");
 }
 
 /* Whether this number is new; then it is one no more. */
