@@ -111,9 +111,15 @@ class Desk:
 
     @staticmethod
     def _line(fd, what):
-        ready, _, _ = select.select([fd], [], [], PATIENCE)
-        line = os.read(fd, 4096).decode().strip() if ready else ""
+        # Xvfb writes the number and the end of its line apart, and ends when nobody reads the second.
+        line = ""
+        while not line.endswith("\n") and select.select([fd], [], [], PATIENCE)[0]:
+            more = os.read(fd, 4096).decode()
+            if not more:
+                break
+            line += more
         os.close(fd)
+        line = line.strip()
         if not line:
             raise Failed(f"no {what}")
         return line.split("\n")[0]
