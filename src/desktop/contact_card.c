@@ -12,7 +12,7 @@ enum { REFRESH_S = 30 };
 struct _BkContactCard {
     AdwWindow parent;
     GtkWidget *more, *avatar, *name, *status, *note, *message, *add, *details, *tagged, *relation,
-        *groups, *remove, *block;
+        *groups, *remove, *block, *choices;
     BkApp *app;
     BkPerson *person;
     GPtrArray *detail_rows, *group_rows; /* not owned; group_rows: check buttons with "group" */
@@ -141,15 +141,15 @@ static const char *sees(int level)
 {
     switch (level) {
     case 100:
-        return _("Sees your status, title and office");
+        return _("They see your status, title and office.");
     case 200:
-        return _("Sees your status, note and phone at work");
+        return _("They see your status, your note and your phone at work.");
     case 300:
-        return _("Sees also your mobile phone, may interrupt Do Not Disturb");
+        return _("They see your mobile phone, too, and may interrupt Do Not Disturb.");
     case 400:
-        return _("Sees all your phone numbers");
+        return _("They see all your phone numbers.");
     default:
-        return _("As usual for their organization");
+        return _("They see what is usual for their organization.");
     }
 }
 
@@ -163,7 +163,11 @@ static void show_relation(BkContactCard *card)
         if (levels[i] == level)
             at = i;
     adw_combo_row_set_selected(ADW_COMBO_ROW(card->relation), at);
-    adw_action_row_set_subtitle(ADW_ACTION_ROW(card->relation), sees(levels[at]));
+    adw_preferences_group_set_description(ADW_PREFERENCES_GROUP(card->choices), sees(levels[at]));
+    if (bk_person_is_blocked(card->person))
+        adw_preferences_group_set_description(
+            ADW_PREFERENCES_GROUP(card->choices),
+            _("To them you look offline. They cannot reach you."));
     gtk_widget_set_visible(card->relation, bk_roster_has_lists(bk_app_roster(card->app)) &&
                                                !bk_person_is_blocked(card->person));
 }
@@ -174,7 +178,7 @@ static void relation_chosen(BkContactCard *card)
     if (card->showing || at >= G_N_ELEMENTS(levels) ||
         levels[at] == bk_person_relation(card->person))
         return;
-    adw_action_row_set_subtitle(ADW_ACTION_ROW(card->relation), sees(levels[at]));
+    adw_preferences_group_set_description(ADW_PREFERENCES_GROUP(card->choices), sees(levels[at]));
     bk_contact_edit(GTK_WIDGET(card),
                     &(struct bk_client_edit){ .kind = BK_CLIENT_EDIT_RELATION,
                                               .address = bk_person_address(card->person),
@@ -276,6 +280,7 @@ static void bk_contact_card_class_init(BkContactCardClass *class)
     gtk_widget_class_bind_template_child(widget, BkContactCard, groups);
     gtk_widget_class_bind_template_child(widget, BkContactCard, remove);
     gtk_widget_class_bind_template_child(widget, BkContactCard, block);
+    gtk_widget_class_bind_template_child(widget, BkContactCard, choices);
     gtk_widget_class_add_binding_action(widget, GDK_KEY_Escape, 0, "window.close", NULL);
 }
 

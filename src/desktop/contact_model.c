@@ -164,6 +164,17 @@ char *bk_contact_subtitle(BkPerson *person, int64_t now_ms)
     return g_strdup_printf("%s \302\267 %s", bk_word_shown(bk_person_shown(person)), note);
 }
 
+char *bk_contact_found_subtitle(BkPerson *person)
+{
+    const char *title = bk_person_title(person), *office = bk_person_office(person);
+    const char *between = *title && *office ? ", " : "";
+    g_autofree char *what = *title || *office ? g_strconcat(title, between, office, NULL)
+                                              : g_strdup(bk_person_address(person));
+    if (bk_person_shown(person) <= BK_PIDF_SHOWN_UNKNOWN)
+        return g_steal_pointer(&what);
+    return g_strdup_printf("%s \302\267 %s", bk_word_shown(bk_person_shown(person)), what);
+}
+
 char *bk_contact_label(BkPerson *person)
 {
     g_autofree char *note = one_line(bk_person_note(person));

@@ -67,6 +67,8 @@ char *bk_contact_address_of(const char *text);
 char *bk_contact_status(BkPerson *person, int64_t now_ms);
 /* In one line below a name: "Busy · In a meeting until 15:00", where there is no note how long. */
 char *bk_contact_subtitle(BkPerson *person, int64_t now_ms);
+/* Of somebody a search found: what tells namesakes apart stands behind the state, or alone where that is unknown. */
+char *bk_contact_found_subtitle(BkPerson *person);
 /* For who does not see it: "Alice Example, Busy, In a meeting until 15:00". */
 char *bk_contact_label(BkPerson *person);
 /* Lower case, without accents: what searches compare. Caller frees. */

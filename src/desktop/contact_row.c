@@ -2,6 +2,7 @@
 #include "desktop/contact_row.h"
 #include "desktop/presence_dot.h"
 #include <glib/gi18n.h>
+#include <string.h>
 
 struct _BkContactRow {
     GtkWidget parent;
@@ -56,11 +57,13 @@ static void show_person(BkContactRow *row)
 {
     BkPerson *person = bk_contact_item_person(row->item);
     bool follower = bk_contact_item_kind(row->item) == BK_CONTACT_FOLLOWER;
-    bool found = g_str_has_prefix(bk_contact_item_key(row->item), "q:");
+    const char *key = bk_contact_item_key(row->item);
+    bool found = strcmp(key, "q:directory") == 0;
     const char *address = bk_person_address(person);
     gtk_label_set_label(GTK_LABEL(row->name), bk_person_name(person));
-    g_autofree char *status =
-        follower ? g_strdup(address) : bk_contact_subtitle(person, g_get_real_time() / 1000);
+    g_autofree char *status = follower ? g_strdup(address)
+                              : found  ? bk_contact_found_subtitle(person)
+                                       : bk_contact_subtitle(person, g_get_real_time() / 1000);
     gtk_label_set_label(GTK_LABEL(row->status), status);
     g_autofree char *tip = NULL;
     const char *note = bk_person_note(person);
@@ -71,7 +74,7 @@ static void show_person(BkContactRow *row)
     gtk_widget_set_tooltip_text(row->somebody, tip);
     gtk_widget_set_visible(row->tagged, bk_person_is_tagged(person));
     gtk_widget_set_visible(row->answers, follower);
-    gtk_widget_set_visible(row->add, found && !bk_person_is_contact(person));
+    gtk_widget_set_visible(row->add, g_str_has_prefix(key, "q:") && !bk_person_is_contact(person));
     bool gone = bk_person_shown(person) == BK_PIDF_SHOWN_OFFLINE || bk_person_is_blocked(person);
     if (gone)
         gtk_widget_add_css_class(row->somebody, "gone");

@@ -26,14 +26,32 @@ struct _BkMainPage {
     GSimpleActionGroup *actions;
     GtkWidget *menu; /* the one open last */
     GCancellable *searching;
-    guint typing, refresh;
+    guint typing, refresh, to_top;
 };
 G_DEFINE_FINAL_TYPE(BkMainPage, bk_main_page, GTK_TYPE_WIDGET)
 
 /* ---- which face of the list ---- */
 
+static gboolean scroll_to_top(void *data)
+{
+    BkMainPage *page = data;
+    page->to_top = 0;
+    gtk_adjustment_set_value(
+        gtk_scrolled_window_get_vadjustment(GTK_SCROLLED_WINDOW(page->scroller)), 0);
+    return G_SOURCE_REMOVE;
+}
+
+/* A list view keeps the row that was at its top there; who looks at the beginning wants to go on looking at it. */
+static void stay_at_top(BkMainPage *page, bool always)
+{
+    GtkAdjustment *at = gtk_scrolled_window_get_vadjustment(GTK_SCROLLED_WINDOW(page->scroller));
+    if ((always || gtk_adjustment_get_value(at) <= 0) && !page->to_top)
+        page->to_top = g_idle_add_full(G_PRIORITY_LOW, scroll_to_top, page, NULL);
+}
+
 static void show_body(BkMainPage *page)
 {
+    stay_at_top(page, false);
     bool none = g_list_model_get_n_items(bk_roster_contacts(page->roster)) == 0 &&
                 g_list_model_get_n_items(G_LIST_MODEL(page->contacts)) == 0;
     const char *query = gtk_editable_get_text(GTK_EDITABLE(page->search));
@@ -124,6 +142,7 @@ static gboolean ask_directory(void *data)
 static void query_changed(BkMainPage *page)
 {
     stop_searching(page);
+    stay_at_top(page, true);
     g_autofree char *text = g_strstrip(g_strdup(gtk_editable_get_text(GTK_EDITABLE(page->search))));
     if (!*text) {
         bk_contact_model_set_query(page->contacts, "");
@@ -283,9 +302,6 @@ static BkContactRow *focused_row(BkMainPage *page)
     return focus && gtk_widget_is_ancestor(focus, page->list) ? row_around(focus) : NULL;
 }
 
-static gboolean list_key(GtkEventControllerKey *keys, guint key, guint code, GdkModifierType held,
-                         BkMainPage *page);
-
 /* ---- the menu of a row ---- */
 
 static gboolean unparent_menu(void *data)
@@ -323,9 +339,8 @@ static void open_menu(BkMainPage *page, BkContactRow *row, double x, double y)
     drop_menu(page);
     page->menu =
         g_object_ref_sink(gtk_popover_menu_new_from_model_full(model, GTK_POPOVER_MENU_NESTED));
-    GActionGroup *actions = person
-                                          ? bk_contact_menu_actions(GTK_WIDGET(page), person, group)
-                                          : bk_contact_group_actions(GTK_WIDGET(page), group);
+    GActionGroup *actions = person ? bk_contact_menu_actions(GTK_WIDGET(page), person, group)
+                                   : bk_contact_group_actions(GTK_WIDGET(page), group);
     gtk_widget_insert_action_group(page->menu, person ? "person" : "group", actions);
     g_object_unref(actions);
     gtk_popover_set_has_arrow(GTK_POPOVER(page->menu), FALSE);
@@ -333,6 +348,9 @@ static void open_menu(BkMainPage *page, BkContactRow *row, double x, double y)
     gtk_widget_set_parent(page->menu, GTK_WIDGET(page));
     gtk_popover_set_pointing_to(GTK_POPOVER(page->menu),
                                 &(GdkRectangle){ (int)at.x, (int)at.y, 1, 1 });
+    /* Back to the row, wherever the popover would leave the focus. */
+    g_signal_connect_object(page->menu, "closed", G_CALLBACK(gtk_widget_grab_focus),
+                            gtk_widget_get_parent(GTK_WIDGET(row)), G_CONNECT_SWAPPED);
     gtk_popover_popup(GTK_POPOVER(page->menu));
 }
 
@@ -362,12 +380,17 @@ static gboolean menu_by_key(GtkWidget *list, GVariant *arguments, void *data)
     return TRUE;
 }
 
-/* Left closes a group, from any of its rows; Right opens it. */
+/* Left closes a group, Right opens it; Escape ends a search. */
 static gboolean list_key(GtkEventControllerKey *keys, guint key, guint code, GdkModifierType held,
                          BkMainPage *page)
 {
     (void)keys;
     (void)code;
+    if (key == GDK_KEY_Escape && *gtk_editable_get_text(GTK_EDITABLE(page->search))) {
+        search_stopped(page);
+        bk_main_page_focus_search(page);
+        return TRUE;
+    }
     bool left = key == GDK_KEY_Left || key == GDK_KEY_KP_Left;
     bool right = key == GDK_KEY_Right || key == GDK_KEY_KP_Right;
     BkContactRow *row = left || right ? focused_row(page) : NULL;
@@ -382,6 +405,21 @@ static gboolean list_key(GtkEventControllerKey *keys, guint key, guint code, Gdk
     if (bk_contact_item_is_expanded(item) == left)
         toggle_section(page, bk_contact_item_key(item));
     return TRUE;
+}
+
+/* Letters typed in the list look for somebody. The search entry's own capturing would also take its menu key and arrows. */
+static gboolean list_typed(GtkEventControllerKey *keys, guint key, guint code, GdkModifierType held,
+                           BkMainPage *page)
+{
+    (void)code;
+    GdkModifierType mask = GDK_CONTROL_MASK | GDK_ALT_MASK | GDK_SUPER_MASK | GDK_META_MASK;
+    gunichar letter = gdk_keyval_to_unicode(key);
+    if ((held & mask) || !letter || !g_unichar_isgraph(letter))
+        return FALSE;
+    GtkEditable *text = gtk_editable_get_delegate(GTK_EDITABLE(page->search));
+    gtk_text_grab_focus_without_selecting(GTK_TEXT(text));
+    gtk_editable_set_position(text, -1);
+    return gtk_event_controller_key_forward(keys, GTK_WIDGET(text));
 }
 
 /* ---- actions of rows and menus ---- */
@@ -488,6 +526,7 @@ static void dispose(GObject *object)
     BkMainPage *page = BK_MAIN_PAGE(object);
     stop_searching(page);
     g_clear_handle_id(&page->refresh, g_source_remove);
+    g_clear_handle_id(&page->to_top, g_source_remove);
     drop_menu(page);
     if (page->roster) {
         g_signal_handlers_disconnect_by_data(page->roster, page);
@@ -588,6 +627,10 @@ static void make_list(BkMainPage *page)
     gtk_event_controller_set_propagation_phase(arrows, GTK_PHASE_CAPTURE);
     g_signal_connect(arrows, "key-pressed", G_CALLBACK(list_key), page);
     gtk_widget_add_controller(page->list, arrows);
+
+    GtkEventController *letters = gtk_event_controller_key_new();
+    g_signal_connect(letters, "key-pressed", G_CALLBACK(list_typed), page);
+    gtk_widget_add_controller(page->list, letters);
 }
 
 static void bk_main_page_init(BkMainPage *page)
@@ -598,7 +641,6 @@ static void bk_main_page_init(BkMainPage *page)
     g_signal_connect_swapped(page->search, "changed", G_CALLBACK(query_changed), page);
     g_signal_connect_swapped(page->search, "activate", G_CALLBACK(search_activated), page);
     g_signal_connect_swapped(page->search, "stop-search", G_CALLBACK(search_stopped), page);
-    gtk_search_entry_set_key_capture_widget(GTK_SEARCH_ENTRY(page->search), page->list);
     GtkEventController *keys = gtk_event_controller_key_new();
     gtk_event_controller_set_propagation_phase(keys, GTK_PHASE_CAPTURE);
     g_signal_connect(keys, "key-pressed", G_CALLBACK(search_key), page);

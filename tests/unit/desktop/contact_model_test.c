@@ -571,6 +571,14 @@ static void rows_are_read_out_with_name_state_and_note(void **state)
     bk_person_set_relation(alice, 32000);
     g_autofree char *blocked = bk_contact_label(alice);
     assert_string_equal(blocked, "Alice Example, Blocked");
+
+    g_autoptr(BkPerson) namesake = bk_person_new("al@example.org");
+    g_autofree char *only = bk_contact_found_subtitle(namesake);
+    assert_string_equal(only, "al@example.org");
+    bk_person_set_card(namesake, &(struct bk_person_card){ .title = "Engineer", .office = "B 4" });
+    bk_person_set_presence(namesake, BK_PIDF_SHOWN_AVAILABLE, "", 0);
+    g_autofree char *found = bk_contact_found_subtitle(namesake);
+    assert_string_equal(found, "Available · Engineer, B 4");
 }
 
 int main(void)
