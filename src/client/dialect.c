@@ -776,7 +776,7 @@ void bk_dialect_reset(struct bk_client *c)
     bk_ask_drop(d->publishing);
     d->list_here = d->self_here = d->publish_again = d->conflict = false;
     d->n_own = 0;
-    bk_edits_fail(d, "The connection to the server was lost before it answered.");
+    bk_edits_fail(d, BK_SAY("The connection to the server was lost before it answered."));
 }
 
 void bk_dialect_forget(struct bk_client *c)

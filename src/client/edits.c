@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Changes of the contact list and of relations, searches: one after the other, and what the face is told of the model. */
 #include "base/cleanup.h"
+#include "base/text.h"
 #include "client/dialect_private.h"
 
 #include <errno.h>
@@ -289,11 +290,11 @@ void bk_edit_submit(struct bk_client *c, struct edit *edit)
     struct dialect *d = c->dialect;
     const char *why = NULL;
     if (!is_coming(c))
-        why = "There is no connection to the server now. Nothing was changed.";
+        why = BK_SAY("There is no connection to the server now. Nothing was changed.");
     else if (!c->speaks_dialect || !d)
-        why = "This server offers no contact lists, relations or searches.";
+        why = BK_SAY("This server offers no contact lists, relations or searches.");
     else if (d->n_edits >= EDITS_MAX)
-        why = "Too many changes are waiting already.";
+        why = BK_SAY("Too many changes are waiting already.");
     if (why) {
         tell_edited(c, edit->id, why, "");
         bk_edit_free(edit);
@@ -358,9 +359,9 @@ static const char *make_call(struct dialect *d, const struct edit *e,
     call->address = bk_view_of_str(e->address);
     call->method = BK_MS_SET_CONTACT;
     if (e->group && !g && e->kind != BK_CLIENT_EDIT_ADD_GROUP)
-        return "There is no group of this name.";
+        return BK_SAY("There is no group of this name.");
     if (of_contact && !c && e->kind != BK_CLIENT_EDIT_ADD_CONTACT)
-        return "This person is not on the contact list.";
+        return BK_SAY("This person is not on the contact list.");
     switch (e->kind) {
     case BK_CLIENT_EDIT_ADD_CONTACT:
         if (e->name)
@@ -374,7 +375,7 @@ static const char *make_call(struct dialect *d, const struct edit *e,
         break;
     case BK_CLIENT_EDIT_REMOVE_CONTACT:
         if (g && !is_in(c, g->id))
-            return "This person is not in that group.";
+            return BK_SAY("This person is not in that group.");
         if (g && c->n_groups > 1)
             write_groups(groups, c, g->id, 0);
         else if (g && g != others && others)
@@ -388,20 +389,20 @@ static const char *make_call(struct dialect *d, const struct edit *e,
         break;
     case BK_CLIENT_EDIT_MOVE_CONTACT:
         if (!to)
-            return "There is no group of this name.";
+            return BK_SAY("There is no group of this name.");
         if (!is_in(c, g->id))
-            return "This person is not in that group.";
+            return BK_SAY("This person is not in that group.");
         write_groups(groups, c, g->id, to->id);
         break;
     case BK_CLIENT_EDIT_ADD_GROUP:
         if (g)
-            return "There is a group of this name already.";
+            return BK_SAY("There is a group of this name already.");
         call->method = BK_MS_ADD_GROUP;
         call->name = bk_view_of_str(e->group);
         break;
     case BK_CLIENT_EDIT_RENAME_GROUP:
         if (to && to != g)
-            return "There is a group of this name already.";
+            return BK_SAY("There is a group of this name already.");
         call->method = BK_MS_MODIFY_GROUP;
         call->group_id = g->id;
         call->name = bk_view_of_str(e->to_group);
@@ -505,7 +506,7 @@ static void send_edit(struct dialect *d, struct edit *e)
         const struct bk_ms_subscriber *f = follower(d, e->address);
         type = BK_VIEW(BK_MS_SET_SUBSCRIBERS_CONTENT_TYPE);
         if (!f)
-            why = "This person did not put you on a contact list.";
+            why = BK_SAY("This person did not put you on a contact list.");
         else if (f->acknowledged)
             why = "";
         else
@@ -520,7 +521,7 @@ static void send_edit(struct dialect *d, struct edit *e)
     if (!why && (body.failed || uri.failed ||
                  bk_dialect_service(c, bk_buf_view(&uri), type, bk_buf_view(&body), on_edited, d,
                                     &d->asking) < 0))
-        why = "The request could not be sent.";
+        why = BK_SAY("The request could not be sent.");
     d->edit_sent = !why;
     if (why)
         finish(d, why, "");
@@ -529,7 +530,7 @@ static void send_edit(struct dialect *d, struct edit *e)
 static void refused(struct dialect *d, const struct bk_sip_msg *msg,
                     const struct bk_ms_told_call *told)
 {
-    char text[400] = "The server did not answer.", case_code[BK_CASE_CODE_SIZE] = "";
+    char text[400] = BK_SAY("The server did not answer."), case_code[BK_CASE_CODE_SIZE] = "";
     if (msg) {
         struct bk_fault fault;
         bk_client_fault_of_refusal(d->c, msg, &fault);
@@ -639,7 +640,7 @@ void bk_edits_go_on(struct dialect *d)
         if (can > 0)
             return;
         if (can < 0) {
-            finish(d, "This server keeps no contact list for you.", "");
+            finish(d, BK_SAY("This server keeps no contact list for you."), "");
         } else if (e->kind == BK_CLIENT_EDIT_TELL) {
             bk_tell_contacts(d, NULL, true);
             bk_tell_relations(d, true);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* "Delete my sign-in info" (docs/behaviour.md): sign out, revoke at the server, remove, tell line by line. */
 #include "base/cleanup.h"
+#include "base/text.h"
 #include "client/client_private.h"
 
 #include <errno.h>
@@ -25,7 +26,7 @@ static void add_removed(struct erasure *e, const char *what, int r)
     if (r < 0)
         add_row(e, what, strerror(-r), false);
     else
-        add_row(e, what, r ? "removed" : "was not there", true);
+        add_row(e, what, r ? BK_SAY("removed") : BK_SAY("was not there"), true);
 }
 
 static void tell(struct bk_client *c, const char *address, const struct erasure *e)
@@ -51,12 +52,13 @@ static void tell(struct bk_client *c, const char *address, const struct erasure 
 /* Where there is no store there is no secret of ours in it. Left behind, it opens nothing: the key is gone. */
 static void drop_secret(struct bk_client *c, const char *address, struct erasure *e)
 {
-    static const char what[] = "secret in the password store";
+    static const char what[] = BK_SAY("secret in the password store");
     int r = c->guard->drop(c->guard->ctx, address);
     if (r >= 0 || r == -ENOTSUP)
         add_removed(e, what, r > 0);
     else
-        add_row(e, what, "not removed: the password store is locked or does not answer", false);
+        add_row(e, what, BK_SAY("not removed: the password store is locked or does not answer"),
+                false);
 }
 
 /* revoked: what came of it, NULL: there was no certificate to revoke. */
@@ -69,18 +71,22 @@ static void remove_all(struct bk_client *c, const char *revoked, bool revoked_ok
     c->profile_open = false;
     c->tls_own = bk_tls_client_unref(c->tls_own);
     struct erasure e = { 0 };
-    add_row(&e, "saved password", "never kept on this computer", true);
-    add_row(&e, "certificate at the server", revoked ? revoked : "there was none on this computer",
-            revoked_ok);
+    add_row(&e, BK_SAY("saved password"), BK_SAY("never kept on this computer"), true);
+    add_row(&e, BK_SAY("certificate at the server"),
+            revoked ? revoked : BK_SAY("there was none on this computer"), revoked_ok);
     if (c->root) {
-        add_removed(&e, "key and certificate", bk_profile_delete_identity(c->root, address));
+        add_removed(&e, BK_SAY("key and certificate"),
+                    bk_profile_delete_identity(c->root, address));
         if (c->guard)
             drop_secret(c, address, &e);
-        add_removed(&e, "server, endpoint, user name and trust decisions",
+        add_removed(&e, BK_SAY("server, endpoint, user name and trust decisions"),
                     bk_profile_delete_state(c->root, address));
-        add_removed(&e, "marks of messages shown", bk_profile_delete_shown(c->root, address));
-        add_removed(&e, "messages not sent yet", bk_profile_delete_outgoing(c->root, address));
-        add_removed(&e, "address in the list", bk_profile_delete_last_address(c->root, address));
+        add_removed(&e, BK_SAY("marks of messages shown"),
+                    bk_profile_delete_shown(c->root, address));
+        add_removed(&e, BK_SAY("messages not sent yet"),
+                    bk_profile_delete_outgoing(c->root, address));
+        add_removed(&e, BK_SAY("address in the list"),
+                    bk_profile_delete_last_address(c->root, address));
     }
     tell(c, address, &e);
 }
@@ -93,11 +99,11 @@ static void on_revoked(void *ctx, const struct bk_http_result *result)
     if (!c->erase_address)
         return;
     if (!result || result->failure != BK_HTTP_OK) {
-        remove_all(c, "not revoked: the server could not be reached", false);
+        remove_all(c, BK_SAY("not revoked: the server could not be reached"), false);
     } else if (result->status / 100 == 2) {
-        remove_all(c, "revoked", true);
+        remove_all(c, BK_SAY("revoked"), true);
     } else if (result->status == 401 || result->status == 403) {
-        remove_all(c, "was of no use any more", true);
+        remove_all(c, BK_SAY("was of no use any more"), true);
     } else {
         (void)snprintf(text, sizeof text, "not revoked: HTTP status %d", result->status);
         remove_all(c, text, false);
@@ -110,13 +116,14 @@ void bk_erase_go_on(struct bk_client *c)
         return;
     struct bk_personal_info info;
     if (bk_profile_open(&c->profile, c->root, c->erase_address, c->random, c->guard) < 0) {
-        remove_all(c, "not revoked: out of memory", false);
+        remove_all(c, BK_SAY("not revoked: out of memory"), false);
         return;
     }
     c->profile_open = true;
     struct bk_view pem = bk_buf_view(&c->profile.identity);
     if (c->profile.locked) {
-        remove_all(c, "not revoked: the password store of this computer does not give its key",
+        remove_all(c,
+                   BK_SAY("not revoked: the password store of this computer does not give its key"),
                    false);
         return;
     }
@@ -125,14 +132,15 @@ void bk_erase_go_on(struct bk_client *c)
         return;
     }
     if (c->profile.sts_uri[0]) {
-        remove_all(c,
-                   "not revoked, this server takes none back: without its key, which was here "
-                   "alone, it is worth nothing",
-                   true);
+        remove_all(
+            c,
+            BK_SAY("not revoked, this server takes none back: without its key, which was here "
+                   "alone, it is worth nothing"),
+            true);
         return;
     }
     if (!c->profile.services[0] || bk_services_use_identity(c) < 0) {
-        remove_all(c, "not revoked: no server is known", false);
+        remove_all(c, BK_SAY("not revoked: no server is known"), false);
         return;
     }
     bk_services_revoke(c, c->profile.services, c->tls_own, on_revoked);
@@ -149,5 +157,6 @@ void bk_erase_begin(struct bk_client *c, const char *address)
     else if (strcmp(c->address, address) == 0)
         bk_client_feed(c, IN_SIGN_OUT); /* what follows is called from there */
     else
-        bk_tell_notice(c, "Sign out first, then delete the sign-in info of another address.");
+        bk_tell_notice(c,
+                       BK_SAY("Sign out first, then delete the sign-in info of another address."));
 }

@@ -411,15 +411,15 @@ void bk_message_submit(struct bk_client *c, struct bk_outgoing *m)
     enqueue(c, m);
     if (is_hopeless(c)) {
         tell_sending(m);
-        fault_of_sign_out(&fault, "You are not signed in, so the message was not sent.");
+        fault_of_sign_out(&fault, BK_SAY("You are not signed in, so the message was not sent."));
         finish(m, BK_CLIENT_FAILED, &fault);
         return;
     }
     if (c->n_messages > BK_OUTBOX_MAX || c->message_bytes > BK_OUTBOX_BYTES_MAX) {
         tell_sending(m);
-        fault_of_sign_out(&fault,
-                          "Too many messages wait for the connection already, so this one was "
-                          "not taken.");
+        fault_of_sign_out(
+            &fault, BK_SAY("Too many messages wait for the connection already, so this one was "
+                           "not taken."));
         finish(m, BK_CLIENT_FAILED, &fault);
         return;
     }
@@ -464,9 +464,10 @@ void bk_message_load(struct bk_client *c)
     struct bk_fault fault;
     c->n_left_on_disk = 0;
     log_disk(c, "load", bk_outbox_load(&c->profile, take_kept, c));
-    fault_of_sign_out(&fault,
-                      "The app ended while this message was being sent, so it is not known whether "
-                      "it arrived.");
+    fault_of_sign_out(
+        &fault,
+        BK_SAY("The app ended while this message was being sent, so it is not known whether "
+               "it arrived."));
     BK_LIST_EACH(&c->messages, it)
     {
         struct bk_outgoing *m = bk_container_of(it, struct bk_outgoing, in);
@@ -496,7 +497,7 @@ void bk_message_reset(struct bk_client *c)
 void bk_message_fail_all(struct bk_client *c)
 {
     struct bk_fault fault;
-    fault_of_sign_out(&fault, "You were signed out before the message was sent.");
+    fault_of_sign_out(&fault, BK_SAY("You were signed out before the message was sent."));
     BK_LIST_EACH(&c->messages, it)
     finish(bk_container_of(it, struct bk_outgoing, in), BK_CLIENT_FAILED, &fault);
 }

@@ -232,7 +232,7 @@ void bk_presence_watch(struct bk_client *c, const char *address, bool own)
     }
     w = make_watch(c, bk_view_of_str(address));
     if (!w) {
-        bk_tell_notice(c, "This person cannot be watched: there are too many already.");
+        bk_tell_notice(c, BK_SAY("This person cannot be watched: there are too many already."));
         return;
     }
     w->own = own;

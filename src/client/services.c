@@ -359,7 +359,7 @@ static void on_password_changed(void *ctx, const struct bk_http_result *result)
         bk_client_fail(c, &fault);
         return;
     }
-    bk_tell_notice(c, "The password was changed.");
+    bk_tell_notice(c, BK_SAY("The password was changed."));
     bk_client_feed(c, IN_STOP);
 }
 

@@ -504,12 +504,12 @@ static void arrive(struct bk_client *c)
 static const char *why_of_end(struct bk_view event)
 {
     if (bk_view_equal_nocase(event, BK_VIEW("unregistered")))
-        return "you signed in at another place";
+        return BK_SAY("you signed in at another place");
     if (bk_view_equal_nocase(event, BK_VIEW("rejected")))
-        return "your account may no longer sign in";
+        return BK_SAY("your account may no longer sign in");
     if (bk_view_equal_nocase(event, BK_VIEW("deactivated")))
-        return "your account moved to another server";
-    return "the server ended the session";
+        return BK_SAY("your account moved to another server");
+    return BK_SAY("the server ended the session");
 }
 
 /* docs/behaviour.md, "The server ends a session": `deregistered;event=rejected`, the reason in ms-diagnostics. */
@@ -767,7 +767,7 @@ static void look_at_roots(struct bk_client *c, struct bk_fault *fault)
     if (!fault->record || fault->record->number != 309 || fault->record->sub != 'e' || c->ca_file ||
         c->only_ca_file || bk_tls_system_has_roots())
         return;
-    bk_fault_set(&own, 110, 0, fault->server, "it has no list of trusted authorities",
+    bk_fault_set(&own, 110, 0, fault->server, BK_SAY("it has no list of trusted authorities"),
                  fault->detail);
     *fault = own;
 }

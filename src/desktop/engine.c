@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "desktop/engine.h"
+#include "desktop/words.h"
 
 #include <errno.h>
 #include <glib-unix.h>
@@ -272,11 +273,11 @@ static void take_edited(BkEngine *engine, const struct bk_client_event *event)
     g_autoptr(GTask) task = take_edit(engine, event->edited.id);
     if (!task)
         return;
+    g_autofree char *why = bk_word_said(event->edited.text);
     if (event->edited.done)
         g_task_return_boolean(task, TRUE);
     else
-        fail_edit(task, *event->edited.text ? _(event->edited.text) : _("This was not done."),
-                  event->edited.case_code);
+        fail_edit(task, *why ? why : _("This was not done."), event->edited.case_code);
 }
 
 void bk_engine_edit_async(BkEngine *engine, const struct bk_client_edit *wish,

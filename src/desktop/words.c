@@ -204,20 +204,47 @@ static char *fill(const struct bk_client_failure *f, const char *text)
     return g_strdup(bk_buf_cstr(&to) ? bk_buf_cstr(&to) : "");
 }
 
-/* What the client core says that is no record's, with something in it. */
-static char *own_sentence(const char *text)
+enum { VALUES_MAX = 6 };
+
+/* The sentence `text` was made of this template: the same in the user's language. NULL: it was not. */
+static char *from_template(const char *template, const char *text)
 {
-    static const char *const sentences[] = { N_("Found your new server, {server}.") };
-    for (gsize i = 0; i < G_N_ELEMENTS(sentences); i++) {
-        struct bk_record_value value;
-        if (bk_record_values(sentences[i], bk_view_of_str(text), &value, 1) != 1)
-            continue;
-        g_autofree char *server = g_strndup(value.value.at, value.value.len);
-        BK_AUTO_BUF struct bk_buf to = { 0 };
-        bk_record_text(&to, _(sentences[i]), "server", server, NULL);
-        return g_strdup(bk_buf_cstr(&to));
+    struct bk_record_value found[VALUES_MAX];
+    struct bk_client_value values[VALUES_MAX];
+    int n = bk_record_values(template, bk_view_of_str(text), found, VALUES_MAX);
+    if (n <= 0)
+        return NULL;
+    for (int i = 0; i < n; i++) {
+        values[i].name = g_strndup(found[i].name.at, found[i].name.len);
+        values[i].value = g_strndup(found[i].value.at, found[i].value.len);
     }
-    return NULL;
+    char *said = fill(&(struct bk_client_failure){ .values = values, .n_values = n }, _(template));
+    for (int i = 0; i < n; i++) {
+        g_free((gpointer)(uintptr_t)values[i].name);
+        g_free((gpointer)(uintptr_t)values[i].value);
+    }
+    return said;
+}
+
+/* What the client core says that is no record's, with something in it. */
+static const char *const sentences[] = {
+    N_("Found your new server, {server}."),
+    N_("The server refused it: {why}."),
+    N_("not revoked: HTTP status {why}"),
+};
+
+char *bk_word_said(const char *text)
+{
+    char *said = NULL;
+    if (!text || !*text)
+        return g_strdup("");
+    if (_(text) != text)
+        return g_strdup(_(text));
+    for (gsize i = 0; !said && i < G_N_ELEMENTS(sentences); i++)
+        said = from_template(sentences[i], text);
+    for (size_t i = 0; !said && bk_record_at(i); i++)
+        said = from_template(bk_record_at(i)->user_text, text);
+    return said ? said : g_strdup(text);
 }
 
 /* True: there are other words for it than the English ones. */
@@ -230,8 +257,7 @@ char *bk_word_failure(const struct bk_client_failure *failure)
 {
     if (failure->record && !failure->other_words && is_translated(failure->record->user_text))
         return fill(failure, _(failure->record->user_text));
-    char *own = own_sentence(failure->user_text);
-    return own ? own : g_strdup(*failure->user_text ? _(failure->user_text) : "");
+    return bk_word_said(failure->user_text);
 }
 
 char *bk_word_failure_does(const struct bk_client_failure *failure)

@@ -16,6 +16,8 @@ char *bk_word_since(
     int64_t now_ms); /* "for 12 minutes", "last seen 2 hours ago"; "" where it says nothing */
 /* One line of progress: "Looking for your server", "Signing in", "Trying again in 8 s". */
 char *bk_word_progress(enum bk_client_state state, const char *detail, int retry_in_s);
+/* What the engine says in English (a notice, a row of DELETED, an edit's text), in the user's language where that is known. Caller frees. */
+char *bk_word_said(const char *text);
 /* What a failure says and what to do, translated, its placeholders filled. Caller frees. */
 char *bk_word_failure(const struct bk_client_failure *failure);
 char *bk_word_failure_does(const struct bk_client_failure *failure);

@@ -81,20 +81,20 @@ const char *bk_password_fault(struct bk_view password, int64_t length_min,
 {
     int64_t characters = 0;
     if (!bk_utf8_valid(password))
-        return "it is not written in UTF-8";
+        return BK_SAY("it is not written in UTF-8");
     for (size_t i = 0; i < password.len; i++) {
         unsigned char c = (unsigned char)password.at[i];
         if (c < 0x20 || c == 0x7f)
-            return "it holds a control character";
+            return BK_SAY("it holds a control character");
         characters += (c & 0xc0) != 0x80;
     }
     if (characters < length_min)
-        return "it is too short";
+        return BK_SAY("it is too short");
     if (password.len > BK_PASSWORD_BYTES_MAX)
-        return "it is too long";
+        return BK_SAY("it is too long");
     for (size_t i = 0; i < n_names; i++)
         if (names[i].len && bk_view_equal_nocase(password, names[i]))
-            return "it is your name, your address or your present password";
+            return BK_SAY("it is your name, your address or your present password");
     return NULL;
 }
 

@@ -699,43 +699,43 @@ static const char *name_of(char c)
 {
     switch (c) {
     /* clang-format off */
-    case ' ': return "a space";
-    case '\t': return "a tab";
-    case '\'': return "an apostrophe";
-    case '`': return "a grave accent";
-    case '"': return "a quotation mark";
-    case '(': return "an opening parenthesis";
-    case ')': return "a closing parenthesis";
-    case ',': return "a comma";
-    case ':': return "a colon";
-    case ';': return "a semicolon";
-    case '<': return "a less-than sign";
-    case '>': return "a greater-than sign";
-    case '[': return "an opening bracket";
-    case ']': return "a closing bracket";
-    case '\\': return "a backslash";
-    case '/': return "a slash";
-    case '{': return "an opening brace";
-    case '}': return "a closing brace";
-    case '|': return "a vertical bar";
-    case '=': return "an equals sign";
-    case '?': return "a question mark";
-    case '+': return "a plus sign";
-    case '*': return "an asterisk";
-    case '%': return "a percent sign";
-    case '&': return "an ampersand";
-    case '!': return "an exclamation mark";
-    case '#': return "a number sign";
-    case '$': return "a dollar sign";
-    case '^': return "a circumflex";
-    case '_': return "an underscore";
-    case '~': return "a tilde";
-    case '.': return "a dot";
-    case '@': return "a second @";
+    case ' ': return BK_SAY("a space");
+    case '\t': return BK_SAY("a tab");
+    case '\'': return BK_SAY("an apostrophe");
+    case '`': return BK_SAY("a grave accent");
+    case '"': return BK_SAY("a quotation mark");
+    case '(': return BK_SAY("an opening parenthesis");
+    case ')': return BK_SAY("a closing parenthesis");
+    case ',': return BK_SAY("a comma");
+    case ':': return BK_SAY("a colon");
+    case ';': return BK_SAY("a semicolon");
+    case '<': return BK_SAY("a less-than sign");
+    case '>': return BK_SAY("a greater-than sign");
+    case '[': return BK_SAY("an opening bracket");
+    case ']': return BK_SAY("a closing bracket");
+    case '\\': return BK_SAY("a backslash");
+    case '/': return BK_SAY("a slash");
+    case '{': return BK_SAY("an opening brace");
+    case '}': return BK_SAY("a closing brace");
+    case '|': return BK_SAY("a vertical bar");
+    case '=': return BK_SAY("an equals sign");
+    case '?': return BK_SAY("a question mark");
+    case '+': return BK_SAY("a plus sign");
+    case '*': return BK_SAY("an asterisk");
+    case '%': return BK_SAY("a percent sign");
+    case '&': return BK_SAY("an ampersand");
+    case '!': return BK_SAY("an exclamation mark");
+    case '#': return BK_SAY("a number sign");
+    case '$': return BK_SAY("a dollar sign");
+    case '^': return BK_SAY("a circumflex");
+    case '_': return BK_SAY("an underscore");
+    case '~': return BK_SAY("a tilde");
+    case '.': return BK_SAY("a dot");
+    case '@': return BK_SAY("a second @");
     /* clang-format on */
     default:
         if (bk_sip_is(c, BK_SIP_IS_CONTROL | BK_SIP_IS_SPACE))
-            return "a control character";
+            return BK_SAY("a control character");
         return c & 0x80 ? "a character that is not ASCII" : "an unsupported character";
     }
 }
@@ -752,16 +752,16 @@ static struct complaint local_part_check(struct bk_view local)
         if (!bk_sip_is(c, BK_SIP_IS_ALNUM) && !(c && strchr("!#$-.^_~", c)))
             return (struct complaint){ i, name_of(c) };
         if (c == '.' && i == 0)
-            return (struct complaint){ i, "a dot at the start" };
+            return (struct complaint){ i, BK_SAY("a dot at the start") };
         if (c == '.' && local.at[i - 1] == '.')
-            return (struct complaint){ i, "a second dot in a row" };
+            return (struct complaint){ i, BK_SAY("a second dot in a row") };
         if (c == '.' && i + 1 == local.len)
-            return (struct complaint){ i, "a dot in front of the @" };
+            return (struct complaint){ i, BK_SAY("a dot in front of the @") };
         if (i == USER_MAX)
-            return (struct complaint){ i, "more than 64 characters before the @" };
+            return (struct complaint){ i, BK_SAY("more than 64 characters before the @") };
     }
     if (local.len == 0)
-        return (struct complaint){ 0, "nothing before the @" };
+        return (struct complaint){ 0, BK_SAY("nothing before the @") };
     return (struct complaint){ 0 };
 }
 
@@ -769,35 +769,35 @@ static struct complaint domain_check(struct bk_view domain)
 {
     size_t label = 0;
     if (domain.len == 0)
-        return (struct complaint){ 0, "nothing behind the @" };
+        return (struct complaint){ 0, BK_SAY("nothing behind the @") };
     for (size_t i = 0; i < domain.len; i++) {
         char c = domain.at[i];
         if (i == HOST_MAX)
-            return (struct complaint){ i, "more than 255 characters behind the @" };
+            return (struct complaint){ i, BK_SAY("more than 255 characters behind the @") };
         if (c == '.') {
             if (i == 0)
-                return (struct complaint){ i, "a dot behind the @" };
+                return (struct complaint){ i, BK_SAY("a dot behind the @") };
             if (i == label)
-                return (struct complaint){ i, "a second dot in a row" };
+                return (struct complaint){ i, BK_SAY("a second dot in a row") };
             if (i + 1 == domain.len)
-                return (struct complaint){ i, "a dot at the end" };
+                return (struct complaint){ i, BK_SAY("a dot at the end") };
             if (domain.at[i - 1] == '-')
-                return (struct complaint){ i - 1, "a hyphen in front of a dot" };
+                return (struct complaint){ i - 1, BK_SAY("a hyphen in front of a dot") };
             label = i + 1;
             continue;
         }
         if (!bk_sip_is(c, BK_SIP_IS_ALNUM) && c != '-')
             return (struct complaint){ i, name_of(c) };
         if (c == '-' && i == label)
-            return (struct complaint){ i, "a hyphen at the start of a part of the domain" };
+            return (struct complaint){ i, BK_SAY("a hyphen at the start of a part of the domain") };
         if (c == '-' && i + 1 == domain.len)
-            return (struct complaint){ i, "a hyphen at the end" };
+            return (struct complaint){ i, BK_SAY("a hyphen at the end") };
         if (i - label == LABEL_MAX)
-            return (struct complaint){ i, "more than 63 characters between two dots" };
+            return (struct complaint){ i, BK_SAY("more than 63 characters between two dots") };
     }
     if (bk_sip_skip(domain.at + label, bk_sip_stop(domain), BK_SIP_IS_DIGIT) ==
         bk_sip_stop(domain)) /* read as an IPv4 address, or as nothing */
-        return (struct complaint){ label, "a number at the end of the domain" };
+        return (struct complaint){ label, BK_SAY("a number at the end of the domain") };
     return (struct complaint){ 0 };
 }
 
@@ -809,7 +809,7 @@ int bk_sip_address_check(struct bk_view address, size_t *ret_at, const char **re
 
     struct complaint c = local_part_check(bk_view_head(rest, at_sign));
     if (!c.why && at_sign == rest.len)
-        c = (struct complaint){ rest.len, "no @" };
+        c = (struct complaint){ rest.len, BK_SAY("no @") };
     if (!c.why) {
         c = domain_check(bk_view_skip(rest, at_sign + 1));
         c.at += at_sign + 1;

@@ -355,6 +355,39 @@ static void a_script_that_is_wrong_says_where(void **state)
     }
 }
 
+static void every_script_of_the_tree_can_be_played(void **state)
+{
+    (void)state;
+    const char *folder = g_getenv("BECKON_FAKE_SCRIPTS"), *name;
+    g_autoptr(GDir) dir = g_dir_open(folder, 0, NULL);
+    int n = 0;
+    assert_non_null(dir);
+    while ((name = g_dir_read_name(dir)) != NULL) {
+        g_autofree char *path = g_build_filename(folder, name, NULL);
+        struct bk_fake *made = NULL;
+        g_autofree char *why = NULL;
+        if (bk_fake_open(path, &made, &why) < 0)
+            fail_msg("%s: %s", name, why);
+        bk_fake_hurry(made);
+        BkEngine *player = bk_engine_new(&bk_fake_engine_ops, made);
+        settle();
+        /* A session from the start, or one sentence, question or wait after Sign In. */
+        bool session = bk_engine_has_session(player) || bk_engine_failure(player);
+        if (!session)
+            assert_int_equal(bk_engine_sign_in(player, ANN, "secret", NULL), 0);
+        settle();
+        enum bk_client_state now = bk_engine_state(player);
+        if (!session && !bk_engine_failure(player) && now != BK_CLIENT_ASKING_TRUST &&
+            now != BK_CLIENT_CONTACTING)
+            fail_msg("%s ends in state %s", name, bk_client_state_name(now));
+        if (!session && bk_engine_failure(player))
+            assert_null(strchr(bk_engine_failure(player)->user_text, '?'));
+        close_engine(player);
+        n++;
+    }
+    assert_true(n > 20);
+}
+
 static void answers_follow_the_rule_that_fits(void **state)
 {
     (void)state;
@@ -402,6 +435,7 @@ int main(void)
         T(after_the_end_every_command_is_refused),
         T(a_handler_may_close_the_engine),
         T(a_script_that_is_wrong_says_where),
+        T(every_script_of_the_tree_can_be_played),
         T(answers_follow_the_rule_that_fits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
