@@ -109,6 +109,16 @@ static int client_send_message(void *self, const char *to, const char *text, uin
     return bk_client_send_message(self, to, text, ret_id);
 }
 
+static int client_typing(void *self, const char *to, bool typing)
+{
+    return bk_client_typing(self, to, typing);
+}
+
+static int client_close_conversation(void *self, const char *address)
+{
+    return bk_client_close_conversation(self, address);
+}
+
 static int client_edit(void *self, const struct bk_client_edit *wish, uint64_t *ret_id)
 {
     return bk_client_edit(self, wish, ret_id);
@@ -155,6 +165,8 @@ const struct bk_engine_ops bk_engine_client_ops = {
     .watch = client_watch,
     .unwatch = client_unwatch,
     .send_message = client_send_message,
+    .typing = client_typing,
+    .close_conversation = client_close_conversation,
     .edit = client_edit,
     .set_connection = client_set_connection,
     .event_fd = client_event_fd,
@@ -606,6 +618,13 @@ int bk_engine_typing(BkEngine *engine, const char *to, bool typing)
     if (!engine->ops->typing)
         return 0;
     COMMAND(engine, typing(engine->self, to, typing));
+}
+
+int bk_engine_close_conversation(BkEngine *engine, const char *address)
+{
+    if (!engine->ops->close_conversation)
+        return 0;
+    COMMAND(engine, close_conversation(engine->self, address));
 }
 
 /* ---- the object ---- */

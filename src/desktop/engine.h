@@ -27,7 +27,8 @@ struct bk_engine_ops {
     int (*watch)(void *self, const char *address);
     int (*unwatch)(void *self, const char *address);
     int (*send_message)(void *self, const char *to, const char *text, uint64_t *ret_id);
-    int (*typing)(void *self, const char *to, bool typing); /* NULL: not told to others */
+    int (*typing)(void *self, const char *to, bool typing);     /* NULL: not told to others */
+    int (*close_conversation)(void *self, const char *address); /* NULL: as typing */
     int (*edit)(void *self, const struct bk_client_edit *wish, uint64_t *ret_id);
     /* NULL: always reached the same way */
     int (*set_connection)(void *self, const struct bk_client_connection *connection,
@@ -89,6 +90,7 @@ int bk_engine_send_message(BkEngine *engine, const char *to, const char *text, u
 int bk_engine_set_connection(BkEngine *engine, const struct bk_client_connection *connection,
                              char **ret_why);
 int bk_engine_typing(BkEngine *engine, const char *to, bool typing);
+int bk_engine_close_conversation(BkEngine *engine, const char *address);
 
 /*
  * One edit and what became of it (EDITED). *wish is copied. The task fails with BK_EDIT_ERROR and the sentence for the person, the

@@ -395,6 +395,10 @@ static void read_event(struct reading *in, json_t *event, struct told *told)
         e->edited.case_code = text_at(in, event, "case");
         e->edited.done = !*e->edited.text;
         return;
+    case BK_CLIENT_EVENT_TYPING:
+        e->typing.from = text_at(in, event, "from");
+        e->typing.typing = is_true(event, "typing");
+        return;
     default:
         return;
     }
@@ -923,6 +927,12 @@ static int fake_typing(void *self, const char *to, bool typing)
     return 0;
 }
 
+static int fake_close_conversation(void *self, const char *address)
+{
+    bool answered;
+    return hear_address(self, "close-conversation", address, &answered);
+}
+
 /* ---- edits ---- */
 
 static const char *const kinds[BK_CLIENT_EDIT_KIND_COUNT] = {
@@ -1165,6 +1175,7 @@ const struct bk_engine_ops bk_fake_engine_ops = {
     .unwatch = fake_unwatch,
     .send_message = fake_send_message,
     .typing = fake_typing,
+    .close_conversation = fake_close_conversation,
     .edit = fake_edit,
     .event_fd = fake_event_fd,
     .event_next = fake_event_next,

@@ -28,7 +28,7 @@
  *   contacts       whole (true), groups [names], contacts [[address, name, groups ...]], gone [addresses]
  *   relations      rows [[subject, level]]              followers   rows [[address, name, acknowledged]]
  *   found          rows [[address, name, title, office, phone, company, email]], more
- *   edited         done (true), text, case
+ *   edited         text (why not; left out: done), case      typing   from, typing
  *   crowd          n, first [names], last [names], groups [names], shown [words], notes [texts]: as many contacts, and their presence
  *
  * Without an answer in the script a command does what one expects of a server that is well: signs in and out, takes messages,
