@@ -6,9 +6,11 @@
 #include "base/log.h"
 #include "client/profile.h"
 #include "desktop/configuration_window.h"
+#include "desktop/fake_engine.h"
 #include "desktop/leave.h"
 #include "desktop/main_window.h"
 #include "desktop/options_window.h"
+#include "desktop/secrets.h"
 #include "desktop/words.h"
 
 #include <errno.h>
@@ -50,6 +52,8 @@ static const GOptionEntry option_rows[] = {
       "Use this server, look for none", "HOST[:PORT]" },
     { "discover-port", 0, G_OPTION_FLAG_HIDDEN, G_OPTION_ARG_INT, &options.discover_port,
       "Port of the HTTPS discovery services, for 443", "PORT" },
+    { "fake", 0, G_OPTION_FLAG_HIDDEN, G_OPTION_ARG_FILENAME, &options.fake,
+      "Play this script in place of a server", "FILE" },
     { "debug", 0, G_OPTION_FLAG_HIDDEN, G_OPTION_ARG_NONE, &options.debug,
       "What the engine does, on standard error", NULL },
     { G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_STRING_ARRAY, &options.addresses, NULL,
@@ -64,10 +68,19 @@ struct _BkApp {
     char *profile;
     BkSettings *settings;
     BkAccounts *accounts;
+    struct bk_secrets *secrets; /* outlives the engine's client */
+    struct bk_client_guard guard;
     BkEngine *engine;
     BkRoster *roster;
     BkTray *tray;
+    BkActivity *activity; /* NULL until the system's bus answered */
+    GCancellable *ending;
     BkMainWindow *window; /* made when it is first shown */
+
+    /* Of the session, from before the server knows of it; NULL while nobody signs in. */
+    BkHistory *history; /* NULL too where nothing is kept */
+    BkTalks *talks;
+    char *session_address;
 
     char *talk_wanted; /* an address that was asked for while nobody was signed in */
     char *complaint;   /* about the options; shown with the first window */
@@ -110,6 +123,21 @@ BkTray *bk_app_tray(BkApp *app)
 BkAccounts *bk_app_accounts(BkApp *app)
 {
     return app->accounts;
+}
+
+BkTalks *bk_app_talks(BkApp *app)
+{
+    return app->talks;
+}
+
+BkHistory *bk_app_history(BkApp *app)
+{
+    return app->history;
+}
+
+BkActivity *bk_app_activity(BkApp *app)
+{
+    return app->activity;
 }
 
 const char *bk_app_profile(BkApp *app)
@@ -215,6 +243,7 @@ static int create_client(BkApp *app, bool with_options, struct bk_client **ret, 
         .manual_server = manual,
         .discovery_port = (uint16_t)options.discover_port,
         .keep_nothing = keeps_nothing(app),
+        .guard = &app->guard,
     };
     if (options.debug) {
         debug_log.to = stderr;
@@ -223,8 +252,20 @@ static int create_client(BkApp *app, bool with_options, struct bk_client **ret, 
     return bk_client_create(&config, ret, ret_why);
 }
 
+static BkEngine *create_fake(void)
+{
+    struct bk_fake *fake = NULL;
+    g_autofree char *why = NULL;
+    if (bk_fake_open(options.fake, &fake, &why) == 0)
+        return bk_engine_new(&bk_fake_engine_ops, fake);
+    g_printerr("beckon: %s\n", why ? why : options.fake);
+    return NULL;
+}
+
 static BkEngine *create_engine(BkApp *app)
 {
+    if (options.fake)
+        return create_fake();
     struct bk_client *client = NULL;
     char *why = NULL;
     int r = create_client(app, true, &client, &why);
@@ -278,8 +319,6 @@ static bool sign_in_saved(BkApp *app)
     return bk_app_sign_in(app, bk_account_address(account), NULL, NULL, NULL) == 0;
 }
 
-/* ---- what the engine tells ---- */
-
 static void update_tray(BkApp *app)
 {
     BkPerson *self = bk_roster_self(app->roster);
@@ -288,8 +327,46 @@ static void update_tray(BkApp *app)
     enum bk_pidf_shown shown = session ? bk_person_shown(self) : BK_PIDF_SHOWN_OFFLINE;
     g_autofree char *tooltip = session ? g_strdup_printf("%s: %s", address, bk_word_shown(shown))
                                        : bk_word_progress(bk_engine_state(app->engine), "", 0);
-    bk_tray_set(app->tray, bk_icon_shown(shown), *tooltip ? tooltip : _("Signed out"), 0);
+    bk_tray_set(app->tray, bk_icon_shown(shown), *tooltip ? tooltip : _("Signed out"),
+                app->talks ? bk_talks_unread(app->talks) : 0);
 }
+
+/* ---- the session's conversations ---- */
+
+static void close_talk_windows(BkApp *app)
+{
+    (void)app;
+}
+
+static void end_session(BkApp *app)
+{
+    if (!app->talks)
+        return;
+    close_talk_windows(app);
+    /* What is queued is written by the history's thread, which goes on without us. */
+    bk_talks_flush_async(app->talks, NULL, NULL);
+    g_clear_pointer(&app->session_address, g_free);
+    g_clear_object(&app->talks);
+    g_clear_object(&app->history);
+    g_object_notify(G_OBJECT(app), "talks");
+}
+
+/* Before the server knows of it: what waited there comes at once. */
+static void open_session(BkApp *app, const char *address)
+{
+    if (app->talks && strcmp(app->session_address, address) == 0)
+        return;
+    end_session(app);
+    app->session_address = g_strdup(address);
+    if (!keeps_nothing(app) && app->profile)
+        app->history = bk_history_new(app->profile, address);
+    app->talks = bk_talks_new(app->engine, app->roster, app->history, app->settings);
+    g_signal_connect_object(app->talks, "notify::unread", G_CALLBACK(update_tray), app,
+                            G_CONNECT_SWAPPED);
+    g_object_notify(G_OBJECT(app), "talks");
+}
+
+/* ---- what the engine tells ---- */
 
 static void update_actions(BkApp *app)
 {
@@ -345,8 +422,22 @@ static void on_state(BkEngine *engine, const struct bk_client_event *event, BkAp
 {
     enum bk_client_state state = event->state.state;
     (void)engine;
-    if (state == BK_CLIENT_SIGNED_IN)
+    switch (state) {
+    case BK_CLIENT_REGISTERING:
+    case BK_CLIENT_PRESENCE:
+        open_session(app, event->state.address);
+        break;
+    case BK_CLIENT_SIGNED_IN:
+        open_session(app, event->state.address);
         signed_in(app);
+        break;
+    case BK_CLIENT_IDLE:
+    case BK_CLIENT_SIGNED_OUT:
+        end_session(app);
+        break;
+    default:
+        break;
+    }
     watch_connection(app, state);
     update_actions(app);
     update_tray(app);
@@ -429,6 +520,7 @@ static void gone(BkApp *app)
 {
     if (app->leaving == GONE)
         return;
+    end_session(app);
     app->leaving = GONE;
     g_clear_handle_id(&app->leave_timer, g_source_remove);
     bk_settings_flush(app->settings);
@@ -448,6 +540,7 @@ static void on_closed(GObject *engine, GAsyncResult *result, gpointer p)
     (void)engine;
     (void)result;
     g_autoptr(BkApp) app = p;
+    app->secrets = bk_secrets_destroy(app->secrets); /* its client is gone */
     gone(app);
 }
 
@@ -481,6 +574,8 @@ static void leave(BkApp *app)
     app->leaving = SIGNING_OUT;
     hide_windows(app);
     bk_settings_flush(app->settings);
+    if (app->talks)
+        bk_talks_flush_async(app->talks, NULL, NULL);
     enum bk_client_state state = bk_engine_state(app->engine);
     if (state == BK_CLIENT_IDLE || state == BK_CLIENT_SIGNED_OUT ||
         bk_engine_sign_out(app->engine) < 0) {
@@ -667,6 +762,47 @@ static void apply_start(BkApp *app)
         (void)bk_settings_apply_autostart(app->settings, program);
 }
 
+/* Without one nobody tells of suspend; the rest works all the same. */
+static void on_system_bus(GObject *source, GAsyncResult *result, gpointer p)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GDBusConnection) system = g_bus_get_finish(result, &error);
+    BkApp *app = p;
+    (void)source;
+    if (!g_error_matches(error, G_IO_ERROR, G_IO_ERROR_CANCELLED))
+        app->activity =
+            bk_activity_new(app->engine, app->settings,
+                            g_application_get_dbus_connection(G_APPLICATION(app)), system);
+}
+
+/* Any key, click or movement in one of our windows, before it does anything. */
+static gboolean on_input(GtkEventController *controller, GdkEvent *event, BkApp *app)
+{
+    (void)controller;
+    switch (gdk_event_get_event_type(event)) {
+    case GDK_KEY_PRESS:
+    case GDK_BUTTON_PRESS:
+    case GDK_TOUCH_BEGIN:
+    case GDK_SCROLL:
+    case GDK_MOTION_NOTIFY:
+        if (app->activity)
+            bk_activity_touched(app->activity);
+        break;
+    default:
+        break;
+    }
+    return GDK_EVENT_PROPAGATE;
+}
+
+static void window_added(GtkApplication *application, GtkWindow *window)
+{
+    GtkEventController *controller = gtk_event_controller_legacy_new();
+    gtk_event_controller_set_propagation_phase(controller, GTK_PHASE_CAPTURE);
+    g_signal_connect_object(controller, "event", G_CALLBACK(on_input), application, 0);
+    gtk_widget_add_controller(GTK_WIDGET(window), controller);
+    GTK_APPLICATION_CLASS(bk_app_parent_class)->window_added(application, window);
+}
+
 static gboolean on_signal(gpointer app)
 {
     leave(app);
@@ -683,6 +819,8 @@ static void startup(GApplication *application)
     for (const char *const *at = bk_settings_complaints(app->settings); *at; at++)
         g_printerr("beckon: %s\n", *at);
     app->accounts = bk_accounts_new(app->profile);
+    app->secrets = bk_secrets_create(app->profile, BK_SECRETS_DEADLINE_MS);
+    app->guard = bk_secrets_guard(app->secrets);
     app->engine = create_engine(app);
     if (!app->engine) {
         app->status = EXIT_BROKEN;
@@ -718,6 +856,8 @@ static void startup(GApplication *application)
     apply_colours(app);
     update_actions(app);
     update_tray(app);
+    app->ending = g_cancellable_new();
+    g_bus_get(G_BUS_TYPE_SYSTEM, app->ending, on_system_bus, app);
     g_application_hold(application); /* without a window it goes on, too */
 }
 
@@ -730,7 +870,7 @@ static void begin(BkApp *app)
     /* Unseen at first, but it hears everything. */
     app->window = bk_main_window_new(app);
     g_object_add_weak_pointer(G_OBJECT(app->window), (gpointer *)&app->window);
-    if (bk_settings_bool(app->settings, BK_SETTING_SIGN_IN_AT_START))
+    if (bk_settings_bool(app->settings, BK_SETTING_SIGN_IN_AT_START) && !options.fake)
         (void)sign_in_saved(app);
 }
 
@@ -833,12 +973,25 @@ static void shutdown_app(GApplication *application)
     g_clear_handle_id(&app->leave_timer, g_source_remove);
     if (app->window)
         gtk_window_destroy(GTK_WINDOW(app->window));
+    if (app->ending)
+        g_cancellable_cancel(app->ending);
+    g_clear_object(&app->ending);
+    end_session(app);
+    g_clear_object(&app->activity);
     g_clear_object(&app->tray);
     g_clear_object(&app->roster);
     g_clear_object(&app->engine);
     g_clear_object(&app->accounts);
     g_clear_object(&app->settings);
     G_APPLICATION_CLASS(bk_app_parent_class)->shutdown(application);
+}
+
+static void get_property(GObject *object, guint id, GValue *value, GParamSpec *spec)
+{
+    if (id == PROP_TALKS)
+        g_value_set_object(value, BK_APP(object)->talks);
+    else
+        G_OBJECT_WARN_INVALID_PROPERTY_ID(object, id, spec);
 }
 
 static void finalize(GObject *object)
@@ -854,6 +1007,12 @@ static void bk_app_class_init(BkAppClass *class)
 {
     GApplicationClass *application = G_APPLICATION_CLASS(class);
     G_OBJECT_CLASS(class)->finalize = finalize;
+    G_OBJECT_CLASS(class)->get_property = get_property;
+    g_object_class_install_property(
+        G_OBJECT_CLASS(class), PROP_TALKS,
+        g_param_spec_object("talks", NULL, NULL, BK_TYPE_TALKS,
+                            G_PARAM_READABLE | G_PARAM_EXPLICIT_NOTIFY | G_PARAM_STATIC_STRINGS));
+    GTK_APPLICATION_CLASS(class)->window_added = window_added;
     application->startup = startup;
     application->activate = activate;
     application->open = open_links;

@@ -61,8 +61,8 @@ static void ask(struct question fill, const char *heading, const char *body, con
 
 static bool has_unsent(BkApp *app)
 {
-    (void)app;
-    return false;
+    BkTalks *talks = bk_app_talks(app);
+    return talks && bk_talks_has_unsent(talks);
 }
 
 void bk_leave_ask(BkApp *app, enum bk_leave what, void (*go)(BkApp *app))

@@ -5,6 +5,8 @@
 #include <locale.h>
 #include <stdlib.h>
 
+enum { HISTORY_WAITS_MS = 3000 };
+
 int main(int argc, char **argv)
 {
     setlocale(LC_ALL, "");
@@ -19,5 +21,6 @@ int main(int argc, char **argv)
 
     g_autoptr(BkApp) app = bk_app_new();
     int status = g_application_run(G_APPLICATION(app), argc, argv);
+    (void)bk_history_wait(HISTORY_WAITS_MS);
     return status ? status : bk_app_status(app);
 }

@@ -13,7 +13,8 @@ struct _BkSigninPage {
     GtkWidget parent;
     BkApp *app; /* outlives the page */
     GtkWidget *menu, *scrolled, *form, *progress, *trust, *change, *deleted;
-    GtkWidget *error_box, *error_text, *error_does, *error_code, *error_expander, *error_details;
+    GtkWidget *logo, *error_box, *error_text, *error_does, *error_code, *error_expander,
+        *error_details;
     GtkWidget *error_fix, *error_retry, *error_copy, *error_help;
     GtkWidget *address, *accounts, *password, *user, *status, *hint, *keep, *keep_managed;
     GtkWidget *sign_in, *user_differs, *forget;
@@ -282,6 +283,7 @@ static void show_view(BkSigninPage *page, enum view view)
 static void hide_error(BkSigninPage *page)
 {
     gtk_widget_set_visible(page->error_box, FALSE);
+    gtk_widget_set_visible(page->logo, TRUE);
     g_clear_pointer(&page->details, g_free);
 }
 
@@ -345,6 +347,7 @@ static void show_error(BkSigninPage *page, const struct bk_client_failure *failu
     show_fix(page, failure);
     show_help(page);
     gtk_widget_set_visible(page->error_box, TRUE);
+    gtk_widget_set_visible(page->logo, FALSE); /* its room is needed */
     gtk_adjustment_set_value(
         gtk_scrolled_window_get_vadjustment(GTK_SCROLLED_WINDOW(page->scrolled)), 0);
 }
@@ -881,6 +884,7 @@ static void bk_signin_page_class_init(BkSigninPageClass *class)
     CHILD(trust);
     CHILD(change);
     CHILD(deleted);
+    CHILD(logo);
     CHILD(error_box);
     CHILD(error_text);
     CHILD(error_does);

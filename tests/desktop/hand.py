@@ -63,7 +63,8 @@ def walk(node, depth=0):
 
 
 def frame_of(node):
-    while node and node.get_role_name() not in FRAMES:
+    # A label may be an alert, too: only what stands right under the application is a window.
+    while node and not (node.get_role_name() in FRAMES and (node.get_parent() is None or node.get_parent().get_role_name() == "application")):
         node = node.get_parent()
     return node
 
