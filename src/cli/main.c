@@ -35,6 +35,7 @@ enum {
     OPT_KEEP_NOTHING,
     OPT_WAIT,
     OPT_CLOCK_OFFSET,
+    OPT_PROVE_AGAIN,
     OPT_NO_COLOUR,
     OPT_DEBUG,
     OPT_VERSION,
@@ -62,6 +63,8 @@ static const struct {
       "let a command try again so long; else the first failure ends it" },
     { "clock-offset", OPT_CLOCK_OFFSET, "SECONDS",
       "act as if the clock were off by that (for tests)" },
+    { "prove-again", OPT_PROVE_AGAIN, "SECONDS",
+      "with TLS-DSK, prove who you are anew that often; at most 8 hours, the default" },
     { "no-colour", OPT_NO_COLOUR, NULL, "no colours (also: NO_COLOR is set)" },
     { "debug", OPT_DEBUG, NULL, "what the engine does, on standard error" },
     { "help", OPT_HELP, NULL, "this text" },
@@ -243,6 +246,11 @@ static int take_option(struct cli *cli, int id, char *value)
             return -EINVAL;
         clock_offset_ms = (int64_t)n * 1000;
         cli->config.clock = &offset_clock;
+        return 0;
+    case OPT_PROVE_AGAIN:
+        if (number_of("prove-again", value, 1, 8 * 3600, &n) < 0)
+            return -EINVAL;
+        cli->config.timing.prove_ms = n * 1000;
         return 0;
     case OPT_PASSWORD_FILE:
         return read_password(cli, value, -1);

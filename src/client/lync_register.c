@@ -237,8 +237,10 @@ void bk_lync_granted(struct bk_client *c, const struct bk_sip_msg *msg)
     take_keep_alive(c, msg);
     c->lync_offers = 0;
     /* A refresh proves nothing anew: the timer stays. */
-    if (bk_signing_stands(&c->signing) && !bk_timer_armed(&c->prove))
+    if (bk_signing_stands(&c->signing) && !bk_timer_armed(&c->prove)) {
+        bk_log(c->log, BK_LOG_DEBUG, "proved by TLS-DSK", "address", c->address);
         plan_proof(c);
+    }
 }
 
 void bk_lync_prove_again(struct bk_client *c)

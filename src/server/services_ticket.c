@@ -107,6 +107,10 @@ static bool read_ticket_request(struct op *op, const struct bk_http_request *req
         op->ticket_request.claimed.len ? op->ticket_request.claimed : bk_view_trim(op->username);
     op->has_time = op->ticket_request.has_created;
     op->theirs_ms = op->ticket_request.created_ms;
+    /* Stock clients say no time at all; ours says it as HTTP does, and is judged by it. */
+    if (!op->has_time)
+        op->has_time =
+            bk_time_http_parse(bk_http_field(request, BK_VIEW("Date")), &op->theirs_ms) == 0;
     op->service = service_here(op, request);
     if (op->service == BK_MS_SERVICE_NONE) {
         op_say(op, 400, "AppliesTo names no service of this server.", -1);

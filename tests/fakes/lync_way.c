@@ -27,16 +27,14 @@ static int64_t now(void)
 
 void lync_way_start(struct lync_way *way, const char *host, uint16_t port)
 {
+    /* One for all of a program: its RSA key takes a while to make. Immutable, and never given back. */
+    static struct bk_dsk_side *side;
     struct bk_dsk_config config = { .server = true, .name = host, .now_real_ms = now() };
     (void)snprintf(way->host, sizeof way->host, "%s", host);
     (void)snprintf(way->base, sizeof way->base, "https://%s:%u", host, port);
-    MUST(bk_dsk_side_create(&config, &way->side) == 0);
+    MUST(side || bk_dsk_side_create(&config, &side) == 0);
+    way->side = side;
     bk_random_fill(&bk_random_system, &way->key, sizeof way->key);
-}
-
-void lync_way_finish(struct lync_way *way)
-{
-    way->side = bk_dsk_side_destroy(way->side);
 }
 
 /* ---- the web side ---- */

@@ -19,7 +19,6 @@ struct lync_way {
     void *ctx;
 };
 void lync_way_start(struct lync_way *way, const char *host, uint16_t port);
-void lync_way_finish(struct lync_way *way);
 
 /* false: nothing of it. "secret" is everybody's password. */
 bool lync_way_web(struct lync_way *way, struct bk_http_exchange *x,

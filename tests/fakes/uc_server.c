@@ -867,7 +867,6 @@ void uc_server_stop(struct uc_server *s)
     (void)bk_tls_server_unref(s->tls);
     for (int i = 0; i < PEERS_MAX; i++)
         lync_peer_finish(&s->peers[i].lync);
-    lync_way_finish(&s->way);
     for (int i = 0; i < s->n_seen; i++)
         free(s->seen[i].text);
     for (int i = 0; i < RULES_MAX; i++) {
