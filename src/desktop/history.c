@@ -693,6 +693,12 @@ static GError *open_where_needed(struct core *core, GPtrArray *batch)
     return open_file(core);
 }
 
+static bool writes(const struct job *job)
+{
+    return job->run == run_add || job->run == run_set_state || job->run == run_set_read ||
+           job->run == run_remove || job->run == run_forget || job->run == run_set_draft;
+}
+
 static void run_batch(struct core *core, GPtrArray *batch)
 {
     g_autoptr(GError) lost = open_where_needed(core, batch);
@@ -711,7 +717,7 @@ static void run_batch(struct core *core, GPtrArray *batch)
         (void)sqlite3_wal_checkpoint_v2(core->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
     core->truncate = false;
     const GError *first = NULL;
-    bool flushed = false;
+    bool flushed = false, wrote = false;
     for (unsigned i = 0; i < batch->len; i++) {
         struct job *job = batch->pdata[i];
         if (job->run != run_flush && !first)
@@ -719,10 +725,12 @@ static void run_batch(struct core *core, GPtrArray *batch)
         if (job->run == run_flush && first && !job->error)
             job->error = g_error_copy(first);
         flushed = job->run == run_flush;
+        wrote |= writes(job) && !job->error;
     }
     if (first && !flushed && !core->first_error)
         core->first_error = g_error_copy(first);
-    tell_trouble(core, first);
+    if (first || wrote) /* reading also works on a full disk */
+        tell_trouble(core, first);
 }
 
 static void answer(struct job *job)

@@ -223,6 +223,15 @@ static void on_message(BkEngine *engine, const struct bk_client_event *event, Bk
     bk_talk_receive(talk_with_anybody(talks, event->message.from), event);
 }
 
+static void on_typing(BkEngine *engine, const struct bk_client_event *event, BkTalks *talks)
+{
+    (void)engine;
+    g_autofree char *from = g_ascii_strdown(event->typing.from, -1);
+    BkTalk *talk = g_hash_table_lookup(talks->by_address, from);
+    if (talk)
+        bk_talk_set_typing(talk, event->typing.typing);
+}
+
 static void set_line_state(BkTalks *talks, BkLine *line, enum bk_client_message_state state,
                            const struct bk_client_failure *failure)
 {
@@ -303,6 +312,9 @@ static void give_up_left(BkTalks *talks)
 
 static void on_state(BkTalks *talks)
 {
+    bool here = bk_engine_state(talks->engine) == BK_CLIENT_SIGNED_IN;
+    for (unsigned i = 0; !here && i < talks->list->len; i++)
+        bk_talk_set_typing(talks->list->pdata[i], false); /* nobody would tell that they stopped */
     give_up_left(talks);
 }
 
@@ -394,6 +406,7 @@ BkTalks *bk_talks_new(BkEngine *engine, BkRoster *roster, BkHistory *history, Bk
     talks->ready = !history;
     g_signal_connect_object(engine, "event::message", G_CALLBACK(on_message), talks, 0);
     g_signal_connect_object(engine, "event::message-state", G_CALLBACK(on_message_state), talks, 0);
+    g_signal_connect_object(engine, "event::typing", G_CALLBACK(on_typing), talks, 0);
     g_signal_connect_object(engine, "notify::state", G_CALLBACK(on_state), talks,
                             G_CONNECT_SWAPPED);
     if (!history)

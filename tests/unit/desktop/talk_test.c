@@ -275,9 +275,12 @@ static void a_message_is_taken_as_shown_once_it_is_on_disk(void **state)
 {
     (void)state;
     begin_signed_in();
-    for (int i = 0; i < 50; i++)
-        say_message(BOB, g_intern_string(g_strdup_printf("%d", i)),
-                    g_intern_string(g_strdup_printf("key %d", i)), false);
+    static char texts[50][8], keys[50][16];
+    for (int i = 0; i < 50; i++) {
+        (void)snprintf(texts[i], sizeof texts[i], "%d", i);
+        (void)snprintf(keys[i], sizeof keys[i], "key %d", i);
+        say_message(BOB, texts[i], keys[i], false);
+    }
     settle();
     assert_int_equal(fake->done->len, 50);
     assert_false(fake->done_unwritten);
@@ -616,6 +619,34 @@ static void drafts_survive_and_tell_that_one_types(void **state)
     assert_false(bk_talks_has_unsent(talks));
 }
 
+static void say_typing(const char *from, bool typing)
+{
+    say((struct bk_client_event){ .type = BK_CLIENT_EVENT_TYPING,
+                                  .typing = { .from = from, .typing = typing } });
+    drain();
+}
+
+static void that_the_other_types_ends_with_their_message_or_the_connection(void **state)
+{
+    (void)state;
+    begin_signed_in();
+    say_typing(BOB, true); /* nobody talks to them: nothing to show, and no conversation from it */
+    assert_int_equal(g_list_model_get_n_items(G_LIST_MODEL(talks)), 0);
+    assert_false(bk_talk_is_typing(bob()));
+    say_typing("Bob@Example.org", true);
+    assert_true(bk_talk_is_typing(bob()));
+    say_typing(BOB, false);
+    assert_false(bk_talk_is_typing(bob()));
+    say_typing(BOB, true);
+    say_message(BOB, "done", "k1", false);
+    settle();
+    assert_false(bk_talk_is_typing(bob()));
+    say_typing(BOB, true);
+    say_state(BK_CLIENT_RECONNECTING);
+    drain();
+    assert_false(bk_talk_is_typing(bob()));
+}
+
 static void a_draft_is_on_disk_a_second_after_the_key(void **state)
 {
     (void)state;
@@ -758,6 +789,7 @@ int main(void)
         T(what_was_on_its_way_at_a_crash_finds_its_line),
         T(whose_end_nobody_knows_can_be_sent_again),
         T(drafts_survive_and_tell_that_one_types),
+        T(that_the_other_types_ends_with_their_message_or_the_connection),
         T(a_draft_is_on_disk_a_second_after_the_key),
         T(older_lines_come_in_front),
         T(lines_know_where_a_day_and_a_group_begin),
