@@ -74,6 +74,7 @@ struct _BkRoster {
     char *address; /* whose session this is; "" */
     bool no_lists, contacts_told, asked_for_lists;
     BkPerson *self;
+    BkPerson *writer;      /* of the last message: named before the conversation with them is made */
     GHashTable *people;    /* address -> struct entry; holds none of them */
     GHashTable *relations; /* address or "@domain" -> level */
     GHashTable *tagged;    /* set of addresses */
@@ -538,9 +539,11 @@ static void on_event(BkEngine *engine, const struct bk_client_event *event, BkRo
         take_followers(roster, event);
         return;
     case BK_CLIENT_EVENT_MESSAGE:
-        person = known(roster, event->message.from);
+        person = bk_roster_person(roster, event->message.from);
         if (person && *event->message.from_name)
             bk_person_set_told_name(person, event->message.from_name);
+        g_set_object(&roster->writer, person);
+        g_clear_object(&person);
         return;
     default:
         return;
@@ -634,6 +637,7 @@ static void dispose(GObject *object)
         g_clear_signal_handler(&roster->on_event, roster->engine);
         end_session(roster);
     }
+    g_clear_object(&roster->writer);
     g_clear_object(&roster->engine);
     g_clear_object(&roster->settings);
     G_OBJECT_CLASS(bk_roster_parent_class)->dispose(object);

@@ -160,6 +160,7 @@ void service_emit(struct service *service, const char *signal, GVariant *paramet
     assert_true(g_dbus_connection_emit_signal(service->bus, NULL, service->path,
                                               service->info->interfaces[0]->name, signal,
                                               parameters, NULL));
+    bus_settle(service->bus); /* the bus has it before it sees what the test does next */
 }
 
 bool service_was_called(const struct service *service, const char *call)
