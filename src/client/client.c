@@ -104,6 +104,8 @@ static void run_sign_out(struct bk_client *c, const struct command *k)
 
 static void run_delete(struct bk_client *c, const struct command *k)
 {
+    if (strcmp(k->a, c->address) == 0)
+        bk_conversation_close(c, NULL);
     bk_erase_begin(c, k->a);
 }
 

@@ -149,7 +149,7 @@ static void fork_to_all(struct request *rq, enum relay_kind kind, bool session)
         if (session)
             bk_timer_arm(core->config.timers, &relay->timer, core_now(core) + SESSION_PATIENCE_MS);
         if (kind == RELAY_INVITE) {
-            core->metrics[BK_METRIC_CALLS]++;
+            core->metrics[BK_METRIC_CALLS] += !session;
             relay_answer(relay, 100, (struct bk_view){ 0 });
         }
         BK_LIST_EACH(&person->bindings, it)

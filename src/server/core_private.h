@@ -342,7 +342,7 @@ static inline bool wants_sessions(const struct bk_binding *b)
 /* A MESSAGE inside a dialog that passes through is remembered too. true: it was answered before, and is now. */
 bool message_was_answered(struct request *rq);
 void message_remember(struct relay *relay, const struct request *rq);
-void message_passed(struct relay *relay, int status);
+void message_passed(struct relay *relay, int status); /* an endpoint took it */
 /* Called by relay.c. */
 void message_response(struct relay *relay, struct relay_fork *fork, const struct bk_sip_msg *msg);
 void message_fork_failed(struct relay *relay);

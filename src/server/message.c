@@ -127,6 +127,7 @@ void message_remember(struct relay *relay, const struct request *rq)
 
 void message_passed(struct relay *relay, int status)
 {
+    relay->shard->core->metrics[BK_METRIC_MESSAGES_DELIVERED]++;
     key_answered(relay, status);
 }
 

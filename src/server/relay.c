@@ -516,10 +516,10 @@ static void fork_final(struct relay *relay, struct relay_fork *fork, const struc
         relay->n_open--;
     }
     if (msg && msg->status < 300) {
+        if (relay->session && relay->kind == RELAY_OTHER && !relay->answered)
+            message_passed(relay, msg->status);
         if (!relay->session || !relay->answered)
             relay_pass(relay, msg); /* each 2xx of an INVITE, also a second one */
-        if (relay->kind == RELAY_OTHER)
-            message_passed(relay, msg->status);
         if (relay->kind == RELAY_INVITE)
             cancel_forks(relay,
                          BK_VIEW("Reason: SIP;cause=200;text=\"Call completed elsewhere\"\r\n"));

@@ -5,10 +5,12 @@
 usage: messages.py BUILD_FOLDER [SHARDS] [CASE ...]
 """
 import pathlib
+import random
 import re
 import signal
 import sys
 import tempfile
+import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tools"))
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
@@ -214,6 +216,40 @@ def the_sender_is_killed_before_it_was_said(domain):
             equal(sorted(texts), sorted(["before", "in the session", "behind it", "after"]))
 
 
+def a_sender_killed_again_and_again_loses_and_doubles_nothing(domain):
+    dice, written, n = random.Random(3), [], 0
+    with domain.client("bob") as bob:
+        bob.sign_in(PASSWORD)
+        for _ in range(12):
+            with domain.client("ann", profile="ann-often-killed") as ann:
+                ann.sign_in(PASSWORD)
+                since = ann.mark()
+                for _ in range(8):
+                    ann.say("send", to=bob.address, text=f"number {n}", tag=f"number {n}")
+                    n += 1
+                # Somewhere between the first line on disk and the last answer.
+                ann.wait("message-state", since, state=dice.choice(["sending", "sent"]))
+                time.sleep(dice.uniform(0, 0.03))
+                ann.kill()
+                while ann._more(1):  # what it still said
+                    pass
+                tags = {e["id"]: e["tag"] for e in ann.events if e["event"] == "accepted"}
+                written += [tags[e["id"]] for e in ann.events
+                            if e["event"] == "message-state" and e["state"] == "sending" and not e.get("message")]
+        with domain.client("ann", profile="ann-often-killed") as ann:
+            ann.sign_in(PASSWORD)
+            equal(ann.send(bob.address, "the last one")["state"], "sent")
+
+        def shown():
+            bob.mark()
+            return [e["text"] for e in bob.events if e["event"] == "message"]
+
+        beckon.wait_for("every message that was written", lambda: not set(written) - set(shown()))
+        texts = shown()
+        equal({t for t in texts if texts.count(t) > 1}, set(), "shown twice")
+        assert len(written) > 40, "too few were written for this to mean anything"
+
+
 def the_server_is_killed_in_the_middle_of_a_conversation(domain):
     with domain.client("ann") as ann, domain.client("bob") as bob:
         ann.sign_in(PASSWORD)
@@ -355,6 +391,7 @@ CASES = [online_both_ways, kept_while_away_and_handed_over_in_order, what_is_sai
          typing_is_seen_and_ends_with_the_message,
          typing_is_seen_at_every_endpoint_of_a_person, who_goes_to_another_computer_is_answered_there, a_hung_program_holds_nobody,
          many_both_ways_at_once_in_order_each_once, the_sender_is_killed_before_it_was_said,
+         a_sender_killed_again_and_again_loses_and_doubles_nothing,
          the_server_is_killed_in_the_middle_of_a_conversation, every_endpoint_of_a_person_gets_it,
          one_of_two_endpoints_killed_without_a_word, who_is_blocked_sees_offline_and_is_not_heard,
          nobody_of_that_name_and_too_large_are_refused_at_once, a_full_box_is_said_to_be_full,

@@ -613,6 +613,8 @@ static void our_own_client_takes_sessions_and_single_messages(void **state)
     say(ann, "ann", &d, "MESSAGE", "text/plain", "inside");
     taken(bob, "inside", 200);
     expect_status(ann, 200);
+    assert_int_equal(bk_core_metric(w->core, BK_METRIC_MESSAGES_DELIVERED), 2);
+    assert_int_equal(bk_core_metric(w->core, BK_METRIC_CALLS), 0);
     /* Whoever did not hear that it arrived says it again, alone: it is not handed over again. */
     repeat_alone(ann, &d, "inside");
     expect_status(ann, 200);
