@@ -4,6 +4,7 @@
 
 usage: messages.py BUILD_FOLDER [SHARDS] [CASE ...]
 """
+import os
 import pathlib
 import random
 import re
@@ -16,6 +17,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tools"))
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import beckon  # noqa: E402
 import tap  # noqa: E402
+from signin import Terminal  # noqa: E402
 from tap import equal  # noqa: E402
 
 PASSWORD = "correct horse battery"
@@ -104,6 +106,29 @@ def typing_is_seen_and_ends_with_the_message(domain):
             since = receiver.mark()
             equal(sender.send(receiver.address, "and again")["state"], "sent")
             receiver.wait("message", since, text="and again")
+
+
+def somebody_at_a_terminal_sees_typing_and_is_seen(domain):
+    with domain.client("bob") as bob, Terminal(domain, "ann", profile="ann-terminal") as terminal:
+        bob.sign_in(PASSWORD)
+        terminal.answer("Password of ann@", PASSWORD)
+        terminal.expect("signed in as ann@")
+        equal(bob.send(f"ann@{domain.domain}", "hello")["state"], "sent")
+        terminal.expect("hello")
+        bob.say("typing", to=f"ann@{domain.domain}")
+        terminal.expect(f"{bob.address} is typing")
+        since = bob.mark()
+        os.write(terminal.fd, b"hello your")
+        bob.wait("typing", since, typing=True)
+        os.write(terminal.fd, b"self\r")
+        bob.wait("message", since, text="hello yourself")
+        since = bob.mark()
+        terminal.answer("> ", "/who")  # commands are nobody's business
+        terminal.expect(bob.address)
+        terminal.answer("> ", "/close")
+        terminal.answer("> ", "/quit")
+        equal(terminal.status(), 0)
+        equal([e for e in bob.events[since:bob.mark()] if e["event"] == "typing" and e["typing"]], [])
 
 
 def typing_is_seen_at_every_endpoint_of_a_person(domain):
@@ -389,7 +414,7 @@ def the_server_stops_in_order_and_people_come_back(domain):
 
 CASES = [online_both_ways, kept_while_away_and_handed_over_in_order, what_is_said_both_ways_is_one_session,
          typing_is_seen_and_ends_with_the_message,
-         typing_is_seen_at_every_endpoint_of_a_person, who_goes_to_another_computer_is_answered_there, a_hung_program_holds_nobody,
+         somebody_at_a_terminal_sees_typing_and_is_seen, typing_is_seen_at_every_endpoint_of_a_person, who_goes_to_another_computer_is_answered_there, a_hung_program_holds_nobody,
          many_both_ways_at_once_in_order_each_once, the_sender_is_killed_before_it_was_said,
          a_sender_killed_again_and_again_loses_and_doubles_nothing,
          the_server_is_killed_in_the_middle_of_a_conversation, every_endpoint_of_a_person_gets_it,
