@@ -925,8 +925,6 @@ static int open_account(struct bk_client *c, const char *address)
         return r;
     c->profile_open = true;
     memcpy(c->user, c->profile.user, sizeof c->user);
-    bk_message_load(c);
-    tell_damage(c);
     take_identity(c);
     return 0;
 }
@@ -957,6 +955,11 @@ void bk_client_do_sign_in(struct bk_client *c, enum purpose purpose, const char 
     if (user)
         (void)snprintf(c->user, sizeof c->user, "%s", user);
     bk_client_feed(c, IN_SIGN_IN);
+    /* Once it was told whose sign-in this is: a face has a place for them then. */
+    if (c->profile_open && c->state != BK_CLIENT_SIGNED_OUT)
+        bk_message_load(c);
+    if (c->profile_open)
+        tell_damage(c);
 }
 
 void bk_client_begin(struct bk_client *c)

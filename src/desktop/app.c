@@ -7,10 +7,12 @@
 #include "client/profile.h"
 #include "desktop/configuration_window.h"
 #include "desktop/fake_engine.h"
+#include "desktop/history_window.h"
 #include "desktop/leave.h"
 #include "desktop/main_window.h"
 #include "desktop/options_window.h"
 #include "desktop/secrets.h"
+#include "desktop/talk_window.h"
 #include "desktop/words.h"
 
 #include <errno.h>
@@ -202,7 +204,18 @@ void bk_app_open_talk(BkApp *app, const char *address)
         bk_app_show(app);
         return;
     }
-    bk_app_show(app);
+    BkTalk *talk = app->talks ? bk_talks_with(app->talks, address) : NULL;
+    if (!talk) {
+        bk_app_show(app);
+        return;
+    }
+    BkTalkWindow *window = bk_talk_window_find(app, talk);
+    if (!window)
+        window = bk_talk_window_new(app, talk);
+    g_autofree char *token = bk_tray_take_activation_token(app->tray);
+    if (token)
+        gtk_window_set_startup_id(GTK_WINDOW(window), token);
+    gtk_window_present(GTK_WINDOW(window));
 }
 
 /* ---- the way to the server ---- */
@@ -335,7 +348,10 @@ static void update_tray(BkApp *app)
 
 static void close_talk_windows(BkApp *app)
 {
-    (void)app;
+    g_autoptr(GList) windows = g_list_copy(gtk_application_get_windows(GTK_APPLICATION(app)));
+    for (GList *at = windows; at; at = at->next)
+        if (BK_IS_TALK_WINDOW(at->data) || BK_IS_HISTORY_WINDOW(at->data))
+            gtk_window_destroy(GTK_WINDOW(at->data));
 }
 
 static void end_session(BkApp *app)
@@ -351,7 +367,7 @@ static void end_session(BkApp *app)
     g_object_notify(G_OBJECT(app), "talks");
 }
 
-/* Before the server knows of it: what waited there comes at once. */
+/* Before the server knows of it: what waited there comes at once, and what an earlier run left is told even earlier. */
 static void open_session(BkApp *app, const char *address)
 {
     if (app->talks && strcmp(app->session_address, address) == 0)
@@ -422,22 +438,12 @@ static void on_state(BkEngine *engine, const struct bk_client_event *event, BkAp
 {
     enum bk_client_state state = event->state.state;
     (void)engine;
-    switch (state) {
-    case BK_CLIENT_REGISTERING:
-    case BK_CLIENT_PRESENCE:
-        open_session(app, event->state.address);
-        break;
-    case BK_CLIENT_SIGNED_IN:
-        open_session(app, event->state.address);
-        signed_in(app);
-        break;
-    case BK_CLIENT_IDLE:
-    case BK_CLIENT_SIGNED_OUT:
+    if (state == BK_CLIENT_IDLE || state == BK_CLIENT_SIGNED_OUT)
         end_session(app);
-        break;
-    default:
-        break;
-    }
+    else if (*event->state.address)
+        open_session(app, event->state.address);
+    if (state == BK_CLIENT_SIGNED_IN)
+        signed_in(app);
     watch_connection(app, state);
     update_actions(app);
     update_tray(app);
