@@ -236,18 +236,24 @@ static void a_screen_saver_is_asked_for_seconds_and_kdes_for_milliseconds(void *
     told(f, "machine inactive\n");
 }
 
+static void lock(struct fixture *f, bool on)
+{
+    f->active = on;
+    service_emit(&f->saver, "ActiveChanged", g_variant_new("(b)", on));
+}
+
 static void a_locked_screen_is_away_at_once_and_back_when_unlocked(void **state)
 {
     struct fixture *f = *state;
     start_saver(f); /* as GNOME's: it knows no idle time */
     start(f);
     told(f, "machine active\n");
-    service_emit(&f->saver, "ActiveChanged", g_variant_new("(b)", TRUE));
+    lock(f, true);
     told(f, "machine away\n");
     bk_activity_touched(f->activity); /* a window of ours under the lock is not a person */
-    service_emit(&f->saver, "ActiveChanged", g_variant_new("(b)", FALSE));
+    lock(f, false);
     told(f, "machine active\n");
-    service_emit(&f->saver, "ActiveChanged", g_variant_new("(b)", TRUE));
+    lock(f, true);
     told(f, "machine away\n");
     service_stop(&f->saver); /* it crashed */
     told(f, "machine active\n");
