@@ -5,6 +5,7 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "client/profile.h"
+#include "desktop/alerts.h"
 #include "desktop/configuration_window.h"
 #include "desktop/fake_engine.h"
 #include "desktop/history_window.h"
@@ -75,6 +76,7 @@ struct _BkApp {
     BkEngine *engine;
     BkRoster *roster;
     BkTray *tray;
+    BkAlerts *alerts;
     BkActivity *activity; /* NULL until the system's bus answered */
     GCancellable *ending;
     BkMainWindow *window; /* made when it is first shown */
@@ -167,16 +169,23 @@ static GSimpleAction *action(BkApp *app, const char *name)
 
 static void begin(BkApp *app);
 
+/* With what the panel or the alert that was pressed gave for it. */
+static void present(BkApp *app, GtkWindow *window)
+{
+    g_autofree char *of_tray = bk_tray_take_activation_token(app->tray);
+    g_autofree char *of_alert = bk_alerts_take_activation_token(app->alerts);
+    if (of_tray || of_alert)
+        gtk_window_set_startup_id(window, of_tray ? of_tray : of_alert);
+    gtk_window_present(window);
+}
+
 void bk_app_show(BkApp *app)
 {
     if (app->leaving >= CLOSING)
         return;
     begin(app);
-    g_application_withdraw_notification(G_APPLICATION(app), "credential");
-    g_autofree char *token = bk_tray_take_activation_token(app->tray);
-    if (token)
-        gtk_window_set_startup_id(GTK_WINDOW(app->window), token);
-    gtk_window_present(GTK_WINDOW(app->window));
+    bk_alerts_withdraw(app->alerts, "credential");
+    present(app, GTK_WINDOW(app->window));
     if (app->complaint)
         bk_main_window_toast(app->window, app->complaint);
     g_clear_pointer(&app->complaint, g_free);
@@ -190,32 +199,25 @@ static bool is_looked_at(BkApp *app)
 
 static void alert(BkApp *app, const char *id, const char *title, const char *body)
 {
-    g_autoptr(GNotification) note = g_notification_new(title);
-    g_notification_set_body(note, body);
-    g_notification_set_default_action(note, "app.show");
-    g_application_send_notification(G_APPLICATION(app), id, note);
+    bk_alerts_say(app->alerts, id, title, body, NULL, "app.show");
 }
 
 void bk_app_open_talk(BkApp *app, const char *address)
 {
-    if (!bk_engine_has_session(app->engine)) {
+    if (!app->talks || !bk_engine_has_session(app->engine)) {
         g_free(app->talk_wanted);
         app->talk_wanted = g_strdup(address);
         bk_app_show(app);
         return;
     }
-    BkTalk *talk = app->talks ? bk_talks_with(app->talks, address) : NULL;
-    if (!talk) {
-        bk_app_show(app);
+    BkTalk *talk = bk_talks_with(app->talks, address);
+    if (!talk)
         return;
-    }
     BkTalkWindow *window = bk_talk_window_find(app, talk);
     if (!window)
         window = bk_talk_window_new(app, talk);
-    g_autofree char *token = bk_tray_take_activation_token(app->tray);
-    if (token)
-        gtk_window_set_startup_id(GTK_WINDOW(window), token);
-    gtk_window_present(GTK_WINDOW(window));
+    present(app, GTK_WINDOW(window));
+    bk_talk_window_focus_entry(window);
 }
 
 /* ---- the way to the server ---- */
@@ -359,6 +361,7 @@ static void end_session(BkApp *app)
     if (!app->talks)
         return;
     close_talk_windows(app);
+    bk_alerts_set_talks(app->alerts, NULL);
     /* What is queued is written by the history's thread, which goes on without us. */
     bk_talks_flush_async(app->talks, NULL, NULL);
     g_clear_pointer(&app->session_address, g_free);
@@ -379,6 +382,7 @@ static void open_session(BkApp *app, const char *address)
     app->talks = bk_talks_new(app->engine, app->roster, app->history, app->settings);
     g_signal_connect_object(app->talks, "notify::unread", G_CALLBACK(update_tray), app,
                             G_CONNECT_SWAPPED);
+    bk_alerts_set_talks(app->alerts, app->talks);
     g_object_notify(G_OBJECT(app), "talks");
 }
 
@@ -402,8 +406,10 @@ static gboolean tell_lost(gpointer p)
     BkApp *app = p;
     app->lost_timer = 0;
     if (!is_looked_at(app))
-        alert(app, "connection", _("Beckon lost the connection"),
-              _("It tries to connect again by itself. Messages you write are kept and sent then."));
+        bk_alerts_say(
+            app->alerts, "connection", _("Beckon lost the connection"),
+            _("It tries to connect again by itself. Messages you write are kept and sent then."),
+            _("Try Now"), "app.retry-now");
     return G_SOURCE_REMOVE;
 }
 
@@ -415,14 +421,14 @@ static void watch_connection(BkApp *app, enum bk_client_state state)
     if (away)
         return;
     g_clear_handle_id(&app->lost_timer, g_source_remove);
-    g_application_withdraw_notification(G_APPLICATION(app), "connection");
+    bk_alerts_withdraw(app->alerts, "connection");
 }
 
 static void leave_on(BkApp *app);
 
 static void signed_in(BkApp *app)
 {
-    g_application_withdraw_notification(G_APPLICATION(app), "credential");
+    bk_alerts_withdraw(app->alerts, "credential");
     bk_accounts_used(app->accounts, bk_engine_address(app->engine));
     g_autofree char *program = g_file_read_link("/proc/self/exe", NULL);
     int r = program ? bk_settings_apply_autostart(app->settings, program) : 0;
@@ -692,6 +698,25 @@ static void act_talk(GSimpleAction *a, GVariant *v, gpointer app)
     bk_app_open_talk(app, g_variant_get_string(v, NULL));
 }
 
+/* An answer in place. Where it cannot be sent it is not lost: the conversation opens with it. */
+static void act_reply(GSimpleAction *a, GVariant *v, gpointer p)
+{
+    BkApp *app = p;
+    const char *address, *text;
+    (void)a;
+    g_variant_get(v, "(&s&s)", &address, &text);
+    BkTalk *talk = app->talks ? bk_talks_with(app->talks, address) : NULL;
+    if (!talk)
+        return;
+    if (*text && bk_talk_send(talk, text) == 0) {
+        bk_talk_mark_read(talk);
+        return;
+    }
+    if (*text)
+        bk_talk_set_draft(talk, text);
+    bk_app_open_talk(app, address);
+}
+
 static void act_retry(GSimpleAction *a, GVariant *v, gpointer p)
 {
     BkApp *app = p;
@@ -734,6 +759,7 @@ static const GActionEntry action_rows[] = {
     { .name = "about", .activate = act_about },
     { .name = "status", .activate = act_status, .parameter_type = "s", .state = "'none'" },
     { .name = "talk", .activate = act_talk, .parameter_type = "s" },
+    { .name = "reply", .activate = act_reply, .parameter_type = "(ss)" },
     { .name = "retry-now", .activate = act_retry },
     { .name = "search", .activate = act_search },
     { .name = "shortcuts", .activate = act_shortcuts },
@@ -840,6 +866,8 @@ static void startup(GApplication *application)
                                               accelerators[i].keys);
     app->roster = bk_roster_new(app->engine, app->settings);
     app->tray = bk_tray_new(application, bk_app_menu(app, "tray-menu"), "show");
+    app->alerts = bk_alerts_new(application, g_application_get_dbus_connection(application),
+                                app->roster, app->settings);
     gtk_window_set_default_icon_name(BK_APP_ID);
 
     g_signal_connect(app->engine, "event::state", G_CALLBACK(on_state), app);
@@ -984,6 +1012,7 @@ static void shutdown_app(GApplication *application)
     g_clear_object(&app->ending);
     end_session(app);
     g_clear_object(&app->activity);
+    g_clear_object(&app->alerts);
     g_clear_object(&app->tray);
     g_clear_object(&app->roster);
     g_clear_object(&app->engine);

@@ -30,18 +30,16 @@ static void add_row(BkConfigurationWindow *window, GtkWidget *group, const char 
                     const char *value, const char *origin)
 {
     GtkWidget *row = adw_action_row_new();
-    GtkWidget *label = gtk_label_new(value);
     adw_preferences_row_set_use_markup(ADW_PREFERENCES_ROW(row), FALSE);
     adw_preferences_row_set_title(ADW_PREFERENCES_ROW(row), name);
-    if (origin)
-        adw_action_row_set_subtitle(ADW_ACTION_ROW(row), origin);
-    gtk_label_set_wrap(GTK_LABEL(label), TRUE);
-    gtk_label_set_wrap_mode(GTK_LABEL(label), PANGO_WRAP_WORD_CHAR);
-    gtk_label_set_xalign(GTK_LABEL(label), 1);
-    gtk_label_set_selectable(GTK_LABEL(label), TRUE);
-    gtk_label_set_max_width_chars(GTK_LABEL(label), 34);
-    gtk_widget_add_css_class(label, "dim-label");
-    adw_action_row_add_suffix(ADW_ACTION_ROW(row), label);
+    adw_action_row_set_subtitle(ADW_ACTION_ROW(row), value);
+    adw_action_row_set_subtitle_lines(ADW_ACTION_ROW(row), 4);
+    if (origin) {
+        GtkWidget *label = gtk_label_new(origin);
+        gtk_widget_add_css_class(label, "dim-label");
+        gtk_widget_add_css_class(label, "caption");
+        adw_action_row_add_suffix(ADW_ACTION_ROW(row), label);
+    }
     adw_preferences_group_add(ADW_PREFERENCES_GROUP(group), row);
     if (origin)
         g_string_append_printf(window->text, "%s: %s (%s)\n", name, value, origin);
@@ -132,7 +130,7 @@ static void fill_options(BkConfigurationWindow *window)
         add_row(window, group, bk_setting_key(which), *value ? value : "–",
                 bk_settings_is_managed(settings, which) ? _("Set by your organisation")
                 : bk_settings_is_set(settings, which)   ? _("Set by you")
-                                                        : _("Usual value"));
+                                                        : NULL);
     }
     const char *const *complaints = bk_settings_complaints(settings);
     if (!*complaints)

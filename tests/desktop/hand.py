@@ -74,11 +74,12 @@ def extents(node):
 
 
 def is_seen(node):
-    """GTK 4.8 gives SHOWING to windows only: seen is what has a size in the tree of a window that shows."""
+    """GTK 4.8 gives SHOWING to windows only, and not to dialogs: seen is what has a size in the tree of a window that shows."""
     try:
         place = extents(node)
         frame = frame_of(node)
-        return bool(frame) and frame.get_state_set().contains(Atspi.StateType.SHOWING) and place.width > 0 and place.height > 0
+        shows = frame and (frame.get_role_name() in ("dialog", "alert") or frame.get_state_set().contains(Atspi.StateType.SHOWING))
+        return bool(shows) and place.width > 0 and place.height > 0
     except GLib.Error:
         return False
 
