@@ -339,6 +339,16 @@ def do_key(*keys):
     return True
 
 
+def do_scroll(steps, button=5):
+    """The wheel, where the pointer is: the middle of the active window."""
+    window = subprocess.run(["xdotool", "getactivewindow"], capture_output=True, text=True, check=True).stdout.strip()
+    shell = subprocess.run(["xdotool", "getwindowgeometry", "--shell", window], capture_output=True, text=True, check=True).stdout
+    width, height = (int(re.search(rf"{key}=(\d+)", shell)[1]) for key in ("WIDTH", "HEIGHT"))
+    xdo("mousemove", "--window", window, width // 2, height * 2 // 3)
+    xdo("click", "--repeat", steps, "--delay", 15, button)
+    return True
+
+
 def do_windows():
     done = subprocess.run(["wmctrl", "-l"], capture_output=True, text=True)
     return [" ".join(line.split()[3:]) for line in done.stdout.splitlines()]
