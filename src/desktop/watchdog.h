@@ -6,9 +6,10 @@
 #include <glib.h>
 
 /*
- * For tests and developers (BECKON_WATCHDOG_MS): a thread looks whether the main loop still turns. Whenever it did not for longer
- * than limit_ms, a line "watchdog: the window's thread stood still for 812 ms" goes to standard error, once it turns again; a thread that stands
- * for good is told of every 5 s. Lives until the process ends.
+ * For tests and developers (BECKON_WATCHDOG_MS). Whenever the main loop did not turn for longer than limit_ms, a line goes to standard
+ * error once it turns again: "watchdog: the window's thread stood still for 812 ms" where it waited for something (a call that blocks),
+ * "watchdog-busy: ..." where it worked or waited for a processor. A thread that stands for good is told of every 5 s. Lives until the process
+ * ends.
  */
 void bk_watchdog_start(unsigned limit_ms);
 

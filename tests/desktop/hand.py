@@ -23,7 +23,7 @@ from gi.repository import Atspi, Gio, GLib  # noqa: E402
 
 APP = "org.beckon.Beckon"
 NAMES = ("beckon", APP)
-FRAMES = ("frame", "dialog", "window", "alert")
+FRAMES = ("frame", "dialog", "window")  # an alert is part of one
 context = GLib.MainContext.default()
 bus = Gio.bus_get_sync(Gio.BusType.SESSION)
 

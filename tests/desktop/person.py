@@ -28,8 +28,8 @@ def record_of_case(domain, code):
 
 
 class Person:
-    ADDRESS = {"role": "text", "name": "Sign-in address"}
-    PASSWORD_ENTRY = {"role": "password text"}
+    ADDRESS = {"role": "text", "name": "Sign-in Address"}
+    PASSWORD_ENTRY = {"role": "text", "name": "Password"}
     CODE = re.compile(r"\b[0-9A-HJKMNP-TV-Z]{4}-[0-9A-HJKMNP-TV-Z]{4}\b")
 
     def __init__(self, place, desk, name, trust=True, server=True):
@@ -39,7 +39,7 @@ class Person:
         self.options = ["--dns", place.domain.dns_address] if server else []
         if trust:
             self.options += ["--ca", str(place.domain.ca)]
-        self.desk.env["BECKON_WATCHDOG_MS"] = "1000"
+        self.desk.env["BECKON_WATCHDOG_MS"] = "500"
 
     # ---- the program
 

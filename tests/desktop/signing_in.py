@@ -77,7 +77,7 @@ def a_server_nobody_vouches_for_is_not_trusted(place):
         ann.start()
         ann.enter_address()
         ann.is_told_one_of(place.untrusted)
-        equal(ann.desk.sees(role="password text"), None, "a password is asked for a server that is not trusted")
+        equal(ann.desk.sees(**ann.PASSWORD_ENTRY), None, "a password is asked for a server that is not trusted")
 
 
 def no_server_is_said_and_it_goes_on_by_itself_once_there_is_one(place):
