@@ -22,6 +22,10 @@ struct waiting {
     json_t *event, *words;
 };
 
+/* Events that stand in the queue for a list that is made when their turn comes. */
+#define CONTACTS_NOW "contacts-now"
+#define RELATIONS_NOW "relations-now"
+
 struct bk_fake {
     int fd; /* a timer: readable from the time on when the first event is due */
     json_t *script;
@@ -1100,8 +1104,8 @@ static int fake_edit(void *self, const struct bk_client_edit *wish, uint64_t *re
         (void)json_array_append_new(events, found_event(fake, wish->text));
     } else {
         change(fake, wish, small);
-        (void)json_array_append_new(events, contacts_event(fake));
-        (void)json_array_append_new(events, relations_event(fake));
+        (void)json_array_append_new(events, json_pack("{s:s}", "type", CONTACTS_NOW));
+        (void)json_array_append_new(events, json_pack("{s:s}", "type", RELATIONS_NOW));
     }
     (void)json_array_append_new(events, json_pack("{s:s}", "type", "edited"));
     tell_new(fake, events, id);
@@ -1109,6 +1113,19 @@ static int fake_edit(void *self, const struct bk_client_edit *wish, uint64_t *re
 }
 
 /* ---- events out ---- */
+
+/* The lists as they are when they are told: what waits before them may change them yet. */
+static void fill_in(struct bk_fake *fake, struct waiting *w)
+{
+    const char *type = json_string_value(json_object_get(w->event, "type"));
+    json_t *now = g_strcmp0(type, CONTACTS_NOW) == 0    ? contacts_event(fake)
+                  : g_strcmp0(type, RELATIONS_NOW) == 0 ? relations_event(fake)
+                                                        : NULL;
+    if (!now)
+        return;
+    json_decref(w->event);
+    w->event = now;
+}
 
 static int fake_event_fd(const void *self)
 {
@@ -1125,6 +1142,7 @@ static const struct bk_client_event *fake_event_next(void *self)
         if (!fake->hurried && w->due_ms > mono_ms())
             break;
         w = g_ptr_array_steal_index(fake->queue, 0);
+        fill_in(fake, w);
         told = make_told(fake, w->event, w->words, w->id, &why);
         if (told)
             learn(fake, w->event, told);
