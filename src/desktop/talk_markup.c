@@ -104,6 +104,8 @@ char *bk_talk_markup(const char *text)
 /* Bytes that say `folded` here, in any case; 0: they do not. */
 static size_t says_here(const char *at, const char *folded)
 {
+    if ((unsigned char)*at < 0x80 && g_ascii_tolower(*at) != *folded)
+        return 0;
     g_autoptr(GString) seen = g_string_new(NULL);
     const char *end = at;
     while (*end && seen->len < strlen(folded)) {
