@@ -86,9 +86,32 @@ static void start(struct edit *edit)
     bk_engine_edit_async(bk_app_engine(bk_app_default()), &wish, NULL, edited, edit);
 }
 
+static bool waits_for_answer(const char *address)
+{
+    GListModel *followers = bk_roster_followers(bk_app_roster(bk_app_default()));
+    guint n = g_list_model_get_n_items(followers);
+    for (guint i = 0; i < n; i++) {
+        g_autoptr(BkPerson) person = g_list_model_get_item(followers, i);
+        if (g_ascii_strcasecmp(bk_person_address(person), address) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* Who is added or blocked has had an answer to having added the user. */
+static struct edit *with_answer(struct edit *edit)
+{
+    const char *address = edit->texts[0];
+    if ((edit->kind == BK_CLIENT_EDIT_ADD_CONTACT || edit->kind == BK_CLIENT_EDIT_BLOCK) &&
+        address && waits_for_answer(address))
+        edit->then = edit_new(NULL, &(struct bk_client_edit){ .kind = BK_CLIENT_EDIT_ACKNOWLEDGE,
+                                                              .address = address });
+    return edit;
+}
+
 void bk_contact_edit(GtkWidget *from, const struct bk_client_edit *wish)
 {
-    start(edit_new(from, wish));
+    start(with_answer(edit_new(from, wish)));
 }
 
 static bool has_group(const char *name)
@@ -112,7 +135,7 @@ static void edit_in_group(GtkWidget *from, const struct bk_client_edit *wish, co
     }
     struct edit *make = edit_new(
         from, &(struct bk_client_edit){ .kind = BK_CLIENT_EDIT_ADD_GROUP, .group = group });
-    make->then = edit_new(from, wish);
+    make->then = with_answer(edit_new(from, wish));
     start(make);
 }
 
@@ -503,6 +526,8 @@ GMenuModel *bk_contact_menu(BkPerson *person, const char *group)
         append(section, _("Remove from This _Group"), "person.remove-from-group", NULL);
     if (contact)
         append(section, _("Remove from C_ontacts"), "person.remove", NULL);
+    if (waits_for_answer(bk_person_address(person)))
+        append(section, _("_Dismiss"), "person.dismiss", NULL);
     append(section, bk_person_is_blocked(person) ? _("Un_block") : _("_Block…"), "person.block",
            NULL);
     end_section(menu, section);
@@ -653,6 +678,15 @@ static void on_remove_from_group(GSimpleAction *action, GVariant *target, struct
                                                     .group = about->group });
 }
 
+static void on_dismiss(GSimpleAction *action, GVariant *target, struct about *about)
+{
+    (void)action;
+    (void)target;
+    g_autoptr(GtkWidget) from = g_weak_ref_get(&about->from);
+    bk_contact_edit(from, &(struct bk_client_edit){ .kind = BK_CLIENT_EDIT_ACKNOWLEDGE,
+                                                    .address = bk_person_address(about->person) });
+}
+
 static void on_block(GSimpleAction *action, GVariant *target, struct about *about)
 {
     (void)action;
@@ -681,6 +715,7 @@ GActionGroup *bk_contact_menu_actions(GtkWidget *from, BkPerson *person, const c
         { "remove", NULL, on_remove },
         { "remove-from-group", NULL, on_remove_from_group },
         { "block", NULL, on_block },
+        { "dismiss", NULL, on_dismiss },
     };
     GSimpleActionGroup *set = g_simple_action_group_new();
     for (size_t i = 0; i < G_N_ELEMENTS(actions); i++)

@@ -72,7 +72,9 @@ static void show_details(BkContactCard *card)
 static void show_presence(BkContactCard *card)
 {
     g_autofree char *status = bk_contact_status(card->person, g_get_real_time() / 1000);
-    const char *note = bk_person_is_blocked(card->person) ? "" : bk_person_note(card->person);
+    bool counts = !bk_person_is_blocked(card->person) &&
+                  bk_person_shown(card->person) > BK_PIDF_SHOWN_UNKNOWN;
+    const char *note = counts ? bk_person_note(card->person) : "";
     gtk_label_set_label(GTK_LABEL(card->status), status);
     gtk_label_set_label(GTK_LABEL(card->note), note);
     gtk_widget_set_visible(card->note, *note != '\0');

@@ -149,17 +149,19 @@ char *bk_contact_status(BkPerson *person, int64_t now_ms)
     return g_strdup_printf(C_("state and time", "%s %s"), bk_word_shown(shown), since);
 }
 
-/* A note of several lines in one. */
-static char *one_line(const char *note)
+/* A note of several lines in one; "" where it is the note of a blocked person or of a time when the connection was there. */
+static char *note_of(BkPerson *person)
 {
+    bool counts = !bk_person_is_blocked(person) && bk_person_shown(person) > BK_PIDF_SHOWN_UNKNOWN;
+    const char *note = counts ? bk_person_note(person) : "";
     char *line = g_strstrip(g_strdelimit(g_strdup(note), "\r\n\t", ' '));
     return line;
 }
 
 char *bk_contact_subtitle(BkPerson *person, int64_t now_ms)
 {
-    g_autofree char *note = one_line(bk_person_note(person));
-    if (!*note || bk_person_is_blocked(person))
+    g_autofree char *note = note_of(person);
+    if (!*note)
         return bk_contact_status(person, now_ms);
     return g_strdup_printf("%s \302\267 %s", bk_word_shown(bk_person_shown(person)), note);
 }
@@ -177,9 +179,9 @@ char *bk_contact_found_subtitle(BkPerson *person)
 
 char *bk_contact_label(BkPerson *person)
 {
-    g_autofree char *note = one_line(bk_person_note(person));
+    g_autofree char *note = note_of(person);
     g_autofree char *status = bk_contact_status(person, 0);
-    if (!*note || bk_person_is_blocked(person))
+    if (!*note)
         return g_strdup_printf("%s, %s", bk_person_name(person), status);
     return g_strdup_printf("%s, %s, %s", bk_person_name(person), status, note);
 }

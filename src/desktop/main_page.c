@@ -65,6 +65,11 @@ static void show_limits(BkMainPage *page)
     bool lists = bk_roster_has_lists(page->roster);
     bool signed_in = bk_engine_state(bk_app_engine(page->app)) == BK_CLIENT_SIGNED_IN;
     gtk_widget_set_visible(page->limited, !lists && signed_in);
+    adw_status_page_set_description(
+        ADW_STATUS_PAGE(page->empty),
+        lists ? _("Find somebody by name or address in the box above, and add them to your "
+                  "contacts.")
+              : _("Type the whole address of somebody in the box above to write to them."));
     GAction *action = g_action_map_lookup_action(G_ACTION_MAP(page->actions), "new-group");
     g_simple_action_set_enabled(G_SIMPLE_ACTION(action), lists);
     action = g_action_map_lookup_action(G_ACTION_MAP(page->actions), "ask-add");

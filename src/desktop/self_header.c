@@ -11,8 +11,9 @@ struct _BkSelfHeader {
     GtkWidget *avatar, *name, *status, *status_word, *note, *note_error;
     GtkWidget *statuses, *status_list;
     BkApp *app;
+    BkEngine *engine;
     BkPerson *self;
-    gulong changed, action_changed;
+    gulong changed, action_changed, state_changed;
     char *told; /* the note others see, as far as known here */
     bool typed; /* the entry holds something else than that */
 };
@@ -190,7 +191,11 @@ static void show_self(BkSelfHeader *header)
     BkPerson *self = header->self;
     enum bk_pidf_shown shown = bk_person_shown(self);
     const char *word = bk_word_shown(shown);
-    if (chosen(header) == BK_PIDF_MANUAL_OFFLINE)
+    if (bk_engine_state(header->engine) != BK_CLIENT_SIGNED_IN)
+        word = _("Not Connected");
+    else if (shown <= BK_PIDF_SHOWN_UNKNOWN)
+        word = bk_word_shown(BK_PIDF_SHOWN_AVAILABLE); /* until the server tells it */
+    else if (chosen(header) == BK_PIDF_MANUAL_OFFLINE)
         word = bk_word_manual(BK_PIDF_MANUAL_OFFLINE); /* to others: offline */
     gtk_label_set_label(GTK_LABEL(header->name), bk_person_name(self));
     gtk_widget_set_tooltip_text(header->name, bk_person_address(self));
@@ -221,11 +226,14 @@ void bk_self_header_set_app(BkSelfHeader *header, BkApp *app)
 {
     g_return_if_fail(!header->app);
     header->app = app;
+    header->engine = g_object_ref(bk_app_engine(app));
     header->self = g_object_ref(bk_roster_self(bk_app_roster(app)));
     header->changed =
         g_signal_connect_swapped(header->self, "notify", G_CALLBACK(show_self), header);
     header->action_changed = g_signal_connect(app, "action-state-changed::status",
                                               G_CALLBACK(status_action_changed), header);
+    header->state_changed =
+        g_signal_connect_swapped(header->engine, "notify::state", G_CALLBACK(show_self), header);
     bk_person_avatar_set_person(BK_PERSON_AVATAR(header->avatar), header->self);
     show_self(header);
     mark_choice(header);
@@ -236,6 +244,9 @@ static void dispose(GObject *object)
     BkSelfHeader *header = BK_SELF_HEADER(object);
     if (header->app)
         g_clear_signal_handler(&header->action_changed, header->app);
+    if (header->engine)
+        g_clear_signal_handler(&header->state_changed, header->engine);
+    g_clear_object(&header->engine);
     if (header->self)
         g_clear_signal_handler(&header->changed, header->self);
     g_clear_object(&header->self);

@@ -568,6 +568,10 @@ static void rows_are_read_out_with_name_state_and_note(void **state)
     g_autofree char *offline = bk_contact_status(alice, 1000 + 120 * MINUTE_MS);
     assert_string_equal(offline, "Offline, last seen 2 hours ago");
 
+    bk_person_set_presence(alice, BK_PIDF_SHOWN_UNKNOWN, "In a meeting", 1000);
+    g_autofree char *lost = bk_contact_subtitle(alice, 1000);
+    assert_string_equal(lost, "Unknown"); /* that note was of a time when there was a connection */
+
     bk_person_set_relation(alice, 32000);
     g_autofree char *blocked = bk_contact_label(alice);
     assert_string_equal(blocked, "Alice Example, Blocked");
