@@ -202,6 +202,19 @@ static void search_stopped(BkMainPage *page)
     query_changed(page);
 }
 
+/* The list's own widget around the row of that item; NULL: it is not on the screen. */
+static GtkWidget *slot_of(BkMainPage *page, BkContactItem *item)
+{
+    for (GtkWidget *slot = gtk_widget_get_first_child(page->list); slot;
+         slot = gtk_widget_get_next_sibling(slot)) {
+        GtkWidget *row = gtk_widget_get_first_child(slot);
+        if (row && BK_IS_CONTACT_ROW(row) && bk_contact_row_item(BK_CONTACT_ROW(row)) == item)
+            return slot;
+    }
+    return NULL;
+}
+
+/* Down goes to the first person, whom Enter would have taken. */
 static gboolean search_key(GtkEventControllerKey *keys, guint key, guint code, GdkModifierType held,
                            BkMainPage *page)
 {
@@ -210,20 +223,14 @@ static gboolean search_key(GtkEventControllerKey *keys, guint key, guint code, G
     (void)held;
     if (key != GDK_KEY_Down && key != GDK_KEY_KP_Down)
         return FALSE;
-    GListModel *rows = G_LIST_MODEL(page->contacts);
-    guint n = g_list_model_get_n_items(rows);
-    for (guint i = 0; i < n; i++) {
-        g_autoptr(BkContactItem) item = g_list_model_get_item(rows, i);
-        if (bk_contact_item_kind(item) == BK_CONTACT_HINT)
-            continue;
-        if (bk_contact_item_kind(item) == BK_CONTACT_HEADER && i + 1 < n)
-            continue;
-        gtk_single_selection_set_selected(page->selection, i);
-        gtk_widget_activate_action(page->list, "list.scroll-to-item", "u", i);
-        break;
-    }
-    return gtk_widget_child_focus(page->list, GTK_DIR_TAB_FORWARD) ||
-           gtk_widget_grab_focus(page->list);
+    BkContactItem *item = first_person(page);
+    GtkWidget *slot = item ? slot_of(page, item) : NULL;
+    if (!slot || !gtk_widget_grab_focus(slot))
+        return gtk_widget_child_focus(page->list, GTK_DIR_TAB_FORWARD);
+    gtk_single_selection_set_selected(
+        page->selection,
+        bk_contact_model_find_person(page->contacts, bk_contact_item_person(item)));
+    return TRUE;
 }
 
 void bk_main_page_focus_search(BkMainPage *page)
@@ -385,6 +392,22 @@ static gboolean menu_by_key(GtkWidget *list, GVariant *arguments, void *data)
     return TRUE;
 }
 
+/* Tab goes to the buttons of a row and then out of the list, or a thousand people would stand in the way. */
+static gboolean leave_list(BkMainPage *page, bool back)
+{
+    BkContactRow *row = focused_row(page);
+    if (!row)
+        return FALSE;
+    GtkWidget *slot = gtk_widget_get_parent(GTK_WIDGET(row));
+    if (back)
+        return gtk_root_get_focus(gtk_widget_get_root(slot)) == slot &&
+               gtk_widget_child_focus(page->view, GTK_DIR_TAB_BACKWARD);
+    if (gtk_widget_child_focus(GTK_WIDGET(row), GTK_DIR_TAB_FORWARD))
+        return TRUE;
+    GtkWidget *first = gtk_widget_is_sensitive(page->add) ? page->add : page->options;
+    return gtk_widget_child_focus(first, GTK_DIR_TAB_FORWARD);
+}
+
 /* Left closes a group, Right opens it; Escape ends a search. */
 static gboolean list_key(GtkEventControllerKey *keys, guint key, guint code, GdkModifierType held,
                          BkMainPage *page)
@@ -396,6 +419,8 @@ static gboolean list_key(GtkEventControllerKey *keys, guint key, guint code, Gdk
         bk_main_page_focus_search(page);
         return TRUE;
     }
+    if ((key == GDK_KEY_Tab || key == GDK_KEY_ISO_Left_Tab) && !(held & GDK_CONTROL_MASK))
+        return leave_list(page, key == GDK_KEY_ISO_Left_Tab || (held & GDK_SHIFT_MASK));
     bool left = key == GDK_KEY_Left || key == GDK_KEY_KP_Left;
     bool right = key == GDK_KEY_Right || key == GDK_KEY_KP_Right;
     BkContactRow *row = left || right ? focused_row(page) : NULL;
