@@ -92,6 +92,25 @@ class DesktopFiles(unittest.TestCase):
         self.assertIn(f"icons/scalable/apps/{ID}.svg", there)
         self.assertIn(f"icons/symbolic/apps/{ID}-symbolic.svg", there)
 
+    def test_the_manual_names_every_option(self):
+        source = pathlib.Path(sys.argv[2])
+        rows = (source / "src" / "desktop" / "settings.c").read_text(encoding="utf-8")
+        keys = re.findall(r"\[BK_SETTING_\w+\]\s*=\s*\{\s*\"([a-z-]+)\"", rows)
+        self.assertGreater(len(keys), 20)
+        page = (source / "man" / "beckon-desktop.conf.5").read_text(encoding="utf-8")
+        self.assertEqual([k for k in keys if not re.search(rf"Cm {k}\b(?!-)", page)], [])
+        options = (source / "src" / "desktop" / "app.c").read_text(encoding="utf-8")
+        names = re.findall(r"\{ \"([a-z-]+)\", (?:0|'.'), ", options)
+        self.assertIn("background", names)
+        page = (source / "man" / "beckon.1").read_text(encoding="utf-8")
+        self.assertEqual([n for n in names if f"-{n} " not in page.replace("\n", " ")], [])
+
+    def test_the_manual_is_without_faults(self):
+        for page in ("beckon.1", "beckon-desktop.conf.5"):
+            code, said = run("man", "--warnings", "-l", "-E", "UTF-8", "-Tutf8", "-Z",
+                             pathlib.Path(sys.argv[2]) / "man" / page)
+            self.assertEqual((code, [line for line in said.splitlines() if "warning" in line]), (0, []))
+
 
 if __name__ == "__main__":
     unittest.main(argv=sys.argv[:1])
