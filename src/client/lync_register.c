@@ -149,8 +149,6 @@ bool bk_lync_challenged(struct bk_client *c, const struct bk_sip_msg *msg)
         return false;
     bk_signing_offer(msg, BK_SA_TLS_DSK, &offer);
     if (!c->offer.lync) {
-        if (c->purpose != PURPOSE_SIGN_IN)
-            return false;
         /* Not a word of a service of ours: once more, as a program of the dialect asks. */
         c->offer.lync = true;
         if (c->probing)
@@ -163,6 +161,10 @@ bool bk_lync_challenged(struct bk_client *c, const struct bk_sip_msg *msg)
         (void)snprintf(detail, sizeof detail, "offered: %s; this app: TLS-DSK",
                        offer.others[0] ? offer.others : "nothing");
         refuse(c, 102, 0, "it offers no way of signing in that this app knows", detail);
+        return true;
+    }
+    if (c->purpose != PURPOSE_SIGN_IN) {
+        bk_client_feed(c, IN_PROBED); /* weighed: it is of no use for that */
         return true;
     }
     if (!offer.is_leg) {

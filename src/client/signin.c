@@ -323,7 +323,8 @@ static void weigh_lync(struct bk_client *c)
 {
     struct bk_fault fault;
     if (c->purpose == PURPOSE_PASSWORD) {
-        bk_fault_set(&fault, 102, 0, c->offer.name, "", "the server changes no passwords");
+        bk_fault_set(&fault, 224, 0, c->offer.name,
+                     "this server changes no passwords, your administrator does", "");
         bk_client_fail(c, &fault);
     } else if (!c->offer.sts_uri[0] || !bk_lync_wants_certificate(c)) {
         bk_client_feed(c, IN_CONTACT);

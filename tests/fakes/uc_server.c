@@ -82,7 +82,7 @@ struct uc_server {
     uint16_t sip_port;
     int renew_after_s;
     bool registered, dialect, lync;
-    int life_s;
+    int life_s, grants_s;
     char offers[600], sts_uri[300];
     struct lync_way way;
     struct body bodies[RULES_MAX];
@@ -391,7 +391,9 @@ static void send_to(struct peer *p, struct bk_view message)
 {
     BK_AUTO_BUF struct bk_buf sealed = { 0 };
     struct uc_server *s = p->server;
-    bool spoil = p->lync.sa && s->forge > 0 && s->forge-- > 0;
+    bool counts = !bk_view_starts_with(message, BK_VIEW("SIP/2.0 ")) ||
+                  bk_view_find_view(message, BK_VIEW(" REGISTER\r\n")) < message.len;
+    bool spoil = p->lync.sa && counts && s->forge > 0 && s->forge-- > 0;
     lync_peer_seal(&p->lync, message, spoil, &sealed);
     MUST(!sealed.failed);
     (void)bk_conn_send(p->conn, bk_buf_view(&sealed), false);
@@ -447,6 +449,8 @@ static void answer_register(struct peer *p, const struct bk_sip_msg *msg)
         return;
     }
     (void)bk_sip_msg_expires(msg, &expires);
+    if (s->grants_s && expires)
+        expires = s->grants_s;
     (void)snprintf(fields, sizeof fields, "Contact: %.*s;expires=%d%s\r\n%sExpires: %d\r\n%s",
                    BK_VIEW_ARGS(contact), (int)expires,
                    s->lync ? ";gruu=\"sip:ann@example.test;opaque=user:epid:AAA;gruu\"" : "",
@@ -762,6 +766,11 @@ void uc_server_lync(struct uc_server *s)
 void uc_server_life(struct uc_server *s, int seconds)
 {
     s->life_s = seconds;
+}
+
+void uc_server_grants(struct uc_server *s, int seconds)
+{
+    s->grants_s = seconds;
 }
 
 void uc_server_offers(struct uc_server *s, const char *lines, const char *sts_uri)

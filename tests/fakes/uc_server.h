@@ -60,9 +60,11 @@ void uc_server_body(struct uc_server *server, const char *name, const char *cont
 void uc_server_lync(struct uc_server *server);
 /* How long its certificates last from now on, in seconds; a day as it is. Below 0: they ended then. */
 void uc_server_life(struct uc_server *server, int seconds);
+/* Registrations are granted for so long from now on; 0: as asked for. */
+void uc_server_grants(struct uc_server *server, int seconds);
 /* What a REGISTER without Authorization is offered from now on: whole lines; NULL: the usual. sts_uri likewise. */
 void uc_server_offers(struct uc_server *server, const char *lines, const char *sts_uri);
-/* That many of the messages to come are signed wrongly. Wrong ones of the client's are counted as "BAD SIGNATURE", connections that showed one
+/* That many of the requests and answers to REGISTER to come are signed wrongly. Wrong ones of the client's are counted as "BAD SIGNATURE", connections that showed one
  * as "CLIENT CERTIFICATE". */
 void uc_server_forge(struct uc_server *server, int n);
 

@@ -272,13 +272,37 @@ def a_server_that_learns_the_other_way_takes_people_in_by_both(domain):
         equal([sessions_of(domain, c.address)[0]["road"] for c in (ann, bob)], ["tls-dsk", "certificate"])
         talks(domain, ann, bob)
         talks(domain, bob, ann)
-        since = ann.mark()
+        marks = ann.mark(), bob.mark()
         domain.kill()
-        ann.wait("state", since, state="reconnecting")
+        for client, since in ((ann, marks[0]), (bob, marks[1])):
+            client.wait("state", since, state="reconnecting")
         domain.start()
-        ann.wait("state", since, state="signed-in")
-        bob.wait("state", bob.mark() and 0, state="signed-in")
+        for client, since in ((ann, marks[0]), (bob, marks[1])):
+            client.wait("state", since, state="signed-in")
         talks(domain, ann, bob)
+
+
+def a_server_that_loses_beckons_way_takes_its_people_in_by_the_other(domain):
+    """With the certificates that they have."""
+    with domain.client("bob", profile="own-way") as bob:
+        bob.sign_in()
+        equal(sessions_of(domain, bob.address)[0]["road"], "certificate")
+        since = bob.mark()
+        domain.stop_server()
+        domain.config.write_text(domain.config.read_text().replace("beckon = yes", "beckon = no"))
+        domain.start()
+        bob.wait("state", since, state="signed-in")
+        equal([e for e in bob.events[since:] if e["event"] == "credential"], [])
+        equal(sessions_of(domain, bob.address)[0]["road"], "tls-dsk")
+
+
+def passwords_are_not_changed_there_and_that_is_said(domain):
+    with domain.client("bob", profile="own-way") as bob:
+        since = bob.mark()
+        bob.say("password", old=PASSWORD, new="staple battery horse")
+        failure = bob.wait("failure", since)
+        equal((failure["record"], failure["next"]), ("SI-224", "stop"))
+        assert "your administrator does" in failure["text"], failure
 
 
 def a_server_without_either_way_is_named(domain):
@@ -301,7 +325,9 @@ CASES = [signs_in_by_address_alone_and_again_without_a_password,
          after_a_restart_everybody_is_back_without_a_password, a_withdrawn_certificate_is_told_and_replaced_for_the_password,
          a_certificate_withdrawn_while_signed_in_ends_the_session,
          past_its_two_thirds_the_password_given_anew_brings_another_certificate, deleting_leaves_nothing_here,
-         a_server_that_learns_the_other_way_takes_people_in_by_both, a_server_without_either_way_is_named]
+         a_server_that_learns_the_other_way_takes_people_in_by_both,
+         a_server_that_loses_beckons_way_takes_its_people_in_by_the_other, passwords_are_not_changed_there_and_that_is_said,
+         a_server_without_either_way_is_named]
 
 
 def main():

@@ -190,6 +190,27 @@ before_the_association_ends_the_person_is_proved_anew_on_the_same_connection(voi
     well_behaved();
 }
 
+static void a_refresh_that_is_challenged_is_proved_anew(void **state)
+{
+    (void)state;
+    uc_server_grants(p.server, 2);
+    place_client(&p);
+    signed_in(&p);
+    /* The association is over there, although its time is not: as with a policy of fewer hours. */
+    uc_server_answer(p.server, "REGISTER", "401 Unauthorized",
+                     "WWW-Authenticate: TLS-DSK realm=\"SIP Communications Service\", "
+                     "targetname=\"srv." DOMAIN "\", version=4, sts-uri=\"https://srv." DOMAIN
+                     "/CertProv\"\r\n",
+                     1);
+    char *request = NULL;
+    AWAIT((free(request), request = uc_server_seen(p.server, "REGISTER", 0)) &&
+          strstr(request, "opaque=\"OPAQUE02\"") && strstr(request, "response="));
+    free(request);
+    AWAIT(uc_server_registered(p.server));
+    assert_null(strstr(p.text, "failure"));
+    well_behaved();
+}
+
 static void a_certificate_that_ends_soon_is_renewed_with_the_password_at_hand(void **state)
 {
     (void)state;
@@ -443,6 +464,7 @@ int main(void)
         TEST(without_a_password_it_is_asked_for),
         TEST(signing_out_is_signed),
         TEST(before_the_association_ends_the_person_is_proved_anew_on_the_same_connection),
+        TEST(a_refresh_that_is_challenged_is_proved_anew),
         TEST(a_certificate_that_ends_soon_is_renewed_with_the_password_at_hand),
         TEST(past_its_two_thirds_a_password_given_anew_renews_it),
         TEST(a_wrong_password_is_told_with_the_servers_case),
