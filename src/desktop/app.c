@@ -87,7 +87,7 @@ struct _BkApp {
     char *session_address;
 
     char *talk_wanted; /* an address that was asked for while nobody was signed in */
-    char *complaint;   /* about the options; shown with the first window */
+    char *notice;      /* nothing to do about it, but worth a line; shown when somebody looks */
     bool started;      /* the first command line was looked at */
     guint lost_timer;
 
@@ -186,9 +186,9 @@ void bk_app_show(BkApp *app)
     begin(app);
     bk_alerts_withdraw(app->alerts, "credential");
     present(app, GTK_WINDOW(app->window));
-    if (app->complaint)
-        bk_main_window_toast(app->window, app->complaint);
-    g_clear_pointer(&app->complaint, g_free);
+    g_autofree char *notice = g_steal_pointer(&app->notice);
+    if (notice)
+        bk_main_window_toast(app->window, notice);
 }
 
 static bool is_looked_at(BkApp *app)
@@ -285,8 +285,8 @@ static BkEngine *create_engine(BkApp *app)
     char *why = NULL;
     int r = create_client(app, true, &client, &why);
     if (r < 0) { /* what the person entered once must not keep Beckon from starting */
-        app->complaint = g_strdup_printf(_("The connection settings cannot be used: %s"),
-                                         why ? why : g_strerror(-r));
+        app->notice = g_strdup_printf(_("The connection settings cannot be used: %s"),
+                                      why ? why : g_strerror(-r));
         free(why);
         why = NULL;
         r = create_client(app, false, &client, &why);
@@ -496,8 +496,14 @@ static void on_notice(BkEngine *engine, const struct bk_client_event *event, BkA
 {
     (void)engine;
     g_autofree char *text = bk_word_failure(&event->failure);
-    if (*text && bk_engine_has_session(app->engine))
-        bk_app_toast(app, text);
+    if (!*text)
+        return;
+    if (app->window && gtk_widget_get_visible(GTK_WIDGET(app->window))) {
+        bk_main_window_toast(app->window, text);
+        return;
+    }
+    g_free(app->notice);
+    app->notice = g_steal_pointer(&text);
 }
 
 uint64_t bk_app_history_size(BkApp *app, const char *address)
@@ -1034,7 +1040,7 @@ static void finalize(GObject *object)
     BkApp *app = BK_APP(object);
     free(app->profile);
     g_free(app->talk_wanted);
-    g_free(app->complaint);
+    g_free(app->notice);
     G_OBJECT_CLASS(bk_app_parent_class)->finalize(object);
 }
 

@@ -7,6 +7,8 @@
 
 #include <glib/gi18n.h>
 
+enum { TOAST_S = 8 }; /* sentences, not words */
+
 struct _BkMainWindow {
     AdwApplicationWindow parent;
     BkApp *app; /* outlives the window */
@@ -21,6 +23,7 @@ void bk_main_window_toast(BkMainWindow *window, const char *text)
     AdwToast *toast = adw_toast_new("");
     g_autofree char *plain = g_markup_escape_text(text, -1);
     adw_toast_set_title(toast, plain);
+    adw_toast_set_timeout(toast, TOAST_S);
     adw_toast_overlay_add_toast(window->toasts, toast);
 }
 

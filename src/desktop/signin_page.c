@@ -168,7 +168,7 @@ static void update_form(BkSigninPage *page)
     show_hint(page, complaint ? page->address : NULL, complaint);
     gtk_widget_set_visible(page->password, good && (!saved || asked));
     gtk_widget_set_visible(page->user,
-                           good && (page->user_opened || page->user_needed || has_user));
+                           good && (page->user_opened || (asked && page->user_needed) || has_user));
     gtk_widget_set_visible(page->user_differs, good && !is_shown(page->user) && !saved);
     gtk_widget_set_visible(page->forget, account != NULL);
     enable(page, "signin.sign-in", good);
@@ -178,8 +178,6 @@ static void address_changed(BkSigninPage *page)
 {
     g_autofree char *address = text_of(page->address);
     BkAccount *account = bk_accounts_find(bk_app_accounts(page->app), address);
-    page->user_needed =
-        page->asked && g_ascii_strcasecmp(page->asked, address) == 0 && page->user_needed;
     if (account)
         gtk_editable_set_text(GTK_EDITABLE(page->user), bk_account_user(account));
     update_form(page);
@@ -260,6 +258,8 @@ static void show_view(BkSigninPage *page, enum view view)
     page->view = view;
     for (int i = 0; i < VIEW_COUNT; i++)
         gtk_widget_set_visible(widget_of(page, (enum view)i), i == (int)view);
+    gtk_widget_set_visible(page->logo,
+                           view != VIEW_DELETED && !gtk_widget_get_visible(page->error_box));
     gtk_spinner_set_spinning(GTK_SPINNER(page->spinner), view == VIEW_PROGRESS);
     if (view == VIEW_FORM)
         update_form(page);
@@ -703,7 +703,9 @@ static void on_credential(BkSigninPage *page, const struct bk_client_event *even
     page->user_needed = event->credential.need_user;
     g_free(page->asked);
     page->asked = g_strdup(event->credential.address);
-    gtk_editable_set_text(GTK_EDITABLE(page->address), event->credential.address);
+    g_autofree char *typed = text_of(page->address);
+    if (g_ascii_strcasecmp(typed, page->asked) != 0)
+        gtk_editable_set_text(GTK_EDITABLE(page->address), page->asked);
     if (*event->credential.user)
         gtk_editable_set_text(GTK_EDITABLE(page->user), event->credential.user);
     /* A wrong one is typed anew; where only the user name is missing the password stays. */
@@ -857,6 +859,22 @@ static void finalize(GObject *object)
     G_OBJECT_CLASS(bk_signin_page_parent_class)->finalize(object);
 }
 
+static gboolean on_escape(GtkWidget *widget, GVariant *arguments, gpointer data)
+{
+    BkSigninPage *page = BK_SIGNIN_PAGE(widget);
+    (void)arguments;
+    (void)data;
+    if (page->view == VIEW_PROGRESS)
+        act_cancel(widget, NULL, NULL);
+    else if (page->view == VIEW_CHANGE || page->view == VIEW_DELETED)
+        act_back(widget, NULL, NULL);
+    else if (page->view == VIEW_TRUST)
+        (void)bk_engine_trust(bk_app_engine(page->app), BK_CLIENT_TRUST_NO);
+    else
+        return FALSE;
+    return TRUE;
+}
+
 static gboolean grab_focus(GtkWidget *widget)
 {
     BkSigninPage *page = BK_SIGNIN_PAGE(widget);
@@ -926,6 +944,7 @@ static void bk_signin_page_class_init(BkSigninPageClass *class)
     CHILD(delete_history);
     CHILD(deleted_done);
 #undef CHILD
+    gtk_widget_class_add_binding(widget, GDK_KEY_Escape, 0, on_escape, NULL);
     gtk_widget_class_install_action(widget, "signin.sign-in", NULL, act_sign_in);
     gtk_widget_class_install_action(widget, "signin.retry", NULL, act_sign_in);
     gtk_widget_class_install_action(widget, "signin.cancel", NULL, act_cancel);
