@@ -310,6 +310,7 @@ struct bk_client_event {
             bool own;     /* the person signed in here */
             bool watched; /* by bk_client_watch; else for being on the contact list */
             enum bk_pidf_shown shown;
+            const char *name; /* how they call themselves; "" where it is not told */
             const char *note;
             int64_t since_ms; /* 0: not told */
         } presence;

@@ -392,7 +392,7 @@ static void write_people(struct dialect *d, struct bk_buf *to)
 {
     struct bk_client *c = d->c;
     struct bk_ms_batch_item items[BATCH_STEP];
-    const unsigned wanted = BK_MS_WANTS_STATE | BK_MS_WANTS_NOTE;
+    const unsigned wanted = BK_MS_WANTS_STATE | BK_MS_WANTS_NOTE | BK_MS_WANTS_CARD;
     int n = 0;
     struct bk_view rest = bk_buf_view(&d->drops);
     while (rest.at && rest.len && n < BATCH_STEP)

@@ -40,6 +40,7 @@ static void tell(struct watch *w, enum bk_pidf_shown shown, struct bk_view note,
     event->pub.presence.own = w->own;
     event->pub.presence.watched = w->wanted;
     event->pub.presence.shown = shown;
+    event->pub.presence.name = bk_event_text(event, w->name ? w->name : "");
     event->pub.presence.note = bk_event_view(event, note);
     event->pub.presence.since_ms = since_ms;
     bk_event_post(c, event);
@@ -250,6 +251,7 @@ static void free_watch(struct watch *w)
     forget_dialog(w);
     bk_list_remove(&w->in);
     w->client->n_watches--;
+    free(w->name);
     free(w->note);
     free(w);
 }
@@ -288,15 +290,30 @@ void bk_watch_listed(struct bk_client *c, struct bk_view address, bool listed, b
     }
 }
 
+/* A server that knows no name says the address in its place. True: it is another now. */
+static bool take_name(struct watch *w, struct bk_view name)
+{
+    if (!name.len || !bk_utf8_valid(name) || bk_view_equal(name, bk_view_of_str(w->name)) ||
+        bk_view_equal_nocase(name, bk_view_of_str(w->address)))
+        return false;
+    char *copy = bk_view_dup(name);
+    if (!copy)
+        return false;
+    free(w->name);
+    w->name = copy;
+    return true;
+}
+
 void bk_watch_told(struct watch *w, const struct bk_ms_told_person *told)
 {
     /* tell() frees the note it had. */
     BK_AUTO_FREE char *had = w->note ? strdup(w->note) : NULL;
-    tell(w,
-         told->has_state ? told->shown
-         : w->told       ? w->shown
-                         : BK_PIDF_SHOWN_UNKNOWN,
-         told->has_note ? told->note : bk_view_of_str(had),
+    enum bk_pidf_shown shown = told->has_state ? told->shown
+                               : w->told       ? w->shown
+                                               : BK_PIDF_SHOWN_UNKNOWN;
+    if (take_name(w, told->display_name))
+        w->told = false; /* news, even where the state is the old one */
+    tell(w, shown, told->has_note ? told->note : bk_view_of_str(had),
          told->has_state ? told->since_ms : w->since_ms);
 }
 

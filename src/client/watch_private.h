@@ -32,6 +32,7 @@ struct watch {
     /* told last */
     bool told;
     enum bk_pidf_shown shown;
+    char *name; /* NULL: not told */
     char *note;
     int64_t since_ms;
 };

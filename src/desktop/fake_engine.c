@@ -243,6 +243,7 @@ static void read_presence(struct reading *in, json_t *event, struct bk_client_ev
     e->presence.own = is_true(event, "own");
     e->presence.watched = !e->presence.own;
     e->presence.shown = bk_pidf_shown_of(bk_view_of_str(shown));
+    e->presence.name = text_at(in, event, "name");
     e->presence.note = text_at(in, event, "note");
     e->presence.since_ms = ago(event, "since-ago");
     if (e->presence.shown == BK_PIDF_SHOWN_MISSING)

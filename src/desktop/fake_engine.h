@@ -21,7 +21,7 @@
  *   failure, notice, ended    record ("SI-301"), values {name: value}, case, detail, steps [[kind, name, result, detail]],
  *                  next ("stop", "retry", "ask"), retry-in; text: other words than the record's
  *   credential     address, user, need-user, why        trust    address, server
- *   presence       address, own, shown, note, since-ago (seconds)
+ *   presence       address, own, shown, name, note, since-ago (seconds)
  *   message        from, name, text, ago (seconds), delayed
  *   message-state  state ("sending" ...), record ... as with failure; the number is the command's, or "id"; to, kept, text
  *   deleted        address, rows [[what, result, ok]]

@@ -368,6 +368,8 @@ static void take_presence(BkRoster *roster, const struct bk_client_event *event)
         return;
     if (shown == BK_PIDF_SHOWN_MISSING)
         shown = BK_PIDF_SHOWN_UNKNOWN;
+    if (*event->presence.name)
+        bk_person_set_told_name(person, event->presence.name);
     enum bk_pidf_shown before = bk_person_last_known(person);
     bool away = shown == BK_PIDF_SHOWN_UNKNOWN && !is_live(bk_engine_state(roster->engine));
     bk_person_set_presence(person, shown, away ? bk_person_note(person) : event->presence.note,

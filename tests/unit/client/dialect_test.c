@@ -206,12 +206,16 @@ static void a_status_is_published_with_the_versions_the_server_told(void **state
     free(last);
 }
 
+static char bobs_name[64];
+
 static void expect_bob(enum bk_pidf_shown shown, const char *note)
 {
     for (bool found = false; !found;) {
         const struct bk_client_event *e = await_event(&p, BK_CLIENT_EVENT_PRESENCE);
         found = strcmp(e->presence.address, BOB) == 0 && e->presence.shown == shown &&
                 strcmp(e->presence.note, note) == 0;
+        if (found)
+            (void)snprintf(bobs_name, sizeof bobs_name, "%s", e->presence.name);
         done(&p, e);
     }
 }
@@ -224,14 +228,23 @@ static void who_is_on_the_list_is_watched_and_unknown_without_a_connection(void 
              "xmlns:x='http://www.w3.org/2001/XMLSchema-instance' x:type='aggregateState'>"
              "<availability>6500</availability><activity token='on-the-phone'/></state></category>"
              "<category name='note'><note><body type='personal'>later</body></note></category>"
-             "</categories>");
+             "<category name='contactCard'><contactCard><identity><name><displayName>" BOB
+             "</displayName></name></identity></contactCard></category></categories>");
     expect_bob(BK_PIDF_SHOWN_IN_CALL, "later");
+    assert_string_equal(bobs_name, ""); /* the address in the place of a name is no name */
+    benotify("presence", "application/msrtc-event-categories+xml",
+             "<categories uri='sip:" BOB "'><category name='contactCard'><contactCard><identity>"
+             "<name><displayName>Bob Łuczak</displayName></name></identity></contactCard>"
+             "</category></categories>");
+    expect_bob(BK_PIDF_SHOWN_IN_CALL, "later"); /* a name alone is news, too */
+    assert_string_equal(bobs_name, "Bob Łuczak");
     benotify("presence", "application/msrtc-event-categories+xml",
              "<categories uri='sip:" BOB "'><category name='state' instance='1'><state>"
              "<availability>15500</availability></state></category></categories>");
     expect_bob(BK_PIDF_SHOWN_AWAY, "later"); /* of the note nothing was said */
     uc_server_drop(p.server);
     expect_bob(BK_PIDF_SHOWN_UNKNOWN, "");
+    assert_string_equal(bobs_name, "Bob Łuczak");
 }
 
 static void an_edit_is_done_when_the_list_shows_it(void **state)

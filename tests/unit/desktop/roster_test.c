@@ -214,6 +214,22 @@ static void everybody_is_unknown_while_the_connection_is_away(void **state)
     assert_string_equal(bk_person_note(bob), "");
 }
 
+static void a_name_told_with_presence_stands_behind_the_users_own_word(void **state)
+{
+    (void)state;
+    tell(fake, SIGNED_IN);
+    tell(fake, LIST);
+    tell(fake, "[{'type':'presence','address':'" BOB "','shown':'busy','name':'Robert Łuczak'},"
+               "{'type':'presence','address':'" CEM "','shown':'busy','name':'Cem Yılmaz'},"
+               "{'type':'presence','address':'" CEM "','shown':'unknown'}]");
+    g_autoptr(BkPerson) bob = person(BOB);
+    g_autoptr(BkPerson) cem = person(CEM);
+    assert_string_equal(bk_person_name(bob), "Bob");
+    assert_string_equal(bk_person_name(cem), "Cem Yılmaz");
+    tell(fake, "{'type':'contacts','whole':false,'contacts':[['bob@example.org','','Work']]}");
+    assert_string_equal(bk_person_name(bob), "Robert Łuczak");
+}
+
 static void somebody_elses_person_is_watched_while_held(void **state)
 {
     (void)state;
@@ -481,6 +497,7 @@ int main(void)
         T(a_thousand_contacts_come_in_one_change),
         T(groups_of_ours_have_titles_and_others_their_name),
         T(everybody_is_unknown_while_the_connection_is_away),
+        T(a_name_told_with_presence_stands_behind_the_users_own_word),
         T(somebody_elses_person_is_watched_while_held),
         T(a_held_person_is_watched_again_when_off_the_list),
         T(what_is_no_address_is_nobody),
