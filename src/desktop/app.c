@@ -395,6 +395,7 @@ static void update_actions(BkApp *app)
     g_simple_action_set_enabled(action(app, "sign-in"), nobody);
     g_simple_action_set_enabled(action(app, "sign-out"), !nobody && state != BK_CLIENT_SIGNING_OUT);
     g_simple_action_set_enabled(action(app, "status"), bk_engine_has_session(app->engine));
+    g_simple_action_set_enabled(action(app, "history"), bk_engine_has_session(app->engine));
     g_simple_action_set_enabled(action(app, "retry-now"), state == BK_CLIENT_RECONNECTING);
     g_simple_action_set_enabled(action(app, "delete-sign-in-info"),
                                 !nobody ||
@@ -698,6 +699,15 @@ static void act_status(GSimpleAction *a, GVariant *v, gpointer p)
         g_simple_action_set_state(a, v);
 }
 
+static void act_history(GSimpleAction *a, GVariant *v, gpointer p)
+{
+    BkApp *app = p;
+    (void)a;
+    (void)v;
+    bk_app_show(app);
+    bk_history_window_show(app, GTK_WINDOW(app->window), NULL);
+}
+
 static void act_talk(GSimpleAction *a, GVariant *v, gpointer app)
 {
     (void)a;
@@ -765,6 +775,7 @@ static const GActionEntry action_rows[] = {
     { .name = "about", .activate = act_about },
     { .name = "status", .activate = act_status, .parameter_type = "s", .state = "'none'" },
     { .name = "talk", .activate = act_talk, .parameter_type = "s" },
+    { .name = "history", .activate = act_history },
     { .name = "reply", .activate = act_reply, .parameter_type = "(ss)" },
     { .name = "retry-now", .activate = act_retry },
     { .name = "search", .activate = act_search },

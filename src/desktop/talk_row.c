@@ -86,7 +86,8 @@ static void show_state(BkTalkRow *row)
     const char *word = closes || late ? state_word(line) : "";
     gtk_label_set_label(GTK_LABEL(row->time), time);
     gtk_widget_set_visible(row->time, closes || late || failed);
-    gtk_label_set_label(GTK_LABEL(row->state), word);
+    g_autofree char *aside = *word && !mine ? g_strdup_printf("\302\267 %s", word) : NULL;
+    gtk_label_set_label(GTK_LABEL(row->state), aside ? aside : word);
     gtk_widget_set_visible(row->state, *word && !failed);
     gtk_image_set_from_icon_name(GTK_IMAGE(row->mark), state == BK_CLIENT_SENT
                                                            ? "object-select-symbolic"
@@ -209,6 +210,7 @@ static void bk_talk_row_class_init(BkTalkRowClass *class)
 {
     GtkWidgetClass *widget = GTK_WIDGET_CLASS(class);
     G_OBJECT_CLASS(class)->dispose = dispose;
+    gtk_widget_class_set_css_name(widget, "talkline");
     gtk_widget_class_set_layout_manager_type(widget, GTK_TYPE_BOX_LAYOUT);
     gtk_widget_class_set_template_from_resource(widget, "/org/beckon/Beckon/talk_row.ui");
     gtk_widget_class_bind_template_child(widget, BkTalkRow, day);
@@ -232,6 +234,8 @@ static void bk_talk_row_class_init(BkTalkRowClass *class)
 static void bk_talk_row_init(BkTalkRow *row)
 {
     gtk_widget_init_template(GTK_WIDGET(row));
+    gtk_widget_set_focusable(GTK_WIDGET(row),
+                             TRUE); /* the list's own widget never is around a label that is */
     GtkLayoutManager *layout = gtk_widget_get_layout_manager(GTK_WIDGET(row));
     gtk_orientable_set_orientation(GTK_ORIENTABLE(layout), GTK_ORIENTATION_VERTICAL);
     g_signal_connect_swapped(row->retry, "clicked", G_CALLBACK(on_retry), row);

@@ -312,10 +312,25 @@ static void act_send(GSimpleAction *a, GVariant *v, gpointer data)
                                    : _("There is not enough memory for this."));
 }
 
+/* From the entry one comes to the newest line first, not to the oldest. */
+static gboolean focus_newest(BkTalkWindow *window)
+{
+    GtkWidget *newest = NULL;
+    for (GtkWidget *around = gtk_widget_get_first_child(window->list); around;
+         around = gtk_widget_get_next_sibling(around)) {
+        GtkWidget *row = gtk_widget_get_first_child(around);
+        if (row && BK_IS_TALK_ROW(row) && gtk_widget_get_mapped(around))
+            newest = around;
+    }
+    return newest && gtk_widget_grab_focus(newest);
+}
+
 static gboolean on_key(GtkEventControllerKey *keys, guint value, guint code, GdkModifierType with,
                        BkTalkWindow *window)
 {
     (void)keys, (void)code;
+    if (value == GDK_KEY_ISO_Left_Tab || (value == GDK_KEY_Tab && with & GDK_SHIFT_MASK))
+        return window->at_end && focus_newest(window);
     bool enter = value == GDK_KEY_Return || value == GDK_KEY_KP_Enter || value == GDK_KEY_ISO_Enter;
     if (!enter || window->composing || with & (GDK_SHIFT_MASK | GDK_ALT_MASK))
         return FALSE;
@@ -421,8 +436,8 @@ static gboolean copy_line(GtkWidget *widget, GVariant *args, gpointer data)
     BkTalkWindow *window = data;
     (void)args;
     GtkWidget *focus = gtk_root_get_focus(gtk_widget_get_root(widget));
-    GtkWidget *row = focus ? gtk_widget_get_first_child(focus) : NULL;
-    if (!row || !BK_IS_TALK_ROW(row))
+    GtkWidget *row = focus ? gtk_widget_get_ancestor(focus, BK_TYPE_TALK_ROW) : NULL;
+    if (!row)
         return FALSE;
     gdk_clipboard_set_text(gtk_widget_get_clipboard(widget),
                            bk_line_text(bk_talk_row_line(BK_TALK_ROW(row))));
@@ -529,8 +544,10 @@ static void dispose(GObject *object)
     BkTalkWindow *window = BK_TALK_WINDOW(object);
     g_clear_handle_id(&window->refresh, g_source_remove);
     g_clear_handle_id(&window->settle, g_source_remove);
-    if (window->talk)
+    if (window->talk) {
         bk_talk_set_looked_at(window->talk, false);
+        (void)bk_engine_close_conversation(window->engine, bk_person_address(window->person));
+    }
     g_clear_object(&window->pointed);
     g_clear_object(&window->actions);
     g_clear_object(&window->person);
