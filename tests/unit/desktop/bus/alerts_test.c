@@ -164,13 +164,13 @@ static const char *nth(struct fixture *f, unsigned n, const char *method)
 static void has(const char *call, const char *piece)
 {
     if (!strstr(call, piece))
-        fail_msg("%s is not in %s", piece, call);
+        fail_msg("%s is not in %s", piece, call ? call : "-");
 }
 
 static void has_not(const char *call, const char *piece)
 {
     if (strstr(call, piece))
-        fail_msg("%s is in %s", piece, call);
+        fail_msg("%s is in %s", piece, call ? call : "-");
 }
 
 static void a_message_is_shown_with_its_text_a_sound_and_a_reply_in_place(void **state)
