@@ -531,6 +531,9 @@ static void on_deleted(BkEngine *engine, const struct bk_client_event *event, Bk
 {
     (void)engine;
     bk_accounts_forget(app->accounts, event->deleted.address);
+    /* Whose status somebody wanted to hear of is nothing to leave behind either. */
+    if (g_list_model_get_n_items(G_LIST_MODEL(app->accounts)) == 0)
+        (void)bk_settings_set_string(app->settings, BK_SETTING_TAGGED, "");
 }
 
 /* ---- leaving ---- */

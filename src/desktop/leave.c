@@ -74,8 +74,10 @@ void bk_leave_ask(BkApp *app, enum bk_leave what, void (*go)(BkApp *app))
     ask((struct question){ .app = app, .go = go },
         what == BK_LEAVE_EXIT ? _("Exit with Unsent Messages?")
                               : _("Sign Out with Unsent Messages?"),
-        _("Something you wrote was not sent yet. It is kept on this computer and is there again "
-          "when you sign in."),
+        bk_app_history(app) ? _("Something you wrote was not sent yet. It is kept on this computer "
+                                "and is there again when you sign in.")
+                            : _("Something you wrote was not sent yet. Nothing is kept on this "
+                                "computer, so it will be lost."),
         what == BK_LEAVE_EXIT ? _("Exit") : _("Sign Out"));
 }
 

@@ -312,7 +312,7 @@ static void fill_appearance(BkOptionsWindow *window)
 {
     static const char *const schemes[] = { "system", "light", "dark", NULL };
     static const char *const views[] = { "group", "status", NULL };
-    const char *const scheme_names[] = { _("As the Desktop Has Them"), _("Light"), _("Dark"),
+    const char *const scheme_names[] = { _("Follow Desktop"), _("Light"), _("Dark"),
                                          NULL };
     const char *const view_names[] = { _("Group"), _("Status"), NULL };
     GtkWidget *page = add_page(window, _("Appearance"), "applications-graphics-symbolic");
