@@ -221,7 +221,7 @@ void bk_tell_fault(struct bk_client *c, enum bk_client_event_type type,
 /* A notice without a record. */
 void bk_tell_notice(struct bk_client *c, const char *text);
 
-/* ---- signin.c ---- */
+/* ---- signin.c, and offer.c, request.c, failure.c: parts of it by subject ---- */
 void bk_client_feed(struct bk_client *c, enum input input);
 /* A fault that ends the present attempt: it is told, and the machine stops, asks or waits. */
 void bk_client_fail(struct bk_client *c, const struct bk_fault *fault);
@@ -242,6 +242,26 @@ void bk_client_fault_of_refusal(struct bk_client *c, const struct bk_sip_msg *ms
                                 struct bk_fault *ret);
 /* The certificate is no good: discard it and ask for the password (once in an attempt). */
 void bk_client_discard_certificate(struct bk_client *c);
+
+void bk_client_set_secret(struct bk_buf *to, const char *text); /* what was there is wiped */
+bool bk_client_has_password(const struct bk_client *c);
+
+/* ---- offer.c: the steps of the machine between two servers ---- */
+void bk_offer_look(struct bk_client *c); /* from the start */
+void bk_offer_next(struct bk_client *c); /* this one leads nowhere */
+void bk_offer_weigh(struct bk_client *c);
+void bk_offer_ask_trust(struct bk_client *c);
+void bk_offer_ask_credential(struct bk_client *c);
+void bk_offer_stop(struct bk_client *c); /* whatever is under way, the connection too */
+void bk_offer_server_text(const struct bk_answer_server *server, char *to, size_t size);
+
+/* ---- failure.c ---- */
+void bk_failure_begin(struct bk_client *c);  /* once */
+void bk_failure_settle(struct bk_client *c); /* waits for the next try */
+
+/* ---- request.c ---- */
+void bk_request_take(struct bk_client *c, const struct bk_sip_msg *msg,
+                     const struct bk_sip_head *head);
 
 /* ---- services.c: HTTPS under the services base ---- */
 void bk_services_prove(struct bk_client *c); /* password, and a request for a certificate */

@@ -476,19 +476,10 @@ bool bk_lync_renew(struct bk_client *c)
     if (c->password.len && c->offer.sts_uri[0] && !c->call) {
         begin(c, true);
     } else if (!c->password.len && !c->told_to_renew) {
-        struct bk_personal_info info;
-        char text[160], until[32];
-        if (bk_personal_check(bk_buf_view(&c->profile.identity), bk_view_of_str(c->address),
-                              &info) != 0)
-            return true;
-        bk_time_iso(info.not_after_ms, false, until);
-        (void)snprintf(
-            text, sizeof text,
-            "The saved sign-in ends at %s. This server renews it for the password alone: "
-            "it is asked for then.",
-            until);
         c->told_to_renew = true;
-        bk_tell_notice(c, text);
+        bk_tell_notice(c,
+                       BK_SAY("This server renews the saved sign-in for the password alone. It is "
+                              "asked for when that ends, or renews it if given before."));
     } else {
         renew_again(c);
     }
