@@ -138,8 +138,8 @@ static void wrong_usage_is_named(void **state)
     expect(&out, "--wait: soon");
     assert_int_equal(RUN("", &out, "--password-file", "/nowhere", "sign-out"), 2);
     expect(&out, "/nowhere");
-    assert_int_equal(RUN("", &out, "--server", "a b", "sign-out"), 2);
-    expect(&out, "a b");
+    assert_int_equal(RUN("", &out, "--server", "a:port", "sign-out"), 2);
+    expect(&out, "a:port");
     assert_int_equal(RUN("", &out, "watch", "nobody"), 2);
     expect(&out, "nobody");
     assert_int_equal(RUN("", &out, "--help"), 0);
