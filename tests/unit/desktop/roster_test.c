@@ -300,6 +300,7 @@ static void signing_out_empties_the_list_and_watches_nobody(void **state)
     assert_string_equal(bk_person_address(bk_roster_self(roster)), "");
     assert_int_equal(bk_person_shown(bob), BK_PIDF_SHOWN_UNKNOWN);
     assert_false(bk_person_is_contact(bob));
+    assert_int_equal(bk_person_shown(dan), BK_PIDF_SHOWN_UNKNOWN);
     assert_true(was_heard("unwatch dan@example.org"));
     tell(fake, "{'type':'state','state':'signed-in','address':'eve@example.org'}");
     g_autoptr(BkPerson) other = person(BOB);

@@ -36,7 +36,7 @@ static void every_state_has_a_word_an_icon_and_a_class(void **state)
         assert_true(g_hash_table_add(words, (gpointer)bk_word_shown((enum bk_pidf_shown)i)));
     }
     assert_string_equal(bk_word_shown(BK_PIDF_SHOWN_BRB),
-                        german ? "Gleich zurück" : "Be Right Back");
+                        german ? "Bin gleich zurück" : "Be Right Back");
     assert_string_equal(bk_word_shown(BK_PIDF_SHOWN_MISSING), bk_word_shown(BK_PIDF_SHOWN_UNKNOWN));
     assert_string_equal(bk_word_shown((enum bk_pidf_shown)99),
                         bk_word_shown(BK_PIDF_SHOWN_UNKNOWN));
