@@ -165,9 +165,9 @@ static void tell_not_kept(struct bk_client *c, int r)
 }
 
 /* Said once: the next save finds the file, and says nothing. */
-static const char unprotected[] =
+static const char unprotected[] = BK_SAY(
     "The password store of this computer cannot be used, so the key of your sign-in is kept in a "
-    "file that only you and this computer's administrators can read.";
+    "file that only you and this computer's administrators can read.");
 
 int bk_services_take_identity(struct bk_client *c, struct bk_buf *identity, int64_t renew_after_ms)
 {
