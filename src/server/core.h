@@ -90,6 +90,14 @@ struct bk_core_config {
      */
     const struct bk_dsk_side *dsk;
     const char *sts_uri;
+    /*
+     * For what would keep everybody else waiting: run(arg) on another thread, then done(arg, cancelled) on this one, from outside
+     * of any call of the core's; it may be called after links are gone, and not after the core is. false: no room, nothing is
+     * called. NULL: it is done at once, where it is asked for.
+     */
+    bool (*work)(void *ctx, void (*run)(void *arg), void (*done)(void *arg, bool cancelled),
+                 void *arg);
+    void *work_ctx;
     const char *services_url; /* "https://host:port/beckon/v1/" for Beckon-Services; NULL: none */
     uint8_t
         secret[32]; /* nonces and route tokens; kept in the store so that they survive a restart */

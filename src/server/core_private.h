@@ -168,6 +168,10 @@ const char *transport_name(enum bk_link_transport transport);  /* "TLS" */
 const char *transport_param(enum bk_link_transport transport); /* "tls" */
 
 /* ---- core_request.c ---- */
+/* A REGISTER that was kept aside while something was found out: `go_on` gets it as its handler had it. */
+void core_register_again(struct bk_core *core, struct link *link, struct bk_view bytes,
+                         void (*go_on)(struct request *rq, struct link *link, void *ctx),
+                         void *ctx);
 /* A request that came over the bus. */
 void deliver_request(struct bk_core *core, struct shard *shard, const struct bk_bus_frame *frame);
 

@@ -544,6 +544,26 @@ void bk_core_unframed(struct bk_core *core, uint64_t id, struct bk_view bytes,
     core_msg_pop(core);
 }
 
+void core_register_again(struct bk_core *core, struct link *link, struct bk_view bytes,
+                         void (*go_on)(struct request *rq, struct link *link, void *ctx), void *ctx)
+{
+    struct bk_sip_msg *msg = core_msg_push(core);
+    struct bk_sip_head head;
+    struct bk_sip_fault fault;
+    if (!msg)
+        return;
+    if (bk_sip_msg_parse(msg, bytes, &fault) == 0 && bk_sip_msg_check(msg, &head, &fault) == 0) {
+        struct request rq = { .core = core, .msg = msg, .head = &head };
+        fill_asker(link, &rq.asker);
+        rq.asker.dialect = true;
+        if (find_target(&rq, link) == 0) {
+            rq.shard = core_shard_of(core, rq.target);
+            go_on(&rq, link, ctx);
+        }
+    }
+    core_msg_pop(core);
+}
+
 void deliver_request(struct bk_core *core, struct shard *shard, const struct bk_bus_frame *frame)
 {
     struct request_frame h;

@@ -27,13 +27,19 @@ struct leg {
     struct bk_user *ret_user;
 };
 
+enum leg_end {
+    LEG_REFUSED, /* and answered */
+    LEG_GOES_ON, /* with what is to go back */
+    LEG_LATER,   /* a worker has it */
+};
+
 static const struct ms_scheme {
     bool (*allowed)(const struct request *rq, struct bk_view address);
     struct bk_view road; /* in the history */
-    /* The first leg. false: answered. */
-    bool (*begin)(struct leg *leg, struct ms_handshake *h, struct bk_buf *ret_token);
-    /* A later one that is not signed. false: answered. */
-    bool (*go_on)(struct leg *leg, struct ms_handshake *h, struct bk_buf *ret_token);
+    /* The first leg. */
+    enum leg_end (*begin)(struct leg *leg, struct ms_handshake *h, struct bk_buf *ret_token);
+    /* A later one that is not signed. */
+    enum leg_end (*go_on)(struct leg *leg, struct ms_handshake *h, struct bk_buf *ret_token);
     /* The signed one: keys into h, *ret_user filled. false: answered. */
     bool (*prove)(struct leg *leg, struct ms_handshake *h);
 } schemes[BK_SA_SCHEMES];
@@ -89,7 +95,7 @@ static struct bk_view netbios(struct bk_view name, char ret[NETBIOS_MAX + 1])
     return (struct bk_view){ ret, n };
 }
 
-static bool ntlm_begin(struct leg *leg, struct ms_handshake *h, struct bk_buf *ret_token)
+static enum leg_end ntlm_begin(struct leg *leg, struct ms_handshake *h, struct bk_buf *ret_token)
 {
     struct bk_core *core = leg->rq->core;
     char computer[NETBIOS_MAX + 1], domain[NETBIOS_MAX + 1];
@@ -101,20 +107,20 @@ static bool ntlm_begin(struct leg *leg, struct ms_handshake *h, struct bk_buf *r
                                    .dns_computer = host };
     if (leg->token.len) {
         answer(leg->rq, 400, BK_VIEW("NTLM begins without a token here"), (struct bk_view){ 0 });
-        return false;
+        return LEG_REFUSED;
     }
     bk_random_fill(core->config.random, h->challenge, sizeof h->challenge);
     bk_ntlm_challenge_write(ret_token, h->challenge, &names);
-    return true;
+    return LEG_GOES_ON;
 }
 
-static bool ntlm_go_on(struct leg *leg, struct ms_handshake *h, struct bk_buf *ret_token)
+static enum leg_end ntlm_go_on(struct leg *leg, struct ms_handshake *h, struct bk_buf *ret_token)
 {
     (void)h;
     (void)ret_token;
     answer(leg->rq, 400, BK_VIEW("The answer of NTLM comes in a signed REGISTER"),
            (struct bk_view){ 0 });
-    return false;
+    return LEG_REFUSED;
 }
 
 /*
@@ -244,7 +250,7 @@ static bool dsk_allowed(const struct request *rq, struct bk_view address)
  * The certificate that the handshake showed, judged as one of a connection is. A refusal waits for the signed REGISTER: refused
  * in the middle of proving itself anew, pidgin-sipe 1.25 crashes as it signs out.
  */
-static bool dsk_judge(struct leg *leg, struct ms_handshake *h)
+static enum leg_end dsk_judge(struct leg *leg, struct ms_handshake *h)
 {
     struct bk_core *core = leg->rq->core;
     struct bk_buf der = { 0 };
@@ -255,42 +261,142 @@ static bool dsk_judge(struct leg *leg, struct ms_handshake *h)
             bk_authority_judge(core->config.authority, core->config.store, bk_buf_view(&der),
                                leg->address, core_real(core), &core->arena, &row);
     bk_buf_finish(&der);
-    if (bk_dsk_keys(h->dsk, &h->keys.dsk) < 0)
-        return refuse_number(leg, 401, 0, false, NULL);
+    if (bk_dsk_keys(h->dsk, &h->keys.dsk) < 0) {
+        refuse_number(leg, 401, 0, false, NULL);
+        return LEG_REFUSED;
+    }
     if (!h->refused) {
         snprintf(h->serial, sizeof h->serial, "%.*s", BK_VIEW_ARGS(row.serial));
         h->until_real = row.not_after;
     }
     h->done = true;
     h->dsk = bk_dsk_destroy(h->dsk);
-    return true;
+    return LEG_GOES_ON;
 }
 
-static bool dsk_go_on(struct leg *leg, struct ms_handshake *h, struct bk_buf *ret_token)
+static enum leg_end dsk_stepped(struct leg *leg, struct ms_handshake *h, enum bk_dsk_step step)
 {
-    if (!h->dsk) {
-        answer(leg->rq, 400, BK_VIEW("A leg after the last one"), (struct bk_view){ 0 });
-        return false;
-    }
-    switch (bk_dsk_step(h->dsk, leg->token, ret_token)) {
-    case BK_DSK_GOES_ON:
-        return true;
-    case BK_DSK_DONE:
+    if (step == BK_DSK_GOES_ON)
+        return LEG_GOES_ON;
+    if (step == BK_DSK_DONE)
         return dsk_judge(leg, h);
-    default:
-        break;
-    }
     struct bk_buf detail = { 0 };
     bk_buf_addf(&detail, "{\"why\":\"TLS-DSK: %s\"}", bk_dsk_fault(h->dsk));
     refuse_number(leg, 102, 0, true, bk_buf_cstr(&detail));
     bk_buf_finish(&detail);
+    return LEG_REFUSED;
+}
+
+/*
+ * A step of a handshake on a worker: each has a private operation of RSA, about a millisecond, and two thousand people
+ * who sign in at once would keep everybody else waiting.
+ */
+struct ms_job {
+    struct bk_core *core;
+    uint64_t link;
+    struct ms_handshake *h; /* NULL: gone meanwhile */
+    struct bk_dsk *dsk;
+    struct bk_buf token, out;
+    struct bk_buf request; /* the REGISTER */
+    enum bk_dsk_step step;
+};
+
+static struct ms_job *job_destroy(struct ms_job *job)
+{
+    bk_buf_finish(&job->token);
+    bk_buf_finish(&job->out);
+    bk_buf_finish(&job->request);
+    free(job);
+    return NULL;
+}
+
+void ms_job_leave(struct ms_job *job)
+{
+    job->h = NULL;
+}
+
+static void job_run(void *arg)
+{
+    struct ms_job *job = arg;
+    job->step = bk_dsk_step(job->dsk, bk_buf_view(&job->token), &job->out);
+}
+
+static void leg_ends(struct leg *leg, struct ms_handshake *h, enum leg_end end,
+                     struct bk_buf *token);
+
+static void job_goes_on(struct request *rq, struct link *link, void *ctx)
+{
+    struct ms_job *job = ctx;
+    struct bk_sa_header header;
+    struct leg leg = { .rq = rq, .link = link, .address = rq->target, .header = &header };
+    struct ms_handshake *h = job->h;
+    if (ms_header_of(rq->msg, &header) < 0)
+        return; /* it was one when it came */
+    attempt_of(rq, leg.address, 0, schemes[h->scheme].road, endpoint_of_request(rq), &leg.attempt);
+    job->h = NULL; /* answered, one way or the other */
+    leg_ends(&leg, h, dsk_stepped(&leg, h, job->step), &job->out);
+}
+
+static void job_done(void *arg, bool cancelled)
+{
+    struct ms_job *job = arg;
+    struct link *link = job->h ? core_link(job->core, job->link) : NULL;
+    if (!job->h)
+        bk_dsk_destroy(job->dsk);
+    else
+        job->h->job = NULL;
+    if (link && !cancelled)
+        core_register_again(job->core, link, bk_buf_view(&job->request), job_goes_on, job);
+    if (job->h && link)
+        ms_handshake_destroy(job->core, link, job->h);
+    job_destroy(job);
+}
+
+/* Over to a worker. false: it cannot be. */
+static bool job_begin(struct leg *leg, struct ms_handshake *h)
+{
+    const struct bk_core_config *config = &leg->rq->core->config;
+    struct ms_job *job = calloc(1, sizeof *job);
+    if (!job)
+        return false;
+    job->core = leg->rq->core;
+    job->link = leg->link->id;
+    job->h = h;
+    job->dsk = h->dsk;
+    bk_buf_add_view(&job->token, leg->token);
+    bk_buf_add_view(&job->request, leg->rq->msg->bytes);
+    h->job = job;
+    if (!job->token.failed && !job->request.failed &&
+        config->work(config->work_ctx, job_run, job_done, job))
+        return true;
+    h->job = job_destroy(job);
     return false;
 }
 
-static bool dsk_begin(struct leg *leg, struct ms_handshake *h, struct bk_buf *ret_token)
+static enum leg_end dsk_go_on(struct leg *leg, struct ms_handshake *h, struct bk_buf *ret_token)
 {
-    if (bk_dsk_begin(leg->rq->core->config.dsk, &h->dsk) < 0)
-        return busy(leg, 10);
+    if (!h->dsk) {
+        answer(leg->rq, 400, BK_VIEW("A leg after the last one"), (struct bk_view){ 0 });
+        return LEG_REFUSED;
+    }
+    if (h->job) {
+        answer(leg->rq, 400, BK_VIEW("A leg before the answer to the last"), (struct bk_view){ 0 });
+        return LEG_REFUSED;
+    }
+    if (!leg->rq->core->config.work)
+        return dsk_stepped(leg, h, bk_dsk_step(h->dsk, leg->token, ret_token));
+    if (job_begin(leg, h))
+        return LEG_LATER;
+    busy(leg, 10);
+    return LEG_REFUSED;
+}
+
+static enum leg_end dsk_begin(struct leg *leg, struct ms_handshake *h, struct bk_buf *ret_token)
+{
+    if (bk_dsk_begin(leg->rq->core->config.dsk, &h->dsk) < 0) {
+        busy(leg, 10);
+        return LEG_REFUSED;
+    }
     return dsk_go_on(leg, h, ret_token);
 }
 
@@ -452,10 +558,24 @@ static struct ms_handshake *handshake_new(struct leg *leg)
     return h;
 }
 
+static void leg_ends(struct leg *leg, struct ms_handshake *h, enum leg_end end,
+                     struct bk_buf *token)
+{
+    if (end == LEG_LATER)
+        return;
+    if (end == LEG_GOES_ON && token->failed) {
+        end = LEG_REFUSED;
+        refuse_number(leg, 404, 0, true, NULL);
+    }
+    if (end == LEG_GOES_ON)
+        send_leg(leg, h, bk_buf_view(token));
+    else
+        ms_handshake_destroy(leg->rq->core, leg->link, h);
+}
+
 /* A leg that is not signed. */
 static void take_leg(struct leg *leg)
 {
-    struct bk_core *core = leg->rq->core;
     const struct ms_scheme *scheme = &schemes[leg->header->scheme];
     struct bk_buf token = { 0 };
     bool first = !leg->header->opaque.at;
@@ -468,15 +588,7 @@ static void take_leg(struct leg *leg)
         start_anew(leg); /* of before a restart, or dropped: from the start */
         return;
     }
-    bool good = first ? scheme->begin(leg, h, &token) : scheme->go_on(leg, h, &token);
-    if (good && token.failed) {
-        good = false;
-        refuse_number(leg, 404, 0, true, NULL);
-    }
-    if (good)
-        send_leg(leg, h, bk_buf_view(&token));
-    else
-        ms_handshake_destroy(core, leg->link, h);
+    leg_ends(leg, h, first ? scheme->begin(leg, h, &token) : scheme->go_on(leg, h, &token), &token);
     bk_buf_finish(&token);
 }
 

@@ -39,6 +39,7 @@ struct ms_handshake {
     char address[BK_SIP_AOR_MAX + 1]; /* whom it is for */
     uint8_t challenge[8];             /* NTLM */
     struct bk_dsk *dsk;               /* TLS-DSK, until it is done */
+    struct ms_job *job;               /* a worker has dsk; NULL: none */
     const struct bk_record
         *refused; /* TLS-DSK: what is wrong with the certificate; NULL: nothing */
     bool done;    /* TLS-DSK: the keys are there, the signature on a REGISTER is missing */
@@ -65,6 +66,8 @@ struct ms_handshake *ms_handshake_destroy(struct bk_core *core, struct link *lin
                                           struct ms_handshake *handshake);
 
 /* ---- ms_auth.c ---- */
+/* The handshake goes while a worker has its TLS, which is the job's to destroy from here on. */
+void ms_job_leave(struct ms_job *job);
 /* The 401 that offers what there is; counted on the link. */
 void ms_offer(struct request *rq, struct bk_view address);
 

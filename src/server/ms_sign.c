@@ -102,7 +102,10 @@ struct ms_handshake *ms_handshake_destroy(struct bk_core *core, struct link *lin
     bk_list_remove(&handshake->in_link);
     link->ms->n_handshakes--;
     core->ms_handshakes--;
-    bk_dsk_destroy(handshake->dsk);
+    if (handshake->job)
+        ms_job_leave(handshake->job);
+    else
+        bk_dsk_destroy(handshake->dsk);
     bk_wipe(&handshake->keys, sizeof handshake->keys);
     free(handshake);
     return NULL;

@@ -23,6 +23,7 @@ enum {
     END_MOST_MS = 3000,
     STORE_TRIES = 30,
     PEM_MAX = 1 << 20,
+    HANDSHAKES_WAITING = 2000,
 };
 
 struct bk_run {
@@ -36,6 +37,7 @@ struct bk_run {
     struct bk_core *core;
     struct bk_front *front;
     struct bk_work *work;
+    struct bk_work *handshakes; /* a thread of their own: they must not wait for password hashes */
     struct bk_services *services;
     struct bk_services_sip sip;
     char sip_host[256];
@@ -344,6 +346,13 @@ static int make_dsk(struct bk_run *run, char **ret_why)
                  : 0;
 }
 
+static bool hand_over(void *ctx, void (*work)(void *arg), void (*done)(void *arg, bool cancelled),
+                      void *arg)
+{
+    struct bk_run *run = ctx;
+    return bk_work_submit(run->handshakes, run->loop, work, done, arg) == 0;
+}
+
 static int make_core(struct bk_run *run, char **ret_why)
 {
     if (make_dsk(run, ret_why) < 0)
@@ -365,6 +374,8 @@ static int make_core(struct bk_run *run, char **ret_why)
         .services_url = run->settings->beckon_road ? run->services_url : NULL,
         .dsk = run->settings->dsk_road ? run->dsk : NULL,
         .sts_uri = run->sts_uri,
+        .work = hand_over,
+        .work_ctx = run,
     };
     uint8_t hash[SECRET_BYTES];
     int r = secret(run, "core.secret", config.secret);
@@ -575,6 +586,8 @@ int bk_run_start(struct bk_loop *loop, const struct bk_settings *settings, const
     if (r == 0)
         r = bk_front_create(loop, settings, &run->front);
     if (r == 0)
+        r = bk_work_create(1, HANDSHAKES_WAITING, &run->handshakes);
+    if (r == 0)
         r = make_core(run, ret_why);
     if (r == 0)
         r = bk_work_create((int)settings->hash_workers, (size_t)settings->hash_queue, &run->work);
@@ -655,6 +668,8 @@ struct bk_run *bk_run_destroy(struct bk_run *run)
     }
     bk_http_server_destroy(run->http);
     bk_work_destroy(run->work);
+    bk_work_destroy(run->handshakes);
+    bk_loop_step(run->loop, 0); /* what they had done: it goes back to the core */
     bool silent = run->store && !settle_store(run, most);
     bk_admin_destroy(run->admin);
     bk_front_destroy(run->front);

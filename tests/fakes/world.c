@@ -135,6 +135,42 @@ static struct world *begin(const struct world_config *config)
     return w;
 }
 
+/* ---- a worker, which works when the world settles ---- */
+
+struct world_work {
+    struct world_work *next;
+    void (*run)(void *arg);
+    void (*done)(void *arg, bool cancelled);
+    void *arg;
+};
+
+static bool take_work(void *ctx, void (*run)(void *arg), void (*ended)(void *arg, bool cancelled),
+                      void *arg)
+{
+    struct world *w = ctx;
+    struct world_work **last = &w->work, *job = malloc(sizeof *job);
+    if (!job)
+        return false;
+    *job = (struct world_work){ NULL, run, ended, arg };
+    while (*last)
+        last = &(*last)->next;
+    *last = job;
+    return true;
+}
+
+static int work(struct world *w, bool cancel)
+{
+    int n = 0;
+    for (struct world_work *job; (job = w->work); n++) {
+        w->work = job->next;
+        if (!cancel)
+            job->run(job->arg);
+        job->done(job->arg, cancel);
+        free(job);
+    }
+    return n;
+}
+
 struct world *world_create_organisation(void)
 {
     struct world *w =
@@ -179,6 +215,8 @@ struct world *world_create(const struct world_config *config)
         .dsk = config->dsk,
         .sts_uri = "https://srv.example.org/CertProv/CertProvisioningService.svc",
         .hash_key = { 1, 2 },
+        .work = take_work,
+        .work_ctx = w,
     };
     memset(core.secret, 7, sizeof core.secret);
     world_must(bk_core_create(&core, &w->core), "core");
@@ -187,6 +225,7 @@ struct world *world_create(const struct world_config *config)
 
 static void end(struct world *w)
 {
+    work(w, true);
     bk_core_destroy(w->core);
     bk_history_destroy(w->history);
 }
@@ -247,6 +286,7 @@ void world_settle(struct world *w)
     for (int i = 0; i < 64; i++) {
         bk_core_pump(w->core);
         int n = w->hold_commits ? 0 : bk_store_pump(w->store);
+        n += w->hold_work ? 0 : work(w, false);
         bk_timers_run(&w->timers, w->mono_ms);
         if (!n)
             break;

@@ -21,6 +21,7 @@ struct world_link { /* the far end of a link: what the core sent there */
     void *owner;
 };
 
+struct world_work;
 struct world_config {
     unsigned shards;
     bool bus_always_queues;
@@ -44,7 +45,9 @@ struct world {
     struct bk_history *history;
     struct bk_core *core;
     struct bk_core_limits limits;
-    bool hold_commits; /* the store does not commit until world_commit */
+    struct world_work *work; /* what a worker has and did not begin with, oldest first */
+    bool hold_work;          /* it does not begin until this is false and the world settles */
+    bool hold_commits;       /* the store does not commit until world_commit */
     int commit_result;
 };
 

@@ -1092,6 +1092,71 @@ static void legs_out_of_order_are_answered_and_forgotten(void **state)
 }
 
 /* Out of memory anywhere in the last leg: signed in, refused, or no answer; the server goes on. */
+/* A handshake is computed elsewhere: meanwhile others are served, and whoever began it may be gone. */
+static void who_goes_while_a_worker_has_the_handshake_harms_nobody(void **state)
+{
+    (void)state;
+    for (int how = 0; how < 5; how++) {
+        struct world *w = begin(1);
+        struct client c, bob;
+        allow_ntlm(w, "bob");
+        client_open(&c, w, "ann", "cf0b98dadeb9");
+        client_open(&bob, w, "bob", "6a5dd544d8bb");
+        issue(&c, "ann@example.org", 3600 * 1000);
+        BK_AUTO_BUF struct bk_buf first = { 0 }, leg = { 0 };
+        struct bk_dsk_config own = { .chain_pem = bk_buf_cstr(&c.certificate),
+                                     .key_pem = bk_buf_cstr(&c.key) };
+        struct bk_dsk_side *side;
+        struct bk_dsk *dsk;
+        assert_int_equal(bk_dsk_side_create(&own, &side), 0);
+        assert_int_equal(bk_dsk_begin(side, &dsk), 0);
+        assert_int_equal(bk_dsk_step(dsk, (struct bk_view){ 0 }, &first), BK_DSK_GOES_ON);
+        bk_sa_answer_write(&leg, BK_SA_TLS_DSK, (struct bk_view){ 0 }, BK_VIEW(BK_SA_REALM),
+                           BK_VIEW(TARGET), bk_buf_view(&first));
+        w->hold_work = true;
+        assert_int_equal(register_leg(&c, &leg), 0); /* no answer yet */
+        assert_non_null(w->work);
+        assert_int_equal(ntlm(&bob), 200);
+        switch (how) {
+        case 0: /* waits for its answer, and gets it */
+            w->hold_work = false;
+            world_settle(w);
+            next_answer(&c);
+            assert_int_equal(world_status(c.answer), 401);
+            assert_non_null(strstr(c.answer, "gssapi-data=\""));
+            break;
+        case 1: /* is gone */
+            world_disconnect(c.link, BK_LINK_END_LOST);
+            c.link = NULL;
+            w->hold_work = false;
+            world_settle(w);
+            break;
+        case 2: /* begins again and again: the oldest is dropped */
+            for (int i = 0; i < 4; i++)
+                assert_int_equal(register_leg(&c, &leg), 0);
+            w->hold_work = false;
+            world_settle(w);
+            for (int i = 0; i < 2; i++) {
+                next_answer(&c);
+                assert_int_equal(world_status(c.answer), 401);
+            }
+            assert_null(world_take(c.link));
+            break;
+        case 3: /* a worker that never came to it */
+            break;
+        default: /* the same, and its client is gone */
+            world_disconnect(c.link, BK_LINK_END_CLOSED);
+            c.link = NULL;
+            break;
+        }
+        bk_dsk_destroy(dsk);
+        bk_dsk_side_destroy(side);
+        client_close(&c);
+        client_close(&bob);
+        world_destroy(w);
+    }
+}
+
 static void any_allocation_may_fail_while_somebody_signs_in(void **state)
 {
     (void)state;
@@ -1157,6 +1222,7 @@ int main(void)
         cmocka_unit_test(ntlm_switched_off_signs_its_people_out_with_a_notice),
         cmocka_unit_test(a_gruu_leads_to_its_endpoint_alone),
         cmocka_unit_test(legs_out_of_order_are_answered_and_forgotten),
+        cmocka_unit_test(who_goes_while_a_worker_has_the_handshake_harms_nobody),
         cmocka_unit_test(any_allocation_may_fail_while_somebody_signs_in),
     };
     return cmocka_run_group_tests(tests, make_side, drop_side);
