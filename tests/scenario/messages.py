@@ -413,14 +413,14 @@ def the_server_stops_in_order_and_people_come_back(domain):
 
 
 CASES = [online_both_ways, kept_while_away_and_handed_over_in_order, what_is_said_both_ways_is_one_session,
-         typing_is_seen_and_ends_with_the_message,
-         somebody_at_a_terminal_sees_typing_and_is_seen, typing_is_seen_at_every_endpoint_of_a_person, who_goes_to_another_computer_is_answered_there, a_hung_program_holds_nobody,
-         many_both_ways_at_once_in_order_each_once, the_sender_is_killed_before_it_was_said,
-         a_sender_killed_again_and_again_loses_and_doubles_nothing,
-         the_server_is_killed_in_the_middle_of_a_conversation, every_endpoint_of_a_person_gets_it,
-         one_of_two_endpoints_killed_without_a_word, who_is_blocked_sees_offline_and_is_not_heard,
-         nobody_of_that_name_and_too_large_are_refused_at_once, a_full_box_is_said_to_be_full,
-         a_status_and_a_note_are_seen_and_outlive_the_program, the_server_stops_in_order_and_people_come_back]
+         typing_is_seen_and_ends_with_the_message, somebody_at_a_terminal_sees_typing_and_is_seen,
+         typing_is_seen_at_every_endpoint_of_a_person, who_goes_to_another_computer_is_answered_there,
+         a_hung_program_holds_nobody, many_both_ways_at_once_in_order_each_once, the_sender_is_killed_before_it_was_said,
+         a_sender_killed_again_and_again_loses_and_doubles_nothing, the_server_is_killed_in_the_middle_of_a_conversation,
+         every_endpoint_of_a_person_gets_it, one_of_two_endpoints_killed_without_a_word,
+         who_is_blocked_sees_offline_and_is_not_heard, nobody_of_that_name_and_too_large_are_refused_at_once,
+         a_full_box_is_said_to_be_full, a_status_and_a_note_are_seen_and_outlive_the_program,
+         the_server_stops_in_order_and_people_come_back]
 
 
 def main():

@@ -413,6 +413,30 @@ static void a_busy_moment_repeats_it_alone(void **state)
     expect_alone("two");
 }
 
+/* Where the dialect is also the way in, each request and answer of a session is signed. */
+static void every_word_of_a_session_is_signed_where_that_is_asked_for(void **state)
+{
+    (void)state;
+    char to[200];
+    uc_server_lync(p.server);
+    place_client(&p);
+    signed_in(&p);
+    say("one");
+    expect_inside("one");
+    assert_non_null(strstr(seen("INVITE", 0), "response=\""));
+    assert_non_null(strstr(seen("ACK", 0), "response=\""));
+    assert_int_equal(bk_client_typing(p.client, BOB, true), 0);
+    AWAIT(count("INFO") == 1);
+    invite_us("theirs", to);
+    assert_non_null(strstr(seen("200 INVITE", 0), "response=\""));
+    request("MESSAGE", "theirs", 2, "<sip:" BOB ">;tag=b1", to, "text/plain", "hello");
+    expect_message("hello");
+    say("two");
+    assert_int_equal(bk_client_close_conversation(p.client, BOB), 0);
+    AWAIT(count("BYE") == 2);
+    assert_int_equal(count("BAD SIGNATURE"), 0);
+}
+
 /* ---- they begin ---- */
 
 static void a_session_that_is_offered_is_taken_and_used_both_ways(void **state)
@@ -752,6 +776,7 @@ int main(void)
         IN_PLACE(what_waited_for_a_session_at_a_crash_never_went_out),
         IN_PLACE(a_restarted_server_is_asked_for_a_new_session),
         IN_PLACE(a_busy_moment_repeats_it_alone),
+        IN_PLAIN_PLACE(every_word_of_a_session_is_signed_where_that_is_asked_for),
         IN_PLACE(a_session_that_is_offered_is_taken_and_used_both_ways),
         IN_PLACE(what_comes_in_an_unknown_session_is_said_to_be_so),
         IN_PLACE(a_session_that_another_endpoint_took_is_let_go),
