@@ -307,6 +307,8 @@ struct relay {
     bool stored, storing;
     bool
         session; /* an INVITE, or a MESSAGE inside its dialog, which the server takes where nobody else does */
+    bool rename;     /* the fork made next has a Call-ID of its own (message_call_id) */
+    bool renamed;    /* one has: its answer does not fit what came */
     int in_sessions; /* forks that go through a session the server opened: they end by themselves */
     struct asker asker;
     struct bk_view copy;   /* the request, for an answer or the store later; behind the forks */
@@ -342,6 +344,14 @@ void handle_message(struct request *rq);
 static inline bool wants_sessions(const struct bk_binding *b)
 {
     return b->dialect && !b->sessions;
+}
+/*
+ * What was said in one session goes to a plain program as single messages, and some of these (linphonec 5.1) take a second
+ * one of the same Call-ID for a repeat of the first. So each has its own, which a repeat has again: with its CSeq behind.
+ */
+static inline bool wants_own_call_id(const struct bk_binding *b, uint32_t cseq)
+{
+    return !b->sessions && cseq > 1;
 }
 /* A MESSAGE inside a dialog that passes through is remembered too. true: it was answered before, and is now. */
 bool message_was_answered(struct request *rq);

@@ -340,7 +340,7 @@ static void message_undelivered(struct relay *relay)
     relay->answered = true;
     if (!relay->server)
         return; /* the sender's connection went away meanwhile: nobody waits for it */
-    if (relay->origin.len || !relay->best.len) {
+    if (relay->origin.len || relay->renamed || !relay->best.len) {
         relay_answer(relay, relay->best_status, (struct bk_view){ 0 });
         return;
     }
@@ -522,6 +522,7 @@ void handle_message(struct request *rq)
             } else if (wants_sessions(b)) {
                 send_in_session(relay, rq, b);
             } else {
+                relay->rename = wants_own_call_id(b, rq->head->cseq);
                 relay_add(relay, rq, b->link, b->reliable, b->contact, (struct bk_view){ 0 }, true);
             }
         }
@@ -667,9 +668,12 @@ static bool drain_row(void *ctx, const struct bk_offline_message *row)
         bk_sip_quote(out, row->sender_display);
         bk_buf_add_char(out, ' ');
     }
-    bk_buf_addf(out, "<sip:%.*s>;tag=%.*s\r\nTo: <%.*s>\r\nCall-ID: %.*s\r\nCSeq: %u MESSAGE\r\n",
+    bk_buf_addf(out, "<sip:%.*s>;tag=%.*s\r\nTo: <%.*s>\r\nCall-ID: %.*s",
                 BK_VIEW_ARGS(row->sender), BK_VIEW_ARGS(row->from_tag), BK_VIEW_ARGS(row->to_uri),
-                BK_VIEW_ARGS(row->call_id), row->cseq);
+                BK_VIEW_ARGS(row->call_id));
+    if (wants_own_call_id(pick->to, row->cseq))
+        bk_buf_addf(out, "-%u", row->cseq);
+    bk_buf_addf(out, "\r\nCSeq: %u MESSAGE\r\n", row->cseq);
     bk_time_http(row->at, date);
     bk_sip_field_add(out, BK_SIP_HDR_DATE, bk_view_of_str(date));
     bk_sip_end(out, row->content_type, row->body);

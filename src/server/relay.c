@@ -231,7 +231,7 @@ static bool write_fork(const struct relay *relay, const struct request *rq, stru
     /* Views into scratch are taken only once all of it is written: it may move while it grows. */
     struct bk_buf *scratch = &core->out2;
     bk_buf_clear(scratch);
-    if (!bk_buf_reserve(scratch, 2048 + record_route.len))
+    if (!bk_buf_reserve(scratch, 2048 + record_route.len + rq->head->call_id.len))
         return false;
     bk_buf_add_lit(scratch, "Via: ");
     core_via_head(core, link, scratch);
@@ -248,6 +248,9 @@ static bool write_fork(const struct relay *relay, const struct request *rq, stru
     }
     bk_buf_add_view(scratch, record_route);
     size_t lines = scratch->len;
+    if (relay->rename)
+        bk_buf_addf(scratch, "%.*s-%u", BK_VIEW_ARGS(rq->head->call_id), rq->head->cseq);
+    size_t name_end = scratch->len;
 
     struct bk_sip_edit edit;
     bk_sip_edit_begin(&edit, rq->msg);
@@ -258,6 +261,9 @@ static bool write_fork(const struct relay *relay, const struct request *rq, stru
     bk_sip_edit_insert(&edit, NULL, (struct bk_view){ scratch->at, lines });
     if (forwards)
         bk_sip_edit_value(&edit, forwards, (struct bk_view){ hops, hops_len });
+    if (relay->rename)
+        bk_sip_edit_value(&edit, bk_sip_msg_field(rq->msg, BK_SIP_HDR_CALL_ID),
+                          (struct bk_view){ scratch->at + lines, name_end - lines });
     if (pop_route) {
         const struct bk_sip_field *route = bk_sip_msg_field(rq->msg, BK_SIP_HDR_ROUTE);
         if (route)
@@ -298,6 +304,7 @@ int relay_add(struct relay *relay, const struct request *rq, uint64_t link_id, b
         record_route.len && caller &&
         (caller->transport != link->transport || caller->local_port != link->local_port ||
          strcmp(caller->local_ip, link->local_ip) != 0);
+    relay->renamed |= relay->rename;
     bk_sip_tx_start(fork->tx, bk_buf_view(&core->out));
     return 0;
 }
@@ -366,7 +373,8 @@ void relay_pass(struct relay *relay, const struct bk_sip_msg *response)
     struct bk_core *core = relay->shard->core;
     if (!relay->server)
         return;
-    if (relay->origin.len) { /* its answer fits what we made of the request, not what came */
+    if (relay->origin.len ||
+        relay->renamed) { /* its answer fits what we made of the request, not what came */
         relay_answer(relay, response->status, (struct bk_view){ 0 });
         return;
     }

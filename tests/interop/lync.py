@@ -559,6 +559,8 @@ def linphonec_and_they_write_to_each_other(bench):
         ann.wait("im-in", patience=10, text="hello ann, this is linphonec")
         ann.send(bench.address("lin"), "hello yourself")
         lin.wait_message("ann", "hello yourself")
+        ann.send(bench.address("lin"), "and more in the same session")
+        lin.wait_message("ann", "and more in the same session")
         equal(ann.seen("conv-error"), [])
 
 

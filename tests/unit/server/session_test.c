@@ -703,6 +703,55 @@ static void a_silent_endpoint_of_our_own_client_does_not_hold_the_sender(void **
     end(w);
 }
 
+static void each_word_of_a_session_reaches_a_plain_program_under_its_own_call_id(void **state)
+{
+    struct world *w = begin(*(unsigned *)*state);
+    struct world_link *ann = signed_in(w, "ann", "own=aa"), *bob = signed_in(w, "bob", "urn:b");
+    struct dialog d;
+    invite(ann, "ann", "bob", "c1");
+    accepted(ann, "ann", "c1", &d);
+    static const struct {
+        const char *text, *call_id;
+        int status;
+    } words[] = { { "one", "c1-2", 200 }, { "two", "c1-3", 415 }, { "three", "c1-4", 200 } };
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+        say(ann, "ann", &d, "MESSAGE", "text/plain", words[i].text);
+        char *got = take(bob);
+        assert_string_equal(body_of(got), words[i].text);
+        assert_string_equal(world_field(got, "Call-ID"), words[i].call_id);
+        answer(bob, got, words[i].status, NULL);
+        drop(got);
+        got = take(ann);
+        assert_int_equal(world_status(got), words[i].status);
+        assert_string_equal(world_field(got, "Call-ID"), "c1");
+        assert_string_equal(world_field(got, "To"), d.to);
+        drop(got);
+    }
+    repeat_alone(ann, &d, "three"); /* it is known by what it was called here */
+    expect_status(ann, 200);
+    assert_null(world_take(bob));
+    d.cseq = 7;
+    repeat_alone(ann, &d, "four"); /* alone for the first time: likewise */
+    char *got = take(bob);
+    assert_string_equal(world_field(got, "Call-ID"), "c1-7");
+    answer(bob, got, 200, NULL);
+    drop(got);
+    got = take(ann);
+    assert_int_equal(world_status(got), 200);
+    assert_string_equal(world_field(got, "Call-ID"), "c1");
+    drop(got);
+    leave(bob);
+    say(ann, "ann", &d, "MESSAGE", "text/plain", "kept");
+    expect_status(ann, 202);
+    bob = signed_in(w, "bob", "urn:b");
+    got = take(bob);
+    assert_string_equal(body_of(got), "kept");
+    assert_string_equal(world_field(got, "Call-ID"), "c1-8");
+    answer(bob, got, 200, NULL);
+    drop(got);
+    end(w);
+}
+
 int main(void)
 {
     static unsigned one = 1, three = 3;
@@ -728,6 +777,7 @@ int main(void)
         BOTH(our_own_client_takes_sessions_and_single_messages),
         BOTH(what_is_kept_comes_to_our_own_client_under_its_key),
         BOTH(every_endpoint_of_our_own_client_hears_everything),
+        BOTH(each_word_of_a_session_reaches_a_plain_program_under_its_own_call_id),
         BOTH(a_silent_endpoint_of_our_own_client_does_not_hold_the_sender),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
