@@ -33,7 +33,8 @@ struct conversation {
     int n_sessions;
     struct bk_session *inviting; /* ours that is not open yet; among them */
     bool sending;                /* a message inside has no answer yet */
-    bool talked;                 /* something was said, and nobody closed it */
+    bool talked;                 /* something was said, and our person did not close it */
+    bool closed_there;           /* he did: only a word opens it again, no typing */
     int64_t alone_until_ms;      /* he takes no sessions; 0: not known */
 
     bool typing;      /* our person does */
@@ -228,6 +229,7 @@ static void on_open(void *owner, struct bk_session *s)
     if (v->inviting == s)
         v->inviting = NULL;
     v->alone_until_ms = 0;
+    v->closed_there = false;
     prefer_session(v, s);
     go_on(v);
     if (v->typing && !v->typing_told)
@@ -243,6 +245,7 @@ static void on_over(void *owner, struct bk_session *s, enum bk_session_end why)
         return;
     if (ours && why == BK_SESSION_REFUSED)
         v->alone_until_ms = bk_client_now(v->c) + ALONE_MS;
+    v->closed_there = why == BK_SESSION_CLOSED && !open_session(v);
     if (!open_session(v))
         set_he_types(v, false, 0);
     go_on(v);
@@ -416,7 +419,7 @@ void bk_conversation_typing(struct bk_client *c, const char *address, bool typin
     bool known = v->typing && v->typing_told && now - v->typing_told_ms < again_ms;
     v->typing = true;
     bk_timer_arm(bk_client_timers(c), &v->pause, now + TYPING_PAUSE_MS);
-    if (!is_alone(v) && !v->n_sessions)
+    if (!is_alone(v) && !v->n_sessions && !v->closed_there)
         (void)invite(v); /* on_open tells it */
     else if (!known)
         tell_typing(v);

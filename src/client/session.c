@@ -80,7 +80,7 @@ static const struct rule {
     { RINGING, ON_CLOSE, GONE, decline, BK_SESSION_CLOSED },
     { OPEN, ON_BYE, GONE, NULL, BK_SESSION_CLOSED },
     { OPEN, ON_UNKNOWN, GONE, NULL, BK_SESSION_CLOSED },
-    { OPEN, ON_DUE, GONE, say_bye, BK_SESSION_CLOSED },
+    { OPEN, ON_DUE, GONE, say_bye, BK_SESSION_IDLE },
     { OPEN, ON_CLOSE, GONE, say_bye, BK_SESSION_CLOSED },
     { ANY, ON_LOST, GONE, NULL, BK_SESSION_LOST },
 };

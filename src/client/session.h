@@ -21,7 +21,8 @@ struct bk_session;
 
 enum bk_session_end {
     BK_SESSION_REFUSED, /* it never opened: refused, cancelled, or nobody answered */
-    BK_SESSION_CLOSED,  /* BYE, idleness, or the other side knows nothing of it any more */
+    BK_SESSION_CLOSED,  /* BYE, or the other side knows nothing of it any more */
+    BK_SESSION_IDLE,    /* nothing was said in it for long: we said BYE */
     BK_SESSION_LOST,    /* with the connection */
 };
 

@@ -631,17 +631,29 @@ static void typing_is_told_no_more_than_is_needed(void **state)
     assert_int_equal(bk_client_typing(p.client, "bob", true), -EINVAL);
 }
 
-static void typing_to_somebody_talked_to_opens_the_session_that_ended(void **state)
+static void typing_opens_again_what_ended_by_idleness_and_nothing_that_he_closed(void **state)
 {
     (void)state;
+    p.timing.session_idle_ms = 60;
+    place_client(&p);
+    signed_in(&p);
     say("one");
-    inside_ours("BYE", 1, "", "");
-    AWAIT(count("200 BYE") == 1);
+    AWAIT(count("BYE") == 1);
     assert_int_equal(bk_client_typing(p.client, BOB, true), 0);
     AWAIT(count("INFO") == 1);
     assert_int_equal(count("INVITE"), 2);
     assert_string_equal(field_of(seen("INFO", 0), "Call-ID"),
                         field_of(seen("INVITE", 0), "Call-ID"));
+    p.timing.session_idle_ms = 0;
+    place_client(&p);
+    signed_in(&p);
+    say("two");
+    inside_ours("BYE", 1, "", "");
+    AWAIT(count("200 BYE") == 1);
+    assert_int_equal(bk_client_typing(p.client, BOB, true), 0);
+    say("three"); /* this does */
+    assert_int_equal(count("INVITE"), 4);
+    assert_int_equal(count("INFO"), 1);
 }
 
 static void typing_is_seen_until_it_stops_or_the_word_comes(void **state)
@@ -787,7 +799,7 @@ int main(void)
         IN_PLAIN_PLACE(a_conversation_in_which_nothing_is_said_ends),
         IN_PLACE(signing_out_ends_all_sessions),
         IN_PLACE(typing_is_told_no_more_than_is_needed),
-        IN_PLACE(typing_to_somebody_talked_to_opens_the_session_that_ended),
+        IN_PLAIN_PLACE(typing_opens_again_what_ended_by_idleness_and_nothing_that_he_closed),
         IN_PLACE(typing_is_seen_until_it_stops_or_the_word_comes),
         IN_PLAIN_PLACE(typing_goes_as_composing_where_there_are_no_sessions),
         IN_PLAIN_PLACE(whatever_fails_a_message_arrives_once_or_is_said_not_to),
