@@ -285,6 +285,8 @@ void bk_lync_prove(struct bk_client *c);
 /* Quietly. false: the server has another way, and nothing was done. */
 bool bk_lync_renew(struct bk_client *c);
 void bk_lync_web_stop(struct bk_client *c);
+/* It did what it was for, unless the certificate ends so soon that it will be needed again. */
+void bk_lync_forget_password(struct bk_client *c, int64_t life_ms);
 
 /* ---- lync_register.c ---- */
 void bk_lync_write_register(struct bk_client *c, const struct bk_ask *ask, bool leaving,

@@ -29,7 +29,8 @@ void bk_client_fault_of_refusal(struct bk_client *c, const struct bk_sip_msg *ms
                    msg->status, BK_VIEW_ARGS(bk_view_head(msg->reason, 80)),
                    BK_VIEW_ARGS(bk_view_head(value, 200)));
     bk_fault_set(ret, 0, 0, server, "", detail);
-    ret->record = *refusal.record ? bk_record_parse(bk_view_of_str(refusal.record)) : NULL;
+    ret->record = *refusal.record ? bk_record_parse(bk_view_of_str(refusal.record))
+                                  : bk_fault_record_of_id(value);
     (void)snprintf(ret->case_code, sizeof ret->case_code, "%s", refusal.case_code);
     (void)snprintf(ret->text, sizeof ret->text, "%s", refusal.text);
     uint64_t seconds = 0;

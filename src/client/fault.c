@@ -24,6 +24,19 @@ void bk_fault_set(struct bk_fault *fault, unsigned number, char sub, const char 
     set_text(fault->detail, sizeof fault->detail, detail);
 }
 
+const struct bk_record *bk_fault_record_of_id(struct bk_view diagnostics)
+{
+    const struct bk_record *record;
+    uint64_t id = 0;
+    if (bk_view_to_u64(bk_view_trim(bk_view_head(diagnostics, bk_view_find(diagnostics, ';'))),
+                       UINT32_MAX, &id) < 0)
+        return NULL;
+    for (size_t i = 0; id && (record = bk_record_at(i)) != NULL; i++)
+        if (record->diagnostics == id)
+            return record;
+    return NULL;
+}
+
 void bk_fault_of_tls(struct bk_fault *fault, enum bk_tls_fault tls, const char *server,
                      const char *detail)
 {

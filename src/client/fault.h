@@ -24,6 +24,9 @@ struct bk_fault {
 void bk_fault_set(struct bk_fault *fault, unsigned number, char sub, const char *server,
                   const char *why, const char *detail);
 
+/* What a server means that names no record, only the number of [MS-OCER]. NULL: one that nothing here has. */
+const struct bk_record *bk_fault_record_of_id(struct bk_view diagnostics);
+
 /* The records of the catalogue for what net/ reports. */
 void bk_fault_of_tls(struct bk_fault *fault, enum bk_tls_fault tls, const char *server,
                      const char *detail);

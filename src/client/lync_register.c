@@ -225,9 +225,12 @@ static void plan_proof(struct bk_client *c)
     struct bk_personal_info info;
     int64_t left = c->timing.prove_ms;
     if (bk_personal_check(bk_buf_view(&c->profile.identity), bk_view_of_str(c->address), &info) ==
-            0 &&
-        info.not_after_ms - bk_client_real(c) < left)
-        left = info.not_after_ms - bk_client_real(c);
+        0) {
+        int64_t life = info.not_after_ms - bk_client_real(c);
+        bk_lync_forget_password(c, life);
+        if (life < left)
+            left = life;
+    }
     left -= left > 2 * AHEAD_MS ? AHEAD_MS : left / 2;
     bk_timer_arm(bk_client_timers(c), &c->prove,
                  bk_client_now(c) + (left > PROVE_LEAST_MS ? left : PROVE_LEAST_MS));

@@ -117,16 +117,6 @@ static void no_answer(struct bk_lync_web *w, const char *url, const struct bk_ht
     bk_client_feed(c, IN_NEXT_OFFER);
 }
 
-/* Of servers that name no record, only their own number. */
-static const struct bk_record *record_of_id(uint32_t id)
-{
-    const struct bk_record *record;
-    for (size_t i = 0; id && (record = bk_record_at(i)) != NULL; i++)
-        if (record->diagnostics == id)
-            return record;
-    return NULL;
-}
-
 static const struct bk_record *record_of_status(const struct bk_http_result *result)
 {
     if (result->status == 401 && result->challenges.len &&
@@ -144,13 +134,14 @@ static void refused(struct bk_lync_web *w, const char *url, const struct bk_http
                     const struct bk_ms_road_fault *soap)
 {
     struct bk_fault fault;
-    char server[288], detail[400], why[160];
+    char server[288], detail[400], why[160], code[16];
     struct bk_answer_refusal refusal = { "", "", "", 0 };
     (void)bk_answer_refusal_parse((struct bk_view){ 0 }, result->diagnostics, &w->arena, &refusal);
     (void)snprintf(detail, sizeof detail, "%.160s: HTTP status %d %.*s%s%.*s", url, result->status,
                    BK_VIEW_ARGS(bk_view_head(result->diagnostics, 120)),
                    result->challenges.len ? " offered: " : "",
                    BK_VIEW_ARGS(bk_view_head(result->challenges, 80)));
+    (void)snprintf(code, sizeof code, "%u", soap ? (unsigned)soap->code : 0);
     if (soap && soap->text.len)
         (void)snprintf(why, sizeof why, "%.*s", BK_VIEW_ARGS(bk_view_head(soap->text, 150)));
     else
@@ -158,8 +149,10 @@ static void refused(struct bk_lync_web *w, const char *url, const struct bk_http
     bk_fault_set(&fault, 0, 0, server_of(url, server), why, detail);
     if (*refusal.record)
         fault.record = bk_record_parse(bk_view_of_str(refusal.record));
+    else if (soap)
+        fault.record = bk_fault_record_of_id(bk_view_of_str(code));
     else
-        fault.record = soap ? record_of_id(soap->code) : record_of_status(result);
+        fault.record = record_of_status(result);
     if (!fault.record)
         fault.record = bk_record_find(212, 0);
     (void)snprintf(fault.case_code, sizeof fault.case_code, "%s", refusal.case_code);
@@ -276,6 +269,12 @@ static void uuid(struct bk_client *c, char to[BK_MS_UUID_TEXT_SIZE])
 
 /* ---- 4: the certificate ---- */
 
+void bk_lync_forget_password(struct bk_client *c, int64_t life_ms)
+{
+    if (life_ms > SHORT_LIFE_MS)
+        wipe(&c->password);
+}
+
 static int keep_certificate(struct bk_lync_web *w, struct bk_view der)
 {
     struct bk_client *c = w->c;
@@ -291,8 +290,8 @@ static int keep_certificate(struct bk_lync_web *w, struct bk_view der)
     }
     int64_t now = bk_client_real(c), life = info.not_after_ms - now;
     int r = bk_services_take_identity(c, &identity, life > 0 ? now + life / 3 * 2 : now);
-    if (r == 0 && life > SHORT_LIFE_MS)
-        wipe(&c->password);
+    if (r == 0)
+        bk_lync_forget_password(c, life);
     return r;
 }
 

@@ -328,6 +328,19 @@ static void ways_that_this_app_does_not_know_are_named(void **state)
     assert_int_equal(uc_server_count(p.server, TICKET), 0);
 }
 
+static void a_number_alone_says_which_record_it_is(void **state)
+{
+    (void)state;
+    place_client(&p);
+    uc_server_answer(p.server, "REGISTER", "403 Forbidden",
+                     "ms-diagnostics: 4003;reason=\"not from outside\";source=\"edge\"\r\n", 1);
+    assert_int_equal(bk_client_sign_in(p.client, ANN, "secret", NULL), 0);
+    const struct bk_client_event *e = await_event(&p, BK_CLIENT_EVENT_FAILURE);
+    assert_string_equal(e->failure.id, "SI-213");
+    assert_string_equal(e->failure.user_text, "not from outside");
+    done(&p, e);
+}
+
 static void a_ticket_service_without_passwords_is_named(void **state)
 {
     (void)state;
@@ -472,6 +485,7 @@ int main(void)
         TEST(a_revoked_certificate_is_replaced),
         TEST(a_clock_that_is_off_is_named),
         TEST(ways_that_this_app_does_not_know_are_named),
+        TEST(a_number_alone_says_which_record_it_is),
         TEST(a_ticket_service_without_passwords_is_named),
         TEST(a_certificate_of_somebody_else_is_not_taken),
         TEST(certificates_are_asked_for_over_https_alone),
