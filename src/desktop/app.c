@@ -13,6 +13,7 @@
 #include "desktop/main_window.h"
 #include "desktop/options_window.h"
 #include "desktop/secrets.h"
+#include "desktop/signin_page.h"
 #include "desktop/talk_window.h"
 #include "desktop/words.h"
 
@@ -79,7 +80,9 @@ struct _BkApp {
     BkAlerts *alerts;
     BkActivity *activity; /* NULL until the system's bus answered */
     GCancellable *ending;
-    BkMainWindow *window; /* made when it is first shown */
+    GtkWidget *signin_page;
+    /* Made when it is first shown: assistive technologies remember of a hidden window that it is none. */
+    BkMainWindow *window;
 
     /* Of the session, from before the server knows of it; NULL while nobody signs in. */
     BkHistory *history; /* NULL too where nothing is kept */
@@ -184,6 +187,10 @@ void bk_app_show(BkApp *app)
     if (app->leaving >= CLOSING)
         return;
     begin(app);
+    if (!app->window) {
+        app->window = bk_main_window_new(app, app->signin_page);
+        g_object_add_weak_pointer(G_OBJECT(app->window), (gpointer *)&app->window);
+    }
     bk_alerts_withdraw(app->alerts, "credential");
     present(app, GTK_WINDOW(app->window));
     g_autofree char *notice = g_steal_pointer(&app->notice);
@@ -921,9 +928,8 @@ static void begin(BkApp *app)
     if (app->started)
         return;
     app->started = true;
-    /* Unseen at first, but it hears everything. */
-    app->window = bk_main_window_new(app);
-    g_object_add_weak_pointer(G_OBJECT(app->window), (gpointer *)&app->window);
+    /* Before its window, so that it hears everything from the start. */
+    app->signin_page = g_object_ref_sink(GTK_WIDGET(bk_signin_page_new(app)));
     if (bk_settings_bool(app->settings, BK_SETTING_SIGN_IN_AT_START) && !options.fake)
         (void)sign_in_saved(app);
 }
@@ -1027,6 +1033,7 @@ static void shutdown_app(GApplication *application)
     g_clear_handle_id(&app->leave_timer, g_source_remove);
     if (app->window)
         gtk_window_destroy(GTK_WINDOW(app->window));
+    g_clear_object(&app->signin_page);
     if (app->ending)
         g_cancellable_cancel(app->ending);
     g_clear_object(&app->ending);

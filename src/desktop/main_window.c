@@ -3,7 +3,6 @@
 
 #include "desktop/leave.h"
 #include "desktop/main_page.h"
-#include "desktop/signin_page.h"
 
 #include <glib/gi18n.h>
 
@@ -46,6 +45,11 @@ static void show_page(BkMainWindow *window)
     gtk_widget_grab_focus(shown);
 }
 
+static void focus_page(BkMainWindow *window)
+{
+    gtk_widget_grab_focus(gtk_stack_get_visible_child(window->pages));
+}
+
 static gboolean close_request(GtkWindow *gtk_window)
 {
     BkMainWindow *window = BK_MAIN_WINDOW(gtk_window);
@@ -71,17 +75,19 @@ static void bk_main_window_init(BkMainWindow *window)
     gtk_widget_init_template(GTK_WIDGET(window));
 }
 
-BkMainWindow *bk_main_window_new(BkApp *app)
+BkMainWindow *bk_main_window_new(BkApp *app, GtkWidget *signin_page)
 {
     BkMainWindow *window = g_object_new(BK_TYPE_MAIN_WINDOW, "application", app, NULL);
     window->app = app;
-    window->signin_page = GTK_WIDGET(bk_signin_page_new(app));
+    window->signin_page = signin_page;
     window->main_page = GTK_WIDGET(bk_main_page_new(app));
     gtk_stack_add_child(window->pages, window->signin_page);
     gtk_stack_add_child(window->pages, window->main_page);
     gtk_widget_set_visible(window->main_page, FALSE);
     g_signal_connect_object(bk_app_engine(app), "event::state", G_CALLBACK(show_page), window,
                             G_CONNECT_SWAPPED);
+    /* What was said while nobody looked may have moved the place to go on at. */
+    g_signal_connect(window, "map", G_CALLBACK(focus_page), NULL);
     show_page(window);
     return window;
 }

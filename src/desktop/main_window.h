@@ -12,7 +12,7 @@
 #define BK_TYPE_MAIN_WINDOW (bk_main_window_get_type())
 G_DECLARE_FINAL_TYPE(BkMainWindow, bk_main_window, BK, MAIN_WINDOW, AdwApplicationWindow)
 
-BkMainWindow *bk_main_window_new(BkApp *app);
+BkMainWindow *bk_main_window_new(BkApp *app, GtkWidget *signin_page);
 void bk_main_window_focus_search(BkMainWindow *window);
 void bk_main_window_toast(BkMainWindow *window, const char *text);
 
