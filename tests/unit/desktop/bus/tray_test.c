@@ -248,6 +248,7 @@ static int id_of(struct fixture *f, const char *label)
 {
     int id = 0;
     g_autofree char *text = layout(f, 0, -1, label, &id);
+    assert_non_null(text);
     assert_int_not_equal(id, 0);
     return id;
 }
@@ -302,6 +303,7 @@ static void a_click_is_answered_before_its_action_runs(void **state)
     struct fixture *f = *state;
     int id = id_of(f, "Exit");
     g_autoptr(GVariant) hover = click(f, id, "hovered");
+    assert_non_null(hover);
     g_autoptr(GVariant) answer = click(f, id, "clicked");
     assert_non_null(answer);
     assert_true(wait_until(is_exited, f));
@@ -357,6 +359,7 @@ static void changes_of_an_action_are_told_and_only_those(void **state)
     assert_string_equal(f->signals, marks);
 
     g_autoptr(GVariant) answer = click(f, exit, "clicked");
+    assert_non_null(answer);
     bus_settle(f->panel);
     assert_int_equal(f->exited, 0); /* what is not enabled does not run */
 }
@@ -403,6 +406,7 @@ static void a_click_on_the_icon_runs_its_action_with_the_panels_token(void **sta
     g_autoptr(GVariant) token =
         bus_call(f->panel, name_of(f), "/StatusNotifierItem", "org.kde.StatusNotifierItem",
                  "ProvideXdgActivationToken", g_variant_new("(s)", "token-1"));
+    assert_non_null(token);
     g_autoptr(GVariant) answer =
         bus_call(f->panel, name_of(f), "/StatusNotifierItem", "org.kde.StatusNotifierItem",
                  "Activate", g_variant_new("(ii)", 3, 4));
