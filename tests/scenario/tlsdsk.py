@@ -77,6 +77,24 @@ def signs_in_by_address_alone_and_again_without_a_password(domain):
             assert PASSWORD.encode() not in path.read_bytes(), f"the password stands in {path.name}"
 
 
+def names_for(domain, records=None):
+    """Other answers for the names of the domain from now on."""
+    domain.dns.terminate()
+    domain.dns.wait()
+    domain.start_dns(records)
+
+
+def its_lync_document_leads_there(domain):
+    """No SRV, no name of a server: the document of lyncdiscoverinternal, and the one that it links to."""
+    names_for(domain, [f"--host-record={name}.{domain.domain},127.0.0.1" for name in ("srv", "lyncdiscoverinternal")])
+    try:
+        with domain.client("dan", profile="document", options=["--discover-port", str(domain.tls_port)]) as dan:
+            dan.sign_in(PASSWORD)
+            equal(sessions_of(domain, dan.address)[0]["road"], "tls-dsk")
+    finally:
+        names_for(domain)
+
+
 def a_wrong_password_an_unknown_address_and_a_disabled_account_are_told_on_both_sides(domain):
     with domain.client("ann", profile="wrong") as ann:
         told(domain, ann, "SI-202", "something else")
@@ -318,7 +336,7 @@ def a_server_without_either_way_is_named(domain):
 
 
 CASES = [signs_in_by_address_alone_and_again_without_a_password,
-         a_wrong_password_an_unknown_address_and_a_disabled_account_are_told_on_both_sides,
+         its_lync_document_leads_there, a_wrong_password_an_unknown_address_and_a_disabled_account_are_told_on_both_sides,
          a_clock_six_minutes_off_is_named_before_a_certificate_is_given, somebody_whose_user_name_is_another,
          two_people_talk_and_see_each_other, the_contact_list_is_edited_and_found_again,
          what_was_said_to_somebody_who_was_away_comes_at_sign_in, who_one_is_is_proved_anew_under_traffic,
