@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ms/ask.h"
 
+#include "base/xml.h"
+
 #define NS_SELF "http://schemas.microsoft.com/2006/09/sip/roaming-self"
 #define NS_BATCH "http://schemas.microsoft.com/2006/01/sip/batch-subscribe"
 #define NS_CATEGORY_LIST "http://schemas.microsoft.com/2006/09/sip/categorylist"
@@ -39,7 +41,7 @@ static const char *const method_names[BK_MS_CONTACT_METHOD_COUNT] = {
 static void add_uri(struct bk_buf *to, const char *element, struct bk_view address)
 {
     bk_buf_addf(to, "<m:%s>sip:", element);
-    bk_ms_xml_escape(to, address);
+    bk_xml_escape(to, address);
     bk_buf_addf(to, "</m:%s>", element);
 }
 
@@ -125,7 +127,7 @@ static void add_action(struct bk_buf *to, bool removes, const struct bk_ms_batch
             wanted = items[i].wanted;
         }
         bk_buf_add_lit(to, "<resource uri=\"sip:");
-        bk_ms_xml_escape(to, items[i].address);
+        bk_xml_escape(to, items[i].address);
         bk_buf_add_str(to, items[i].fresh ? "\"><context/></resource>" : "\"/>");
     }
     if (!found)
@@ -141,7 +143,7 @@ void bk_ms_batch_write(struct bk_buf *to, struct bk_view owner,
                        const struct bk_ms_batch_item *items, int n)
 {
     bk_buf_add_lit(to, "<batchSub xmlns=\"" NS_BATCH "\" uri=\"sip:");
-    bk_ms_xml_escape(to, owner);
+    bk_xml_escape(to, owner);
     bk_buf_add_lit(to, "\" name=\"\">");
     add_action(to, false, items, n);
     add_action(to, true, items, n);
@@ -154,7 +156,7 @@ void bk_ms_publish_write(struct bk_buf *to, struct bk_view owner,
                          const struct bk_ms_publish_item *items, int n)
 {
     bk_buf_add_lit(to, "<publish xmlns=\"" NS_PUBLISH "\"><publications uri=\"sip:");
-    bk_ms_xml_escape(to, owner);
+    bk_xml_escape(to, owner);
     bk_buf_add_lit(to, "\">");
     for (int i = 0; i < n; i++) {
         const struct bk_ms_publication *p = &items[i].key;

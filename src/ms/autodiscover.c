@@ -2,6 +2,7 @@
 #include "ms/autodiscover.h"
 
 #include "base/cleanup.h"
+#include "base/xml.h"
 #include "ms/mex.h"
 #include "ms/xml.h"
 
@@ -18,7 +19,7 @@ static void begin(bool internal, struct bk_buf *to)
 static void add_link(const char *token, struct bk_view base, const char *path, struct bk_buf *to)
 {
     bk_buf_addf(to, "<Link token=\"%s\" href=\"", token);
-    bk_ms_xml_escape(to, base);
+    bk_xml_escape(to, base);
     bk_buf_addf(to, "%s\"/>", path);
 }
 
@@ -36,7 +37,7 @@ static void add_place(const char *name, const struct bk_ms_sip_place *place, str
     if (!place->host.len)
         return;
     bk_buf_addf(to, "<%s fqdn=\"", name);
-    bk_ms_xml_escape(to, place->host);
+    bk_xml_escape(to, place->host);
     bk_buf_addf(to, "\" port=\"%u\"/>", (unsigned)place->port);
 }
 

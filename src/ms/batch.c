@@ -2,6 +2,7 @@
 #include "ms/batch.h"
 
 #include "base/cleanup.h"
+#include "base/xml.h"
 #include "ms/category.h"
 #include "ms/contacts.h"
 
@@ -108,7 +109,7 @@ void bk_ms_batch_begin(struct bk_buf *to, struct bk_view boundary, struct bk_vie
                 "Content-ID: <%.*s@%.*s>\r\nContent-Type: application/rlmi+xml\r\n\r\n"
                 "<list xmlns=\"urn:ietf:params:xml:ns:rlmi\" uri=\"sip:",
                 BK_VIEW_ARGS(boundary), BK_VIEW_ARGS(host));
-    bk_ms_xml_escape(to, owner);
+    bk_xml_escape(to, owner);
     bk_buf_addf(to, "\" version=\"%u\" fullState=\"%s\">", version, full ? "true" : "false");
 }
 

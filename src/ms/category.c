@@ -3,6 +3,7 @@
 
 #include "base/cleanup.h"
 #include "base/text.h"
+#include "base/xml.h"
 #include "ms/contacts.h"
 
 #include <errno.h>
@@ -291,7 +292,7 @@ int bk_ms_availability_of_manual(enum bk_pidf_manual manual)
 void bk_ms_categories_begin(struct bk_buf *to, struct bk_view address)
 {
     bk_buf_add_lit(to, "<categories xmlns=\"" NS_CATEGORIES "\" uri=\"sip:");
-    bk_ms_xml_escape(to, address);
+    bk_xml_escape(to, address);
     bk_buf_add_lit(to, "\">");
 }
 
@@ -351,7 +352,7 @@ void bk_ms_note_write(struct bk_buf *to, struct bk_view text)
         return;
     }
     bk_buf_add_lit(to, "<note xmlns=\"" NS_NOTE "\"><body type=\"personal\" uri=\"\">");
-    bk_ms_xml_escape(to, text);
+    bk_xml_escape(to, text);
     bk_buf_add_lit(to, "</body></note>");
 }
 

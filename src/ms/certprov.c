@@ -3,6 +3,7 @@
 
 #include "base/cleanup.h"
 #include "base/text.h"
+#include "base/xml.h"
 #include "ms/xml.h"
 
 #include <errno.h>
@@ -163,9 +164,9 @@ void bk_ms_cert_answer(const struct bk_ms_cert_request *request, struct bk_view 
     bk_buf_add_lit(to, "<s:Envelope xmlns:s=\"http://schemas.xmlsoap.org/soap/envelope/\"><s:Body>"
                        "<GetAndPublishCertResponse xmlns="
                        "\"http://schemas.microsoft.com/OCS/AuthWebServices/\" DeviceId=\"");
-    bk_ms_xml_escape(to, request->device_id);
+    bk_xml_escape(to, request->device_id);
     bk_buf_add_lit(to, "\" Entity=\"");
-    bk_ms_xml_escape(to, request->entity);
+    bk_xml_escape(to, request->entity);
     bk_buf_addf(to,
                 "\"><wst:RequestSecurityTokenResponse xmlns:wst="
                 "\"http://docs.oasis-open.org/ws-sx/ws-trust/200512/\">"
@@ -177,7 +178,7 @@ void bk_ms_cert_answer(const struct bk_ms_cert_request *request, struct bk_view 
     if (request->request_id.len) {
         bk_buf_add_lit(to, "<wstep:RequestID xmlns:wstep="
                            "\"http://schemas.microsoft.com/windows/pki/2009/01/enrollment\">");
-        bk_ms_xml_escape(to, request->request_id);
+        bk_xml_escape(to, request->request_id);
         bk_buf_add_lit(to, "</wstep:RequestID>");
     }
     bk_buf_add_lit(to, "</wst:RequestSecurityTokenResponse></GetAndPublishCertResponse>"

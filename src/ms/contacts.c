@@ -3,6 +3,7 @@
 
 #include "base/cleanup.h"
 #include "base/text.h"
+#include "base/xml.h"
 #include "sip/uri.h"
 
 #include <errno.h>
@@ -213,7 +214,7 @@ static void write_contact(struct bk_buf *to, const char *element, const char *sc
                           const struct bk_ms_contact *c)
 {
     bk_buf_addf(to, "<%s uri=\"%s", element, scheme);
-    bk_ms_xml_escape(to, c->address);
+    bk_xml_escape(to, c->address);
     bk_buf_add_char(to, '"');
     bk_ms_xml_add_attribute(to, "name", c->name);
     bk_buf_add_lit(to, " groups=\"");
@@ -605,7 +606,7 @@ bool bk_ms_contacts_delta_write(struct bk_buf *to, const struct bk_ms_contacts *
         bk_buf_addf(to, "<deletedGroup id=\"%lld\"/>", (long long)change->dropped_group);
     } else if (change->dropped_contact) {
         bk_buf_add_lit(to, "<deletedContact uri=\"sip:");
-        bk_ms_xml_escape(to, change->dropped_contact->address);
+        bk_xml_escape(to, change->dropped_contact->address);
         bk_buf_add_lit(to, "\"/>");
     } else {
         write_changed(to, list, change->group_added);

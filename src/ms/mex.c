@@ -2,6 +2,7 @@
 #include "ms/mex.h"
 
 #include "base/cleanup.h"
+#include "base/xml.h"
 #include "ms/xml.h"
 
 static void begin(struct bk_buf *to)
@@ -21,7 +22,7 @@ static void add_service(const char *name, const char *port, struct bk_view base,
 {
     bk_buf_addf(to, "<wsdl:service name=\"%s\"><wsdl:port name=\"%s\"><soap:address location=\"",
                 name, port);
-    bk_ms_xml_escape(to, base);
+    bk_xml_escape(to, base);
     bk_buf_addf(to, "%s\"/></wsdl:port></wsdl:service></wsdl:definitions>", path);
 }
 
@@ -31,7 +32,7 @@ void bk_ms_mex_certprov(struct bk_view base, struct bk_buf *to)
     bk_buf_add_lit(to, "<wsp:Policy wsu:Id=\"CertProvisioningServiceWebTicketProof_SHA1_policy\">"
                        "<wsp:ExactlyOne><wsp:All><sp:EndorsingSupportingTokens><wsp:Policy>"
                        "<sp:IssuedToken><sp:Issuer><wsa:Address>");
-    bk_ms_xml_escape(to, base);
+    bk_xml_escape(to, base);
     bk_buf_add_lit(to, BK_MS_PATH_WEBTICKET
                    "</wsa:Address></sp:Issuer></sp:IssuedToken></wsp:Policy>"
                    "</sp:EndorsingSupportingTokens></wsp:All></wsp:ExactlyOne></wsp:Policy>");

@@ -3,6 +3,7 @@
 
 #include "base/cleanup.h"
 #include "base/text.h"
+#include "base/xml.h"
 #include "ms/xml.h"
 
 #include <errno.h>
@@ -187,17 +188,17 @@ void bk_ms_road_rst(struct bk_buf *to, struct bk_view context, struct bk_view ap
 {
     begin(to);
     bk_buf_add_lit(to, "<soap:Body><wst:RequestSecurityToken Context=\"");
-    bk_ms_xml_escape(to, context);
+    bk_xml_escape(to, context);
     bk_buf_add_lit(to, "\"><wst:TokenType>http://docs.oasis-open.org/wss/"
                        "oasis-wss-saml-token-profile-1.1#SAMLV1.1</wst:TokenType>"
                        "<wst:RequestType>http://schemas.xmlsoap.org/ws/2005/02/trust/Issue"
                        "</wst:RequestType><wsp:AppliesTo><wsa:EndpointReference><wsa:Address>");
-    bk_ms_xml_escape(to, applies_to);
+    bk_xml_escape(to, applies_to);
     bk_buf_add_lit(to, "</wsa:Address></wsa:EndpointReference></wsp:AppliesTo>"
                        "<wst:Claims Dialect=\"urn:component:Microsoft.Rtc.WebAuthentication.2010:"
                        "authclaims\"><auth:ClaimType Uri=\"http://schemas.xmlsoap.org/ws/2005/05/"
                        "identity/claims/uri\" Optional=\"false\"><auth:Value>sip:");
-    bk_ms_xml_escape(to, address);
+    bk_xml_escape(to, address);
     bk_buf_add_lit(to, "</auth:Value></auth:ClaimType></wst:Claims><wst:Entropy>"
                        "<wst:BinarySecret>");
     bk_base64_encode(to, entropy);
@@ -249,7 +250,7 @@ static void add_security(struct bk_buf *to, const struct bk_ms_road_ticket *t)
                        "\"http://docs.oasis-open.org/wss/oasis-wss-saml-token-profile-1.1#SAMLV1.1"
                        "\"><wsse:KeyIdentifier ValueType=\"http://docs.oasis-open.org/wss/"
                        "oasis-wss-saml-token-profile-1.0#SAMLAssertionID\">");
-    bk_ms_xml_escape(to, t->id);
+    bk_xml_escape(to, t->id);
     bk_buf_add_lit(to, "</wsse:KeyIdentifier></wsse:SecurityTokenReference></KeyInfo></Signature>"
                        "</wsse:Security>");
 }
@@ -260,11 +261,11 @@ void bk_ms_road_request(struct bk_buf *to, const struct bk_ms_road_ticket *ticke
 {
     begin(to);
     bk_buf_add_lit(to, "<soap:Header><wsa:To>");
-    bk_ms_xml_escape(to, post_to);
+    bk_xml_escape(to, post_to);
     bk_buf_add_lit(to, "</wsa:To><wsa:ReplyTo><wsa:Address>"
                        "http://www.w3.org/2005/08/addressing/anonymous</wsa:Address></wsa:ReplyTo>"
                        "<wsa:MessageID>uuid:");
-    bk_ms_xml_escape(to, message_id);
+    bk_xml_escape(to, message_id);
     bk_buf_add_lit(to, "</wsa:MessageID><wsa:Action>http://schemas.microsoft.com/OCS/"
                        "AuthWebServices/GetAndPublishCert</wsa:Action>");
     add_security(to, ticket);
@@ -273,9 +274,9 @@ void bk_ms_road_request(struct bk_buf *to, const struct bk_ms_road_ticket *ticke
                        "xmlns:wst=\"http://docs.oasis-open.org/ws-sx/ws-trust/200512/\" "
                        "xmlns:wstep=\"http://schemas.microsoft.com/windows/pki/2009/01/enrollment"
                        "\" DeviceId=\"{");
-    bk_ms_xml_escape(to, device_id);
+    bk_xml_escape(to, device_id);
     bk_buf_add_lit(to, "}\" Entity=\"");
-    bk_ms_xml_escape(to, address);
+    bk_xml_escape(to, address);
     bk_buf_add_lit(
         to, "\"><wst:RequestSecurityToken><wst:TokenType>http://docs.oasis-open.org/wss/2004/01/"
             "oasis-200401-wss-x509-token-profile-1.0#X509v3</wst:TokenType><wst:RequestType>"
@@ -288,7 +289,7 @@ void bk_ms_road_request(struct bk_buf *to, const struct bk_ms_road_ticket *ticke
         bk_base64_encode(to, bk_view_head(csr, LINE_BYTES));
     }
     bk_buf_add_lit(to, "</wsse:BinarySecurityToken><wstep:RequestID>");
-    bk_ms_xml_escape(to, message_id);
+    bk_xml_escape(to, message_id);
     bk_buf_add_lit(to, "</wstep:RequestID></wst:RequestSecurityToken></GetAndPublishCert>"
                        "</soap:Body></soap:Envelope>");
 }

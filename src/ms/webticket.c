@@ -3,6 +3,7 @@
 
 #include "base/cleanup.h"
 #include "base/text.h"
+#include "base/xml.h"
 #include "ms/xml.h"
 
 #include <errno.h>
@@ -164,15 +165,15 @@ static void add_assertion(const struct bk_ms_ticket *t, struct bk_view issuer,
     bk_buf_addf(
         to, "<saml:Assertion MajorVersion=\"1\" MinorVersion=\"1\" AssertionID=\"%s\" Issuer=\"",
         t->id);
-    bk_ms_xml_escape(to, issuer);
+    bk_xml_escape(to, issuer);
     bk_buf_addf(to,
                 "\" IssueInstant=\"%s\" xmlns:saml=\"%s\"><saml:Conditions NotBefore=\"%s\" "
                 "NotOnOrAfter=\"%s\"><saml:AudienceRestrictionCondition><saml:Audience>",
                 issued, saml, issued, expires);
-    bk_ms_xml_escape(to, applies_to);
+    bk_xml_escape(to, applies_to);
     bk_buf_add_lit(to, "</saml:Audience></saml:AudienceRestrictionCondition></saml:Conditions>"
                        "<saml:AttributeStatement><saml:Subject><saml:NameIdentifier>sip:");
-    bk_ms_xml_escape(to, t->address);
+    bk_xml_escape(to, t->address);
     bk_buf_add_lit(to, "</saml:NameIdentifier></saml:Subject><saml:Attribute AttributeName="
                        "\"ticket\" AttributeNamespace=\"urn:beckon\"><saml:AttributeValue>");
     bk_base64url_encode(to, payload);
@@ -222,7 +223,7 @@ int bk_ms_ticket_issue(const struct bk_ms_ticket_key *key, const struct bk_rando
                 trust);
     if (request->context.len) {
         bk_buf_add_lit(to, " Context=\"");
-        bk_ms_xml_escape(to, request->context);
+        bk_xml_escape(to, request->context);
         bk_buf_add_char(to, '"');
     }
     bk_buf_add_lit(to, "><TokenType>http://docs.oasis-open.org/wss/oasis-wss-saml-token-profile-1.1"

@@ -3,6 +3,7 @@
 
 #include "base/cleanup.h"
 #include "base/text.h"
+#include "base/xml.h"
 #include "ms/xml.h"
 
 #include <errno.h>
@@ -256,12 +257,12 @@ void bk_ms_ws_fault(struct bk_buf *to, uint32_t code, struct bk_view text)
 {
     bk_buf_add_lit(to, "<s:Envelope xmlns:s=\"http://schemas.xmlsoap.org/soap/envelope/\"><s:Body>"
                        "<s:Fault><faultcode>s:Client</faultcode><faultstring>");
-    bk_ms_xml_escape(to, text);
+    bk_xml_escape(to, text);
     bk_buf_addf(to,
                 "</faultstring><s:Detail><error><value>%u</value><internalerror>"
                 "<code>%u</code><text>",
                 (unsigned)code, (unsigned)code);
-    bk_ms_xml_escape(to, text);
+    bk_xml_escape(to, text);
     bk_buf_add_lit(to, "</text></internalerror></error></s:Detail></s:Fault></s:Body>"
                        "</s:Envelope>");
 }

@@ -62,12 +62,7 @@ struct bk_view bk_ms_xml_child_text(const struct bk_ms_xml *node, const char *na
  */
 void bk_ms_xml_write(struct bk_buf *to, const struct bk_ms_xml *node, struct bk_view inherited);
 
-/*
- * For text and attribute values. What XML cannot hold (control bytes, broken UTF-8) becomes U+FFFD, so any text from a
- * person gives a well-formed document.
- */
-void bk_ms_xml_escape(struct bk_buf *to, struct bk_view text);
-/* ` name="value"` and `<name>text</name>`. */
+/* ` name="value"` and `<name>text</name>`, escaped (base/xml.h). */
 void bk_ms_xml_add_attribute(struct bk_buf *to, const char *name, struct bk_view value);
 void bk_ms_xml_add_element(struct bk_buf *to, const char *name, struct bk_view text);
 

@@ -1,72 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/cleanup.h"
 #include "base/text.h"
+#include "base/xml.h"
 #include "pidf/names_private.h"
-
-/* Length of the well-formed UTF-8 sequence at the front, 0 where there is none. */
-static size_t sequence_len(struct bk_view v)
-{
-    size_t len = v.len < 4 ? v.len : 4;
-    for (size_t n = 1; n <= len; n++)
-        if (bk_utf8_valid(bk_view_head(v, n)))
-            return n;
-    return 0;
-}
-
-/* XML 1.0 "Char": no control bytes but tab, LF and CR, and not U+FFFE and U+FFFF. */
-static bool is_xml_char(struct bk_view sequence)
-{
-    unsigned char c = (unsigned char)sequence.at[0];
-    if (c < 0x20)
-        return c == '\t' || c == '\n' || c == '\r';
-    return !bk_view_equal(sequence, BK_VIEW("\xef\xbf\xbe")) &&
-           !bk_view_equal(sequence, BK_VIEW("\xef\xbf\xbf"));
-}
-
-static void add_char(struct bk_buf *to, struct bk_view sequence)
-{
-    switch (sequence.at[0]) {
-    case '&':
-        bk_buf_add_lit(to, "&amp;");
-        return;
-    case '<':
-        bk_buf_add_lit(to, "&lt;");
-        return;
-    case '>':
-        bk_buf_add_lit(to, "&gt;");
-        return;
-    case '"':
-        bk_buf_add_lit(to, "&quot;");
-        return;
-    /* A reader turns these into other blanks unless they are escaped. */
-    case '\t':
-    case '\n':
-    case '\r':
-        bk_buf_addf(to, "&#%d;", sequence.at[0]);
-        return;
-    default:
-        bk_buf_add_view(to, sequence);
-    }
-}
-
-static void add_text(struct bk_buf *to, struct bk_view text)
-{
-    while (text.len) {
-        size_t n = sequence_len(text);
-        if (n && is_xml_char(bk_view_head(text, n)))
-            add_char(to, bk_view_head(text, n));
-        else
-            bk_buf_add_lit(to, "\xef\xbf\xbd");
-        text = bk_view_skip(text, n ? n : 1);
-    }
-}
 
 static void add_element(struct bk_buf *to, const char *name, struct bk_view text)
 {
     if (!text.len)
         return;
     bk_buf_addf(to, "<%s>", name);
-    add_text(to, text);
+    bk_xml_escape(to, text);
     bk_buf_addf(to, "</%s>", name);
 }
 
@@ -82,7 +25,7 @@ static void add_time(struct bk_buf *to, const char *format, int64_t ms)
 static void add_tuple(struct bk_buf *to, const struct bk_pidf_tuple *tuple)
 {
     bk_buf_add_lit(to, "<tuple id=\"");
-    add_text(to, tuple->id);
+    bk_xml_escape(to, tuple->id);
     bk_buf_add_lit(to, "\"><status>");
     if (tuple->basic != BK_PIDF_BASIC_NONE)
         bk_buf_addf(to, "<basic>%s</basic>", tuple->basic == BK_PIDF_OPEN ? "open" : "closed");
@@ -140,7 +83,7 @@ void bk_pidf_write(struct bk_buf *to, const struct bk_pidf *doc)
     bk_buf_add_lit(to, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\r\n<presence xmlns=\"" NS_PIDF
                        "\" xmlns:dm=\"" NS_DM "\" xmlns:rpid=\"" NS_RPID "\" xmlns:b=\"" NS_BECKON
                        "\" entity=\"");
-    add_text(to, doc->entity);
+    bk_xml_escape(to, doc->entity);
     bk_buf_add_lit(to, "\">\r\n");
     for (int i = 0; i < doc->n_tuples; i++)
         add_tuple(to, &doc->tuples[i]);

@@ -728,10 +728,13 @@ struct bk_view ms_road_of(const struct link *link, struct bk_view address)
 
 /* ---- the 200 ---- */
 
-/* What this server knows to tell about; without blanks, as the clients cut it at commas alone. */
+/*
+ * What this server knows to tell about; without blanks, as the clients cut it at commas alone. Servers of Microsoft name
+ * presence.wpending and vnd-microsoft-roaming-ACL as well: a client that is told of categories subscribes to neither.
+ */
 static const char events[] =
-    "vnd-microsoft-provisioning,vnd-microsoft-roaming-contacts,vnd-microsoft-roaming-ACL,presence,"
-    "presence.wpending,vnd-microsoft-roaming-self,vnd-microsoft-provisioning-v2";
+    "vnd-microsoft-provisioning,vnd-microsoft-roaming-contacts,presence,vnd-microsoft-roaming-self,"
+    "vnd-microsoft-provisioning-v2";
 
 static bool instance_of(const struct bk_binding *b, uint8_t ret[16])
 {
