@@ -636,6 +636,11 @@ static void bk_talk_window_init(BkTalkWindow *window)
     gtk_widget_add_controller(window->list, copy);
 }
 
+static void on_map(BkTalkWindow *window)
+{
+    bk_talk_window_focus_entry(window);
+}
+
 BkTalkWindow *bk_talk_window_new(BkApp *app, BkTalk *talk)
 {
     BkTalkWindow *window = g_object_new(BK_TYPE_TALK_WINDOW, "application", app, NULL);
@@ -667,6 +672,7 @@ BkTalkWindow *bk_talk_window_new(BkApp *app, BkTalk *talk)
     window->refresh = g_timeout_add_seconds(REFRESH_S, on_refresh, window);
     show_person(window);
     on_lines_changed(window);
-    bk_talk_window_focus_entry(window);
+    /* Not before: a widget that has the focus in a window nobody sees makes GTK 4.8 hide the window from screen readers. */
+    g_signal_connect_object(window, "map", G_CALLBACK(on_map), window, G_CONNECT_AFTER);
     return window;
 }
