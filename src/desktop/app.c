@@ -756,6 +756,12 @@ static void act_search(GSimpleAction *a, GVariant *v, gpointer p)
     BkApp *app = p;
     (void)a;
     (void)v;
+    /* In a conversation one looks for what was said there. */
+    GtkWindow *active = gtk_application_get_active_window(GTK_APPLICATION(app));
+    if (active && BK_IS_TALK_WINDOW(active)) {
+        (void)gtk_widget_activate_action(GTK_WIDGET(active), "talk.find", NULL);
+        return;
+    }
     bk_app_show(app);
     bk_main_window_focus_search(app->window);
 }
