@@ -6,7 +6,7 @@
 
 #include <glib/gi18n.h>
 
-enum { TOAST_S = 8 }; /* sentences, not words */
+enum { TOAST_S = 6, TOAST_LETTERS_A_S = 15 }; /* sentences, not words, read calmly */
 
 struct _BkMainWindow {
     AdwApplicationWindow parent;
@@ -17,12 +17,19 @@ struct _BkMainWindow {
 };
 G_DEFINE_TYPE(BkMainWindow, bk_main_window, ADW_TYPE_APPLICATION_WINDOW)
 
+/* A toast's own title is one line, cut off: what is said once must be readable, however long it is. */
 void bk_main_window_toast(BkMainWindow *window, const char *text)
 {
     AdwToast *toast = adw_toast_new("");
-    g_autofree char *plain = g_markup_escape_text(text, -1);
-    adw_toast_set_title(toast, plain);
-    adw_toast_set_timeout(toast, TOAST_S);
+    GtkWidget *label = gtk_label_new(text);
+    gtk_label_set_wrap(GTK_LABEL(label), TRUE);
+    gtk_label_set_natural_wrap_mode(GTK_LABEL(label), GTK_NATURAL_WRAP_WORD);
+    gtk_label_set_max_width_chars(GTK_LABEL(label), 32);
+    gtk_label_set_xalign(GTK_LABEL(label), 0);
+    gtk_widget_set_margin_top(label, 6);
+    gtk_widget_set_margin_bottom(label, 6);
+    adw_toast_set_custom_title(toast, label);
+    adw_toast_set_timeout(toast, TOAST_S + (unsigned)g_utf8_strlen(text, -1) / TOAST_LETTERS_A_S);
     adw_toast_overlay_add_toast(window->toasts, toast);
 }
 
