@@ -268,6 +268,10 @@ static void tell_round(struct ms_person *ms)
         ms->aggregate_version++;
         ms_notify_self(ms, BK_VIEW("state\0"), 0);
     }
+    if (ms_note_hash(ms) != ms->note_told) {
+        ms->note_told = ms_note_hash(ms);
+        ms_notify_self(ms, BK_VIEW("note\0"), 0);
+    }
     for (int i = 0; i < MADE_MAX; i++)
         bk_buf_finish(&made[i].doc);
     person->holds--;
@@ -599,6 +603,7 @@ static void first_body(struct request *rq, struct ms_person *ms, struct ms_sub *
     case MS_EVENT_SELF:
         self_body(ms, a->parts, body);
         ms->self_told = ms->person->shown;
+        ms->note_told = ms_note_hash(ms);
         return;
     case MS_EVENT_PRESENCE:
         break;

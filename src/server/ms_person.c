@@ -2,6 +2,8 @@
 /* What a person has in the Lync dialect: loading it, and rendering the one model of presence in it. */
 #include "server/ms_person_private.h"
 
+#include "base/cleanup.h"
+
 #include <errno.h>
 #include <stdlib.h>
 
@@ -367,6 +369,15 @@ static void add_published(struct ms_person *ms, const char *category, int relati
     bk_buf_finish(&content);
 }
 
+static struct bk_view published_note(const struct ms_publication *p, struct bk_arena *arena)
+{
+    struct bk_ms_xml *content;
+    const char *why;
+    if (bk_ms_xml_parse(p->document, arena, &content, &why) < 0)
+        return (struct bk_view){ 0 };
+    return bk_view_head(bk_ms_note_read(content), BK_MS_NOTE_MAX);
+}
+
 static struct bk_view note_for(struct ms_person *ms, int relation, struct bk_arena *arena)
 {
     if (relation < BK_MS_CONTAINER_COMPANY)
@@ -378,11 +389,7 @@ static struct bk_view note_for(struct ms_person *ms, int relation, struct bk_are
     /* A note that is meant for the nearer ones only. */
     const struct ms_publication *p =
         ms_publication_find(ms, BK_VIEW("note"), 0, (uint32_t)relation);
-    struct bk_ms_xml *content;
-    const char *why;
-    if (p && bk_ms_xml_parse(p->document, arena, &content, &why) == 0)
-        return bk_view_head(bk_ms_note_read(content), BK_MS_NOTE_MAX);
-    return (struct bk_view){ 0 };
+    return p ? published_note(p, arena) : (struct bk_view){ 0 };
 }
 
 void ms_render(struct ms_person *ms, int relation, unsigned wanted, int64_t now_ms,
@@ -458,15 +465,71 @@ static void add_aggregate(struct ms_person *ms, struct bk_buf *to)
     bk_buf_finish(&content);
 }
 
+static const uint32_t note_containers[] = { BK_MS_CONTAINER_COMPANY, BK_MS_CONTAINER_TEAM,
+                                            BK_MS_CONTAINER_PERSONAL };
+
+/* One of those that hold the note everybody from colleagues on sees. */
+static bool is_the_note(const struct ms_publication *p)
+{
+    bool in_one = false;
+    for (size_t i = 0; i < BK_COUNT_OF(note_containers); i++)
+        in_one |= p->container == note_containers[i];
+    return in_one && p->instance == 0 && bk_view_equal(p->category, BK_VIEW("note"));
+}
+
+/* Whether the person's note is another than what was published in this dialect: another program set or took it. */
+static bool note_is_from_elsewhere(struct ms_person *ms)
+{
+    struct bk_arena arena = { 0 };
+    const struct ms_publication *p =
+        ms_publication_find(ms, BK_VIEW("note"), 0, BK_MS_CONTAINER_COMPANY);
+    struct bk_view here = p ? published_note(p, &arena) : (struct bk_view){ 0 };
+    bool other = !bk_view_equal(here, presence_note(ms->person));
+    bk_arena_finish(&arena);
+    return other;
+}
+
+/* As if it had been published, with the versions that the clients have to name next. */
+static void add_own_note(struct ms_person *ms, struct bk_buf *to)
+{
+    struct bk_buf content = { 0 };
+    bk_ms_note_write(&content, presence_note(ms->person));
+    for (size_t i = 0; i < BK_COUNT_OF(note_containers); i++) {
+        const struct ms_publication *p =
+            ms_publication_find(ms, BK_VIEW("note"), 0, note_containers[i]);
+        struct bk_ms_category c = { .name = BK_VIEW("note"),
+                                    .published_ms = core_real(ms->core),
+                                    .own = true,
+                                    .container = note_containers[i],
+                                    .version = p ? p->version : 0,
+                                    .expire = BK_MS_EXPIRE_STATIC,
+                                    .content = bk_buf_view(&content) };
+        bk_ms_category_write(to, &c);
+    }
+    if (content.failed)
+        to->failed = true;
+    bk_buf_finish(&content);
+}
+
+uint64_t ms_note_hash(const struct ms_person *ms)
+{
+    return bk_hash(&ms->core->config.hash_key, presence_note(ms->person));
+}
+
 void ms_render_own(struct ms_person *ms, struct bk_view name, struct bk_buf *to)
 {
     bool any = false, all = !name.len;
+    bool note = (all || bk_view_equal(name, BK_VIEW("note"))) && note_is_from_elsewhere(ms);
     BK_LIST_EACH(&ms->publications, it)
     {
         const struct ms_publication *p = bk_container_of(it, struct ms_publication, in_person);
-        if (!all && !bk_view_equal(p->category, name))
+        if ((!all && !bk_view_equal(p->category, name)) || (note && is_the_note(p)))
             continue;
         add_own(p, to);
+        any = true;
+    }
+    if (note) {
+        add_own_note(ms, to);
         any = true;
     }
     if (all || bk_view_equal(name, BK_VIEW("state")))

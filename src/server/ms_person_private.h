@@ -101,6 +101,7 @@ struct ms_person {
     uint32_t container_versions[BK_MS_CONTAINERS];
     uint32_t aggregate_version;
     enum bk_pidf_shown self_told; /* what the person's own endpoints were told last */
+    uint64_t note_told;           /* the same of the note: ms_note_hash() */
     struct bk_timer tell;
     struct bk_list news; /* in core's list of those whose next round need not wait */
     int64_t told_at;     /* mono ms */
@@ -117,6 +118,7 @@ void ms_render(struct ms_person *ms, int relation, unsigned wanted, int64_t now_
                struct bk_buf *to);
 /* The state category as the person's own endpoints see it, or all categories where name is empty. */
 void ms_render_own(struct ms_person *ms, struct bk_view name, struct bk_buf *to);
+uint64_t ms_note_hash(const struct ms_person *ms);
 void ms_render_containers(struct ms_person *ms, struct bk_buf *to);
 void ms_render_followers(struct ms_person *ms, struct bk_buf *to);
 struct ms_publication *ms_publication_find(const struct ms_person *ms, struct bk_view category,

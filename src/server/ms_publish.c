@@ -324,6 +324,7 @@ void ms_publish(struct request *rq, struct ms_person *ms)
     bool good = batch && apply(rq, ms, p, bk_buf_view(&contents), batch, &writes);
     if (good)
         writes |= apply_meant(ms, &meant, batch);
+    ms->note_told = ms_note_hash(ms); /* by this answer, and by published() */
     ms_model(ms);
     /* The answer says what is shown now; watchers hear of what is to stay once it is on disk (published()), or soon. */
     if (writes)

@@ -291,6 +291,24 @@ def beckon_cli_and_they_see_each_other(bench):
         ann.say("remove", bench.address("bob"))
 
 
+def a_note_from_beckon_cli_reaches_the_same_persons_other_client(bench):
+    def notes():
+        return [m.body for m in ann.trace() if m.came and 'name="note"' in m.body]
+
+    with bench.here("ann") as (ann,), bench.cli("ann") as cli:
+        ann.published()
+        cli.sign_in(PASSWORD)
+        cli.say("note", text="from the terminal")
+        beckon.wait_for("the note", lambda: any(">from the terminal</body>" in n for n in notes()), 10)
+        # It goes on from there without a conflict, and the terminal's note gives way.
+        ann.say("status", "busy", "from the window")
+        beckon.wait_for("its own note", lambda: notes() and ">from the window</body>" in notes()[-1], 10)
+        equal([m for m in ann.trace() if m.came and m.status == 409], [])
+        ann.say("status", "available")
+        cli.say("note", text="")
+        beckon.wait_for("no note", lambda: notes() and "from the" not in notes()[-1], 10)
+
+
 def linphonec_and_they_see_each_other(bench):
     with bench.here("ann") as (ann,), bench.linphonec(watch=["ann"]) as lin:
         lin.wait_presence("ann", "open")
@@ -654,7 +672,8 @@ CASES = [a_refused_connection_is_told_to_the_person, signs_in_by_ntlm_over_tls, 
          a_wrong_password_is_said_and_kept, a_wrong_password_for_a_certificate_is_said_and_kept, a_disabled_person_is_told_so,
          a_person_without_a_licence_is_told_so, who_is_disabled_while_signed_in_is_signed_out_with_the_reason,
          contacts_are_there_again_also_after_kill_9, two_computers_of_one_person_see_each_others_edits,
-         two_of_them_see_each_others_status_and_note, beckon_cli_and_they_see_each_other, linphonec_and_they_see_each_other,
+         two_of_them_see_each_others_status_and_note, beckon_cli_and_they_see_each_other,
+         a_note_from_beckon_cli_reaches_the_same_persons_other_client, linphonec_and_they_see_each_other,
          idle_is_seen,
          who_appears_offline_is_seen_so_and_sees_the_others, a_call_is_seen_by_who_watches,
          a_level_shows_what_its_table_says,

@@ -739,6 +739,66 @@ static void a_note_taken_away_elsewhere_is_gone_for_all(void **state)
     world_destroy(w);
 }
 
+/* beckon-cli and other programs speak PIDF; the person's other endpoints may not. */
+static void publish_note_as_pidf(struct world_link *link, const char *name, const char *note,
+                                 int number)
+{
+    char pidf[700];
+    snprintf(pidf, sizeof pidf,
+             "<presence xmlns=\"urn:ietf:params:xml:ns:pidf\" entity=\"sip:%s@example.org\" "
+             "xmlns:dm=\"urn:ietf:params:xml:ns:pidf:data-model\" xmlns:b=\"urn:beckon:presence\">"
+             "<tuple id=\"t\"><status><basic>open</basic></status></tuple><dm:person id=\"p\">"
+             "<b:manual state=\"none\"/><dm:note>%s</dm:note></dm:person></presence>",
+             name, note);
+    world_send(link,
+               "PUBLISH sip:%s@example.org SIP/2.0\r\nVia: SIP/2.0/TLS "
+               "127.0.0.1;branch=z9hG4bKpidf%d\r\nFrom: <sip:%s@example.org>;tag=2\r\n"
+               "To: <sip:%s@example.org>\r\nCall-ID: pidf%d\r\nCSeq: 1 PUBLISH\r\n"
+               "Max-Forwards: 70\r\nEvent: presence\r\nExpires: 600\r\n"
+               "Content-Type: application/pidf+xml\r\nContent-Length: %zu\r\n\r\n%s",
+               name, number, name, name, number, strlen(pidf), pidf);
+    assert_int_equal(world_status(world_take(link)), 200);
+}
+
+static void a_note_set_elsewhere_reaches_the_persons_own_endpoints(void **state)
+{
+    struct world *w = begin(*(unsigned *)*state);
+    struct world_link *lync = sign_in(w, "ann", "urn:lync"), *cli = sign_in(w, "ann", "urn:cli");
+    subscribe(lync, "ann", "vnd-microsoft-roaming-self", NULL, 1, "", NULL, NULL);
+    publish_state(lync, "ann", "machineState", 1, 0, 3500, "");
+    drop_all(w, lync);
+    publish_note_as_pidf(cli, "ann", "from the terminal", 1);
+    const char *got = latest(w, lync);
+    assert_true(says(got, "name=\"note\""));
+    assert_true(says(got, "container=\"200\" version=\"0\""));
+    assert_true(says(got, "container=\"400\" version=\"0\""));
+    assert_true(says(got, ">from the terminal</body>"));
+    /* Who signs in later sees it, too. */
+    got = subscribe(lync, "ann", "vnd-microsoft-roaming-self", NULL, 2, "", NULL, NULL);
+    assert_true(says(got, ">from the terminal</body>"));
+    /* The versions told are those to go on from; what this client says itself it is told once. */
+    drop_all(w, lync);
+    got = publish(lync, "ann",
+                  "<publication categoryName=\"note\" container=\"200\" version=\"0\" "
+                  "expireType=\"static\"><note><body type=\"personal\">mine</body></note>"
+                  "</publication>");
+    assert_int_equal(world_status(got), 200);
+    assert_true(says(got, ">mine</body>"));
+    assert_false(says(got, "from the terminal"));
+    world_advance(w, 1000);
+    for (const char *more; (more = world_take(lync));)
+        assert_false(says(more, "name=\"note\""));
+    /* Taken away elsewhere: gone, and the version is that of what was published. */
+    publish_note_as_pidf(cli, "ann", "", 2);
+    got = latest(w, lync);
+    assert_true(says(got, "name=\"note\""));
+    assert_true(says(got, "container=\"200\" version=\"1\""));
+    assert_false(says(got, "mine"));
+    leave(w, cli);
+    leave(w, lync);
+    world_destroy(w);
+}
+
 static void publications_end_with_what_they_hang_on(void **state)
 {
     struct world *w = begin(*(unsigned *)*state);
@@ -1095,6 +1155,7 @@ int main(void)
         TEST(a_large_batch_is_told_in_pieces_and_whole),
         TEST(calls_meetings_and_presentations_are_inputs_of_the_one_state),
         TEST(a_note_taken_away_elsewhere_is_gone_for_all),
+        TEST(a_note_set_elsewhere_reaches_the_persons_own_endpoints),
         TEST(publications_end_with_what_they_hang_on),
         TEST(the_question_for_persistent_chat_is_no_case),
         TEST(who_is_put_on_a_list_is_told_once),
