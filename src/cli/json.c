@@ -161,6 +161,7 @@ static void set_event(json_t *o, const struct bk_client_event *e)
         (void)json_object_set_new(o, "own", json_boolean(e->presence.own));
         (void)json_object_set_new(o, "watched", json_boolean(e->presence.watched));
         set_text(o, "state", bk_pidf_shown_name(e->presence.shown));
+        set_text(o, "name", e->presence.name);
         set_text(o, "note", e->presence.note);
         if (e->presence.since_ms)
             set_time(o, "since", e->presence.since_ms);

@@ -228,6 +228,8 @@ def people_are_found_in_the_directory(domain):
         equal(found(f"bob@{domain.domain}"), ["bob"])
         equal(found("Mac Lear"), ["dan"])
         equal(found("nobody at all"), [])
+        ann.say("watch", address=f"dan@{domain.domain}")  # the name comes with the presence, too
+        ann.wait("presence", address=f"dan@{domain.domain}", name="Dan Mac Lear")
 
 
 CASES = [edits_survive_the_server_being_killed, mistakes_are_told_and_change_nothing,
