@@ -36,6 +36,7 @@ enum {
     OPT_WAIT,
     OPT_CLOCK_OFFSET,
     OPT_PROVE_AGAIN,
+    OPT_ALLOW_NTLM,
     OPT_NO_COLOUR,
     OPT_DEBUG,
     OPT_VERSION,
@@ -65,6 +66,8 @@ static const struct {
       "act as if the clock were off by that (for tests)" },
     { "prove-again", OPT_PROVE_AGAIN, "SECONDS",
       "with TLS-DSK, prove who you are anew that often; at most 8 hours, the default" },
+    { "allow-ntlm", OPT_ALLOW_NTLM, NULL,
+      "sign in by NTLM where a server has no better way; the password is asked for each time" },
     { "no-colour", OPT_NO_COLOUR, NULL, "no colours (also: NO_COLOR is set)" },
     { "debug", OPT_DEBUG, NULL, "what the engine does, on standard error" },
     { "help", OPT_HELP, NULL, "this text" },
@@ -251,6 +254,9 @@ static int take_option(struct cli *cli, int id, char *value)
         if (number_of("prove-again", value, 1, 8 * 3600, &n) < 0)
             return -EINVAL;
         cli->config.timing.prove_ms = n * 1000;
+        return 0;
+    case OPT_ALLOW_NTLM:
+        cli->config.allow_ntlm = true;
         return 0;
     case OPT_PASSWORD_FILE:
         return read_password(cli, value, -1);

@@ -508,6 +508,7 @@ static int copy_config(struct bk_client *c, const struct bk_client_config *confi
     if (r < 0)
         return r;
     c->keep_nothing = config->keep_nothing;
+    c->allow_ntlm = config->allow_ntlm;
     if (config->guard) {
         c->guard_kept = *config->guard;
         c->guard = &c->guard_kept;

@@ -56,6 +56,8 @@ struct bk_client_config {
     const char *manual_server; /* see struct bk_client_connection */
     uint16_t discovery_port;   /* of the HTTPS steps of discovery; 0: 443 */
     bool keep_nothing;         /* likewise */
+    /* A server of the Lync dialect that offers NTLM and no TLS-DSK may have it: weaker, and the password is needed at each start. */
+    bool allow_ntlm;
     const struct bk_clock
         *clock; /* NULL: the system's; only real_ms is asked (deadlines are the loop's) */
     const struct bk_random *random;          /* NULL: the system's */

@@ -75,7 +75,7 @@ struct bk_client {
     char device_name[65];
     bool only_ca_file;
     struct wish *wish; /* for the next sign-in; NULL: as before */
-    bool keep_nothing;
+    bool keep_nothing, allow_ntlm;
     struct bk_client_guard guard_kept;
     const struct bk_client_guard *guard; /* NULL: none */
     struct bk_answer_server manual[BK_CLIENT_MANUAL_MAX];

@@ -104,39 +104,103 @@ bool bk_lync_wants_certificate(const struct bk_client *c)
                            c->profile.renew_after_ms <= bk_clock_real_ms(c->clock));
 }
 
-/* A first offer: it is taken up, or a certificate is to be had first. */
-static void take_offer(struct bk_client *c, const struct bk_signing_offer *offer)
+/* TLS-DSK with the certificate of the profile. */
+static const char *begin_dsk(struct bk_client *c, const struct bk_signing_offer *offer,
+                             bool *ret_own)
 {
-    bool early = c->state == BK_CLIENT_CONTACTING || c->state == BK_CLIENT_REGISTERING;
-    if (offer->sts_uri.len && !keep_sts_uri(c, offer->sts_uri)) {
-        refuse(c, 305, 0, "its challenge names no https URL for certificates", "");
-        return;
-    }
-    if (early && bk_lync_wants_certificate(c)) {
-        if (!c->offer.sts_uri[0])
-            refuse(c, 102, 0, "its challenge does not name where certificates are given", "");
-        else
-            bk_client_feed(c, IN_PROBED);
-        return;
-    }
-    if (++c->lync_offers > OFFERS_MAX) {
-        refuse(c, 105, 0, "refused at the end of the handshake", "TLS-DSK begins over and over");
-        return;
-    }
     BK_AUTO_BUF struct bk_buf pem = { 0 };
     bk_buf_add_view(&pem, bk_buf_view(&c->profile.identity));
     struct bk_initiator_config config = { .scheme = BK_SA_TLS_DSK,
                                           .pem = bk_buf_cstr(&pem),
                                           .now_real_ms = bk_client_real(c) };
-    bool own = false;
-    const char *why = bk_signing_begin(&c->signing, offer, &config, &own);
+    const char *why = bk_signing_begin(&c->signing, offer, &config, ret_own);
     if (pem.at)
         bk_wipe(pem.at, pem.cap);
+    return why;
+}
+
+/* NTLM with the password, which stays in memory as long as somebody is signed in by it. */
+static const char *begin_ntlm(struct bk_client *c, const struct bk_signing_offer *offer,
+                              bool *ret_own)
+{
+    struct bk_initiator_config config = { .scheme = BK_SA_NTLM,
+                                          .login = c->user[0] ? c->user : c->address,
+                                          .password = bk_buf_cstr(&c->password),
+                                          .now_real_ms = bk_client_real(c) };
+    return bk_signing_begin(&c->signing, offer, &config, ret_own);
+}
+
+static const struct scheme {
+    enum bk_sa_scheme scheme;
+    const char *name;
+    unsigned refused; /* what a new offer at the end of a handshake means */
+    const char *(*begin)(struct bk_client *c, const struct bk_signing_offer *offer, bool *ret_own);
+} schemes[] = {
+    /* In the order in which they are taken. */
+    { BK_SA_TLS_DSK, "TLS-DSK", 105, begin_dsk },
+    { BK_SA_NTLM, "NTLM", 202, begin_ntlm },
+};
+
+/* What this scheme needs before its handshake. true: it has to be got first, which is under way. */
+static bool lacks_something(struct bk_client *c, const struct scheme *scheme)
+{
+    bool early = c->state == BK_CLIENT_CONTACTING || c->state == BK_CLIENT_REGISTERING;
+    if (!early)
+        return false;
+    if (scheme->scheme == BK_SA_NTLM) {
+        if (c->password.len)
+            return false;
+        bk_client_feed(c, IN_CREDENTIAL_NEEDED);
+    } else if (!bk_lync_wants_certificate(c)) {
+        return false;
+    } else if (!c->offer.sts_uri[0]) {
+        refuse(c, 102, 0, "its challenge does not name where certificates are given", "");
+    } else {
+        bk_client_feed(c, IN_PROBED);
+    }
+    return true;
+}
+
+/* A first offer: it is taken up, or something is to be had first. */
+static void take_offer(struct bk_client *c, const struct scheme *scheme,
+                       const struct bk_signing_offer *offer)
+{
+    if (offer->sts_uri.len && !keep_sts_uri(c, offer->sts_uri)) {
+        refuse(c, 305, 0, "its challenge names no https URL for certificates", "");
+        return;
+    }
+    if (lacks_something(c, scheme))
+        return;
+    if (++c->lync_offers > OFFERS_MAX) {
+        refuse(c, scheme->refused, 0, "refused at the end of the handshake",
+               "the server begins over and over");
+        return;
+    }
+    bool own = false;
+    const char *why = scheme->begin(c, offer, &own);
     bk_timer_disarm(bk_client_timers(c), &c->prove); /* planned anew at its end */
-    if (why)
+    if (why) {
         refuse(c, own ? 105 : 102, own ? 'c' : 0, why, why);
-    else
+    } else if (c->probing) { /* no certificate was there, and none is needed */
+        c->probing = false;
+        bk_client_feed(c, IN_UP);
+    } else {
         bk_register_go_on(c);
+    }
+}
+
+/* NULL: none of ours is offered. */
+static const struct scheme *choose(struct bk_client *c, const struct bk_sip_msg *msg,
+                                   struct bk_signing_offer *ret)
+{
+    for (size_t i = 0; i < BK_COUNT_OF(schemes); i++) {
+        if (schemes[i].scheme == BK_SA_NTLM && !c->allow_ntlm)
+            continue;
+        bk_signing_offer(msg, schemes[i].scheme, ret);
+        if (ret->there)
+            return &schemes[i];
+    }
+    return NULL;
 }
 
 bool bk_lync_challenged(struct bk_client *c, const struct bk_sip_msg *msg)
@@ -147,7 +211,6 @@ bool bk_lync_challenged(struct bk_client *c, const struct bk_sip_msg *msg)
     bk_client_fault_of_refusal(c, msg, &named);
     if (named.record) /* a refusal that says why */
         return false;
-    bk_signing_offer(msg, BK_SA_TLS_DSK, &offer);
     if (!c->offer.lync) {
         /* Not a word of a service of ours: once more, as a program of the dialect asks. */
         c->offer.lync = true;
@@ -157,9 +220,10 @@ bool bk_lync_challenged(struct bk_client *c, const struct bk_sip_msg *msg)
             bk_client_feed(c, IN_PROBED);
         return true;
     }
-    if (!offer.there) {
-        (void)snprintf(detail, sizeof detail, "offered: %s; this app: TLS-DSK",
-                       offer.others[0] ? offer.others : "nothing");
+    const struct scheme *scheme = choose(c, msg, &offer);
+    if (!scheme) {
+        (void)snprintf(detail, sizeof detail, "offered: %s; this app: TLS-DSK%s",
+                       offer.others[0] ? offer.others : "nothing", c->allow_ntlm ? ", NTLM" : "");
         refuse(c, 102, 0, "it offers no way of signing in that this app knows", detail);
         return true;
     }
@@ -168,12 +232,12 @@ bool bk_lync_challenged(struct bk_client *c, const struct bk_sip_msg *msg)
         return true;
     }
     if (!offer.is_leg) {
-        take_offer(c, &offer);
+        take_offer(c, scheme, &offer);
         return true;
     }
     const char *why = bk_signing_go_on(&c->signing, msg);
     if (why) {
-        (void)snprintf(detail, sizeof detail, "TLS-DSK: %.180s", why);
+        (void)snprintf(detail, sizeof detail, "%s: %.180s", scheme->name, why);
         refuse(c, 102, 0, "the handshake failed", detail);
     } else {
         bk_register_go_on(c);
@@ -224,8 +288,9 @@ static void plan_proof(struct bk_client *c)
 {
     struct bk_personal_info info;
     int64_t left = c->timing.prove_ms;
-    if (bk_personal_check(bk_buf_view(&c->profile.identity), bk_view_of_str(c->address), &info) ==
-        0) {
+    if (c->signing.scheme == BK_SA_TLS_DSK &&
+        bk_personal_check(bk_buf_view(&c->profile.identity), bk_view_of_str(c->address), &info) ==
+            0) {
         int64_t life = info.not_after_ms - bk_client_real(c);
         bk_lync_forget_password(c, life);
         if (life < left)
@@ -243,7 +308,8 @@ void bk_lync_granted(struct bk_client *c, const struct bk_sip_msg *msg)
     c->lync_offers = 0;
     /* A refresh proves nothing anew: the timer stays. */
     if (bk_signing_stands(&c->signing) && !bk_timer_armed(&c->prove)) {
-        bk_log(c->log, BK_LOG_DEBUG, "proved by TLS-DSK", "address", c->address);
+        bk_log(c->log, BK_LOG_DEBUG, "proved", "address", c->address, "scheme",
+               bk_sa_scheme_name(c->signing.scheme).at);
         plan_proof(c);
     }
 }

@@ -178,7 +178,7 @@ def who_one_is_is_proved_anew_under_traffic(domain):
     log = domain.folder / "profiles" / "first.log"
 
     def proofs():
-        return log.read_text().count("proved by TLS-DSK")
+        return log.read_text().count("TLS-DSK")
 
     with domain.client("ann", profile="first", options=options) as ann, domain.client("bob") as bob:
         ann.sign_in()
@@ -323,16 +323,51 @@ def passwords_are_not_changed_there_and_that_is_said(domain):
         assert "your administrator does" in failure["text"], failure
 
 
-def a_server_without_either_way_is_named(domain):
+def only_these_ways(domain, **ways):
+    """The server from now on, started anew."""
     domain.stop_server()
     config = re.sub("(?m)^(beckon|tls-dsk) = .*\n", "", domain.config.read_text())
     assert "[sign-in]" in config, config
-    domain.config.write_text(config.replace("[sign-in]", "[sign-in]\nbeckon = no\ntls-dsk = no"))
+    lines = "".join(f"{name.replace('_', '-')} = {value}\n" for name, value in ways.items())
+    domain.config.write_text(config.replace("[sign-in]\n", "[sign-in]\n" + lines))
     domain.start()
+
+
+def a_server_without_either_way_is_named(domain):
+    only_these_ways(domain, beckon="no", tls_dsk="no")
     with domain.client("eve", profile="no-way") as eve:
         failure = eve.refused(PASSWORD)
         equal((failure["record"], failure["next"]), ("SI-102", "stop"))
         assert "offered: Digest" in failure["detail"], failure
+
+
+def ntlm_is_done_only_where_that_is_allowed_here_and_there(domain):
+    only_these_ways(domain, beckon="no", tls_dsk="no")
+    domain.ctl("policy", "set", "ntlm-signin", "on")
+    domain.ctl("user", "password", f"dan@{domain.domain}", "--stdin", stdin=PASSWORD + "\n")
+    with domain.client("dan", profile="ntlm") as dan:
+        failure = dan.refused(PASSWORD)
+        equal((failure["record"], failure["next"]), ("SI-102", "stop"))
+        assert "offered: NTLM; this app: TLS-DSK" in failure["detail"], failure
+    options = ["--allow-ntlm", "--prove-again=4", "--debug"]
+    log = domain.folder / "profiles" / "ntlm.log"
+    with domain.client("dan", profile="ntlm", options=options) as dan:
+        told(domain, dan, "SI-202", "something else")
+        dan.sign_in(PASSWORD)
+        equal(sessions_of(domain, dan.address)[0]["road"], "ntlm")
+        equal(dan.send(dan.address.replace("dan", "ann"), "signed by NTLM")["state"], "stored")
+        beckon.wait_for("two more proofs", lambda: log.read_text().count("NTLM") >= 3, 30)
+        equal([e for e in dan.events if e.get("state") == "reconnecting"], [])
+    equal(keys_kept(domain, "ntlm"), [])
+    with domain.client("dan", profile="ntlm", options=options) as dan:  # and nothing was kept to do it again with
+        since = dan.mark()
+        dan.say("sign-in", address=dan.address)
+        dan.wait("credential", since)
+        dan.say("credential", password=PASSWORD)
+        dan.wait("state", since, state="signed-in")
+    for path in (domain.folder / "profiles" / "ntlm").rglob("*"):
+        if path.is_file():
+            assert PASSWORD.encode() not in path.read_bytes(), f"the password stands in {path.name}"
 
 
 CASES = [signs_in_by_address_alone_and_again_without_a_password,
@@ -345,7 +380,7 @@ CASES = [signs_in_by_address_alone_and_again_without_a_password,
          past_its_two_thirds_the_password_given_anew_brings_another_certificate, deleting_leaves_nothing_here,
          a_server_that_learns_the_other_way_takes_people_in_by_both,
          a_server_that_loses_beckons_way_takes_its_people_in_by_the_other, passwords_are_not_changed_there_and_that_is_said,
-         a_server_without_either_way_is_named]
+         a_server_without_either_way_is_named, ntlm_is_done_only_where_that_is_allowed_here_and_there]
 
 
 def main():
