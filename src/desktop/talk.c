@@ -20,6 +20,7 @@ struct _BkTalk {
     char *draft;
     guint draft_timer;
     bool typing, looked_at;
+    bool read_unseen; /* read before its lines were loaded */
     int64_t rank;
 
     bool loading, has_older;
@@ -305,6 +306,7 @@ void bk_talk_mark_read(BkTalk *talk)
     }
     if (history_of(talk) && newest)
         bk_history_set_read(history_of(talk), address_of(talk), newest);
+    talk->read_unseen = !newest && talk->loading;
     set_unread(talk, 0, 0);
 }
 
@@ -494,6 +496,8 @@ static void on_loaded(GObject *source, GAsyncResult *result, gpointer data)
             set_has_older(talk, rows->len == PAGE);
         if (first && rows)
             mark_unread(talk);
+        if (talk->read_unseen || talk->looked_at)
+            bk_talk_mark_read(talk);
         if (l->row && talk->has_older)
             load(talk, 0);
         else if (talk->wanted_row)
@@ -601,6 +605,8 @@ void bk_talk_restore_unread(BkTalk *talk, unsigned n)
     set_unread(talk, talk->unread + n, talk->missed);
     if (talk->first_row)
         mark_unread(talk);
+    if (talk->looked_at)
+        bk_talk_mark_read(talk);
 }
 
 static void get_property(GObject *object, guint id, GValue *value, GParamSpec *spec)

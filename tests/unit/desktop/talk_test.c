@@ -436,6 +436,25 @@ static void what_nobody_looked_at_is_unread_and_told(void **state)
     assert_int_equal(bk_talks_missed(talks), 1);
 }
 
+static void who_looks_before_it_is_loaded_has_read_it(void **state)
+{
+    (void)state;
+    begin_signed_in();
+    say_message(BOB, "1", "k1", false);
+    say_message(CAROL, "2", "k2", false);
+    settle();
+    end();
+    begin(true);
+    bk_talk_set_looked_at(bob(), true); /* nothing is read from the disk yet */
+    bk_talk_mark_read(bk_talks_with(talks, CAROL));
+    settle();
+    assert_int_equal(bk_talk_unread(bob()), 0);
+    end();
+    begin_signed_in();
+    assert_int_equal(bk_talk_unread(bob()), 0);
+    assert_int_equal(n_lines(bob()), 1);
+}
+
 static void the_newest_conversation_is_first(void **state)
 {
     (void)state;
@@ -782,6 +801,7 @@ int main(void)
         T(on_a_full_disk_a_message_is_shown_and_not_taken_as_such_until_it_was_read),
         T(who_has_no_address_to_be_watched_is_heard_too),
         T(what_nobody_looked_at_is_unread_and_told),
+        T(who_looks_before_it_is_loaded_has_read_it),
         T(the_newest_conversation_is_first),
         T(a_line_is_there_at_once_and_tells_its_end),
         T(what_cannot_be_sent_is_no_line),
