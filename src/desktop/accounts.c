@@ -11,6 +11,25 @@
 
 enum { ORDER_FILE_MAX = 16 * 1024, ACCOUNTS_MAX = 50 };
 
+char *bk_address_of_link(const char *link)
+{
+    static const char *const schemes[] = { "sip:", "sips:", "im:", "pres:" };
+    size_t at, scheme = 0;
+    const char *why;
+    for (gsize i = 0; i < G_N_ELEMENTS(schemes) && !scheme; i++)
+        if (g_ascii_strncasecmp(link, schemes[i], strlen(schemes[i])) == 0)
+            scheme = strlen(schemes[i]);
+    link += scheme;
+    if (scheme && strncmp(link, "//", 2) == 0)
+        link += 2;
+    g_autofree char *bare = g_strndup(link, strcspn(link, ";?"));
+    g_autofree char *address = g_uri_unescape_string(bare, NULL);
+    if (!address || bk_client_check_address(address, &at, &why) < 0 ||
+        g_ascii_strncasecmp(address, "sip:", 4) == 0)
+        return NULL;
+    return g_ascii_strdown(address, -1);
+}
+
 /* ---- one of them ---- */
 
 struct _BkAccount {

@@ -27,4 +27,10 @@ void bk_accounts_forget(BkAccounts *accounts, const char *address);
 /* Reads the folder anew (after a sign-in or a deletion). */
 void bk_accounts_refresh(BkAccounts *accounts);
 
+/*
+ * The address in a link or in what somebody typed, in lower case: "sip:Bob%40Example.org;transport=tls?subject=x" and "im:bob@example.org"
+ * are bob@example.org. NULL: there is none in it. Caller frees.
+ */
+char *bk_address_of_link(const char *link);
+
 #endif

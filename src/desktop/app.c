@@ -616,6 +616,7 @@ static void leave(BkApp *app)
 
 static void sign_out(BkApp *app)
 {
+    bk_app_show(app); /* the sign-in page, also where the window was closed */
     (void)bk_engine_sign_out(app->engine);
 }
 
@@ -949,25 +950,6 @@ static void activate(GApplication *application)
     bk_app_show(app);
 }
 
-/* "sip:bob@example.org;transport=tls?subject=x" is bob@example.org. NULL: there is no address in it. */
-static char *address_of_link(const char *link)
-{
-    static const char *const schemes[] = { "sip:", "sips:", "im:", "pres:" };
-    size_t at, from = 0;
-    const char *why;
-    for (gsize i = 0; i < G_N_ELEMENTS(schemes) && !from; i++)
-        if (g_ascii_strncasecmp(link, schemes[i], strlen(schemes[i])) == 0)
-            from = strlen(schemes[i]);
-    link += from;
-    if (from && strncmp(link, "//", 2) == 0)
-        link += 2;
-    g_autofree char *bare = g_strndup(link, strcspn(link, ";?"));
-    g_autofree char *plain = g_uri_unescape_string(bare, NULL);
-    if (!plain || bk_client_check_address(plain, &at, &why) < 0)
-        return NULL;
-    return g_ascii_strdown(plain, -1);
-}
-
 static void open_links(GApplication *application, GFile **files, int n, const char *hint)
 {
     BkApp *app = BK_APP(application);
@@ -975,7 +957,7 @@ static void open_links(GApplication *application, GFile **files, int n, const ch
     begin(app);
     for (int i = 0; i < n; i++) {
         g_autofree char *uri = g_file_get_uri(files[i]);
-        g_autofree char *address = address_of_link(uri);
+        g_autofree char *address = bk_address_of_link(uri);
         if (address)
             bk_app_open_talk(app, address);
     }
@@ -992,7 +974,7 @@ static int command_line(GApplication *application, GApplicationCommandLine *line
     begin(app);
     (void)g_variant_dict_lookup(dict, G_OPTION_REMAINING, "^as", &addresses);
     for (size_t i = 0; addresses && addresses[i]; i++) {
-        g_autofree char *address = address_of_link(addresses[i]);
+        g_autofree char *address = bk_address_of_link(addresses[i]);
         if (address)
             bk_app_open_talk(app, address);
     }
@@ -1018,7 +1000,7 @@ static int handle_local_options(GApplication *application, GVariantDict *dict)
         return EXIT_USAGE;
     }
     for (size_t i = 0; options.addresses && options.addresses[i]; i++) {
-        g_autofree char *address = address_of_link(options.addresses[i]);
+        g_autofree char *address = bk_address_of_link(options.addresses[i]);
         if (!address) {
             g_printerr(_("beckon: %s is no address\n"), options.addresses[i]);
             return EXIT_USAGE;

@@ -145,6 +145,40 @@ static void looking_does_not_put_a_damaged_file_aside(void **state)
     assert_true(g_file_test(file, G_FILE_TEST_EXISTS)); /* the engine does that, and says so */
 }
 
+static void an_address_is_found_in_a_link_and_nothing_else_is_taken_for_one(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *link, *address; /* NULL: none */
+    } rows[] = {
+        { "bob@example.org", "bob@example.org" },
+        { "Bob@Example.ORG", "bob@example.org" },
+        { "sip:bob@example.org", "bob@example.org" },
+        { "SIP://bob@example.org", "bob@example.org" },
+        { "sips:bob@example.org;transport=tls", "bob@example.org" },
+        { "sip:bob%40example.org?subject=a%20b&body=x@y.z", "bob@example.org" },
+        { "im:bob@example.org", "bob@example.org" },
+        { "pres:bob@example.org", "bob@example.org" },
+        { "", NULL },
+        { "sip:", NULL },
+        { "sip:example.org", NULL },
+        { "sip:sip:bob@example.org", NULL },
+        { "sip:%00bob@example.org", NULL },
+        { "sip:%2e%2e/bob@example.org", NULL },
+        { "sip:bob%0a@example.org", NULL },
+        { "sip:bob@example.org%", NULL },
+        { "http://bob@example.org", NULL },
+        { "--help", NULL },
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        g_autofree char *address = bk_address_of_link(rows[i].link);
+        if (!rows[i].address && address)
+            fail_msg("%s was taken for %s", rows[i].link, address);
+        if (rows[i].address)
+            assert_string_equal(address ? address : "(none)", rows[i].address);
+    }
+}
+
 #define TEST(name) cmocka_unit_test_teardown(name, clean)
 
 int main(void)
@@ -160,6 +194,7 @@ int main(void)
         TEST(who_is_forgotten_is_gone_from_the_list_and_the_others_stay),
         TEST(folders_and_lines_that_are_no_addresses_are_passed_over),
         TEST(looking_does_not_put_a_damaged_file_aside),
+        TEST(an_address_is_found_in_a_link_and_nothing_else_is_taken_for_one),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     remove_all(home);
