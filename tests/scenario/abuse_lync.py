@@ -6,8 +6,11 @@ usage: abuse_lync.py BUILD_FOLDER [SHARDS] [CASE ...]
 
 All the while two people write to each other and see each other's status; a case ends only when both still arrive.
 """
+import base64
+import os
 import pathlib
 import re
+import ssl
 import sys
 import tempfile
 import threading
@@ -222,6 +225,112 @@ def who_is_signed_in_and_answers_every_401_at_once_is_cut(domain, _talk):
             tap.equal((answers, mad.wire.closed), (CHALLENGES_MAX, True), what)
 
 
+# ---- TLS-DSK, the handshake inside SIP
+
+def client_hello():
+    """The first leg of a real client: TLS 1.2 as Python's library writes it, which asks for more than is there."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    try:
+        context.wrap_bio(incoming, outgoing, server_hostname=None).do_handshake()
+    except ssl.SSLWantReadError:
+        pass
+    return outgoing.read()
+
+
+def dsk_leg(mad, token, opaque=None):
+    """A REGISTER with this leg; opaque: of a handshake that was begun."""
+    named = f', opaque="{opaque}"' if opaque else ""
+    data = base64.b64encode(token).decode() if isinstance(token, bytes) else token
+    return mad.register([f'Authorization: TLS-DSK qop="auth"{named}, realm="{mad.realm}", targetname="{mad.target}", '
+                         f'gssapi-data="{data}", version=4'])
+
+
+def begun(got):
+    """The opaque of a handshake that goes on; None: it does not."""
+    challenge = next((v for v in got.all("www-authenticate") if v.startswith("TLS-DSK ") and "gssapi-data" in v), None)
+    return lync_wire.parameters(challenge)["opaque"] if got.status == 401 and challenge else None
+
+
+def half_a_handshake_and_what_follows_it_wrongly_ends_in_a_refusal(domain, _talk):
+    hello = client_hello()
+    for what, second in (("the same leg again", hello), ("nothing", b""), ("garbage", os.urandom(700)), ("half a record", b"\x16\x03\x01\x20\x00ab"),
+                         ("a record that is too long", b"\x16\x03\x03\xff\xff" + bytes(200)), ("an alert", b"\x15\x03\x03\x00\x02\x02\x28")):
+        with eve(domain) as mad:
+            mad.offer()
+            opaque = begun(mad.registered(dsk_leg(mad, hello)))
+            assert opaque, "a right first leg is not answered by one"
+            got = mad.registered(dsk_leg(mad, second, opaque))
+            # An empty or a half one may be waited for: then the next is refused.
+            for _ in range(6):
+                if got.status != 401:
+                    break
+                assert begun(got), f"{what}: {got.data!r}"
+                got = mad.registered(dsk_leg(mad, second, opaque))
+            tap.equal(got.status, 403, what)
+            # It is over: another leg of it finds nothing, and is offered to begin anew.
+            got = mad.registered(dsk_leg(mad, hello, opaque))
+            tap.equal((got.status, begun(got)), (401, None), what)
+
+
+def first_legs_that_are_none_are_refused(domain, _talk):
+    for what, leg, status in (("garbage", os.urandom(500), 403), ("no base64", "!!!!", 400), ("half of base64", "AAA", 400),
+                              ("SSL 2", b"\x80\x2e\x01\x00\x02" + bytes(43), 403), ("HTTP", b"GET / HTTP/1.1\r\n\r\n", 403),
+                              ("more than a leg may be", os.urandom(17000), 403)):
+        with eve(domain) as mad:
+            mad.offer()
+            tap.equal(mad.registered(dsk_leg(mad, leg)).status, status, what)
+
+
+def a_leg_of_another_connection_or_another_person_is_not_taken(domain, _talk):
+    hello = client_hello()
+    with eve(domain) as mad, eve(domain) as other:
+        for client in (mad, other):
+            client.offer()
+        opaque = begun(mad.registered(dsk_leg(mad, hello)))
+        assert begun(other.registered(dsk_leg(other, hello, opaque))) is None
+        mine = mad.uri
+        mad.uri = f"sip:ann@{DOMAIN}"
+        assert begun(mad.registered(dsk_leg(mad, hello, opaque))) is None
+        mad.uri = mine
+        tap.equal(mad.registered(dsk_leg(mad, hello, opaque)).status, 403)
+
+
+def resident_kb(domain):
+    text = pathlib.Path(f"/proc/{domain.server.pid}/status").read_text()
+    return int(re.search(r"VmRSS:\s+(\d+)", text).group(1))
+
+
+def thousands_of_handshakes_are_begun_and_left(domain, talk):
+    """Each holds some 60 kB of TLS on the server until its connection ends: two for each connection, and those end."""
+    hello, before, crowd, legs, place = client_hello(), resident_kb(domain), [None] * 50, 0, 0
+    try:
+        while legs < 2000:
+            place = (place + 1) % len(crowd)
+            try:
+                if not crowd[place]:
+                    crowd[place] = eve(domain)
+                    crowd[place].offer()
+                got = crowd[place].registered(dsk_leg(crowd[place], hello))
+                assert got.status in (401, 503), got.start
+                legs += 1
+            except (wire.Gone, OSError):
+                crowd[place].close()
+                crowd[place] = None
+            if legs % 500 == 0:
+                talk.goes_on()
+        grown = resident_kb(domain) - before
+        assert grown < 64 * 1024, f"{legs} handshakes cost {grown} kB"
+    finally:
+        for mad in filter(None, crowd):
+            mad.close()
+    with eve(domain).sign_in() as honest:
+        tap.equal(honest.ask("OPTIONS", f"sip:{DOMAIN}").status, 200)
+
+
 def who_signs_in_again_and_again_is_not_cut(domain, _talk):
     """Each sign-in that ends well starts the count of 401s anew."""
     with eve(domain).sign_in() as diligent:
@@ -365,7 +474,10 @@ CHALLENGES_MAX = 64
 CASES = [what_is_not_signed_right_is_refused_and_eight_such_end_the_connection, wrongly_signed_publications_change_nothing,
          wrongly_signed_registers_end_the_connection, an_answer_that_is_not_signed_counts_for_nothing,
          with_the_name_of_another_nothing_is_done, who_answers_every_401_at_once_is_slowed_down_and_cut,
-         who_is_signed_in_and_answers_every_401_at_once_is_cut, who_signs_in_again_and_again_is_not_cut,
+         who_is_signed_in_and_answers_every_401_at_once_is_cut,
+         half_a_handshake_and_what_follows_it_wrongly_ends_in_a_refusal, first_legs_that_are_none_are_refused,
+         a_leg_of_another_connection_or_another_person_is_not_taken, thousands_of_handshakes_are_begun_and_left,
+         who_signs_in_again_and_again_is_not_cut,
          wrong_passwords_are_limited_for_that_account_alone, who_publishes_in_a_loop_is_slowed_down,
          who_subscribes_in_a_loop_has_32_and_is_told_so, a_stale_version_is_told_the_right_one_and_nobody_is_notified,
          documents_too_deep_or_too_large_are_refused_with_the_reason, a_person_has_room_for_so_much]
