@@ -378,8 +378,8 @@ static const char *make_call(struct dialect *d, const struct edit *e,
             return BK_SAY("This person is not in that group.");
         if (g && c->n_groups > 1)
             write_groups(groups, c, g->id, 0);
-        else if (g && g != others && others)
-            write_groups(groups, c, g->id, others->id);
+        else if (g && g != others) /* stays on the list, among the others */
+            write_groups(groups, c, g->id, others ? others->id : 0);
         else
             call->method = BK_MS_DELETE_CONTACT;
         break;
