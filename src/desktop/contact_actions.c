@@ -141,6 +141,8 @@ static void edit_in_group(GtkWidget *from, const struct bk_client_edit *wish, co
 
 void bk_contact_add(GtkWidget *from, const char *address, const char *group)
 {
+    if (group && strcmp(group, "~") == 0)
+        group = NULL; /* a list need not have it */
     edit_in_group(from,
                   &(struct bk_client_edit){
                       .kind = BK_CLIENT_EDIT_ADD_CONTACT, .address = address, .group = group },
@@ -179,8 +181,12 @@ static AdwMessageDialog *ask(GtkWidget *from, struct question *question, const c
                              const char *body, const char *answer, GCallback answered)
 {
     GtkRoot *root = from ? gtk_widget_get_root(from) : NULL;
-    GtkWidget *dialog =
-        adw_message_dialog_new(GTK_IS_WINDOW(root) ? GTK_WINDOW(root) : NULL, heading, body);
+    /* Its own role is one that AT-SPI is told nothing of in GTK 4.8. */
+    GtkWidget *dialog = g_object_new(
+        ADW_TYPE_MESSAGE_DIALOG, "accessible-role", GTK_ACCESSIBLE_ROLE_DIALOG, "transient-for",
+        GTK_IS_WINDOW(root) ? root : NULL, "heading", heading, "body", body ? body : "", NULL);
+    gtk_accessible_update_property(GTK_ACCESSIBLE(dialog), GTK_ACCESSIBLE_PROPERTY_LABEL, heading,
+                                   -1);
     adw_message_dialog_add_responses(ADW_MESSAGE_DIALOG(dialog), "cancel", _("_Cancel"), "do",
                                      answer, NULL);
     adw_message_dialog_set_close_response(ADW_MESSAGE_DIALOG(dialog), "cancel");
@@ -477,7 +483,7 @@ static void end_section(GMenu *menu, GMenu *section)
     g_object_unref(section);
 }
 
-GMenuModel *bk_contact_menu(BkPerson *person, const char *group)
+GMenuModel *bk_contact_menu(BkPerson *person, const char *group, bool of_card)
 {
     BkRoster *roster = bk_app_roster(bk_app_default());
     bool contact = bk_person_is_contact(person), lists = bk_roster_has_lists(roster);
@@ -485,7 +491,8 @@ GMenuModel *bk_contact_menu(BkPerson *person, const char *group)
 
     GMenu *section = g_menu_new();
     append(section, _("Send a _Message"), "person.message", NULL);
-    append(section, _("_View Contact Card"), "person.card", NULL);
+    if (!of_card)
+        append(section, _("_View Contact Card"), "person.card", NULL);
     end_section(menu, section);
 
     section = g_menu_new();
@@ -618,11 +625,15 @@ static void on_move(GSimpleAction *action, GVariant *target, struct about *about
 {
     (void)action;
     g_autoptr(GtkWidget) from = g_weak_ref_get(&about->from);
-    bk_contact_edit(from,
-                    &(struct bk_client_edit){ .kind = BK_CLIENT_EDIT_MOVE_CONTACT,
-                                              .address = bk_person_address(about->person),
-                                              .group = about->group,
-                                              .to_group = g_variant_get_string(target, NULL) });
+    const char *address = bk_person_address(about->person);
+    const char *to = g_variant_get_string(target, NULL);
+    if (strcmp(about->group, "~") == 0) /* who comes into a group is no longer among the others */
+        bk_contact_add(from, address, to);
+    else
+        bk_contact_edit(from, &(struct bk_client_edit){ .kind = BK_CLIENT_EDIT_MOVE_CONTACT,
+                                                        .address = address,
+                                                        .group = about->group,
+                                                        .to_group = to });
 }
 
 static void on_new_group(GSimpleAction *action, GVariant *target, struct about *about)

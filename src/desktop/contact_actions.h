@@ -26,10 +26,10 @@ void bk_contact_ask_delete_group(GtkWidget *from, const char *group);
 void bk_contact_ask_add(GtkWidget *from, const char *address);
 
 /*
- * The menu of a person in a group (NULL: in none) and of a group's header, and the actions of these menus, to be inserted as
+ * The menu of a person in a group (NULL: in none; of_card: of the contact card, which it does not offer) and of a group's header, and the actions of these menus, to be inserted as
  * "person" and "group" above the menu's popover. They keep `from` weakly.
  */
-GMenuModel *bk_contact_menu(BkPerson *person, const char *group);
+GMenuModel *bk_contact_menu(BkPerson *person, const char *group, bool of_card);
 GActionGroup *bk_contact_menu_actions(GtkWidget *from, BkPerson *person, const char *group);
 GMenuModel *bk_contact_group_menu(const char *group);
 GActionGroup *bk_contact_group_actions(GtkWidget *from, const char *group);

@@ -14,6 +14,7 @@ struct _BkContactCard {
     GtkWidget *more, *avatar, *name, *status, *note, *message, *add, *details, *tagged, *relation,
         *groups, *remove, *block, *choices;
     BkApp *app;
+    BkEngine *engine;
     BkPerson *person;
     GPtrArray *detail_rows, *group_rows; /* not owned; group_rows: check buttons with "group" */
     bool showing;                        /* what is shown changes, and no person did that */
@@ -213,7 +214,7 @@ static void show_person(BkContactCard *card)
     gtk_switch_set_active(GTK_SWITCH(card->tagged), bk_person_is_tagged(person));
     show_relation(card);
     show_groups(card);
-    g_autoptr(GMenuModel) menu = bk_contact_menu(person, NULL);
+    g_autoptr(GMenuModel) menu = bk_contact_menu(person, NULL, true);
     gtk_menu_button_set_menu_model(GTK_MENU_BUTTON(card->more), menu);
     GActionGroup *actions = bk_contact_menu_actions(GTK_WIDGET(card), person, NULL);
     gtk_widget_insert_action_group(GTK_WIDGET(card), "person", actions);
@@ -242,9 +243,19 @@ static gboolean refresh(void *data)
     return G_SOURCE_CONTINUE;
 }
 
+/* Who signs out leaves nobody's card behind. */
+static void state_changed(BkContactCard *card)
+{
+    if (!bk_engine_has_session(card->engine))
+        gtk_window_destroy(GTK_WINDOW(card));
+}
+
 static void dispose(GObject *object)
 {
     BkContactCard *card = BK_CONTACT_CARD(object);
+    if (card->engine)
+        g_signal_handlers_disconnect_by_data(card->engine, card);
+    g_clear_object(&card->engine);
     g_clear_handle_id(&card->refresh, g_source_remove);
     if (card->person)
         g_signal_handlers_disconnect_by_data(card->person, card);
@@ -309,10 +320,14 @@ void bk_contact_card_show(BkApp *app, GtkWindow *parent, BkPerson *person)
             gtk_window_present(GTK_WINDOW(at->data));
             return;
         }
-    BkContactCard *card = g_object_new(BK_TYPE_CONTACT_CARD, "application", app, "transient-for",
-                                       parent, "destroy-with-parent", TRUE, NULL);
+    /* The role of windows is one that AT-SPI is told nothing of in GTK 4.8. */
+    BkContactCard *card = g_object_new(BK_TYPE_CONTACT_CARD, "accessible-role",
+                                       GTK_ACCESSIBLE_ROLE_DIALOG, "application", app,
+                                       "transient-for", parent, "destroy-with-parent", TRUE, NULL);
     card->app = app;
     card->person = g_object_ref(person);
+    card->engine = g_object_ref(bk_app_engine(app));
+    g_signal_connect_swapped(card->engine, "notify::state", G_CALLBACK(state_changed), card);
     card->showing = true;
     bk_person_avatar_set_person(BK_PERSON_AVATAR(card->avatar), person);
     show_details(card);

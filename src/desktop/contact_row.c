@@ -19,7 +19,6 @@ G_DEFINE_FINAL_TYPE(BkContactRow, bk_contact_row, GTK_TYPE_WIDGET)
 static void set_label(BkContactRow *row, const char *label)
 {
     GtkWidget *around = gtk_widget_get_parent(GTK_WIDGET(row));
-    gtk_accessible_update_property(GTK_ACCESSIBLE(row), GTK_ACCESSIBLE_PROPERTY_LABEL, label, -1);
     if (around)
         gtk_accessible_update_property(GTK_ACCESSIBLE(around), GTK_ACCESSIBLE_PROPERTY_LABEL, label,
                                        -1);
@@ -138,6 +137,18 @@ BkContactItem *bk_contact_row_item(BkContactRow *row)
     return row->item;
 }
 
+/* The list would also select and, at the second click, activate the header. */
+static void header_pressed(GtkGestureClick *click, int n, double x, double y, BkContactRow *row)
+{
+    (void)n;
+    (void)x;
+    (void)y;
+    gtk_gesture_set_state(GTK_GESTURE(click), GTK_EVENT_SEQUENCE_CLAIMED);
+    GtkWidget *around = gtk_widget_get_parent(GTK_WIDGET(row));
+    if (around)
+        gtk_widget_grab_focus(around);
+}
+
 static void header_clicked(GtkGestureClick *click, int n, double x, double y, BkContactRow *row)
 {
     (void)click;
@@ -191,6 +202,7 @@ static void bk_contact_row_init(BkContactRow *row)
     gtk_orientable_set_orientation(GTK_ORIENTABLE(gtk_widget_get_layout_manager(GTK_WIDGET(row))),
                                    GTK_ORIENTATION_VERTICAL);
     GtkGesture *click = gtk_gesture_click_new();
+    g_signal_connect(click, "pressed", G_CALLBACK(header_pressed), row);
     g_signal_connect(click, "released", G_CALLBACK(header_clicked), row);
     gtk_widget_add_controller(row->header, GTK_EVENT_CONTROLLER(click));
 }

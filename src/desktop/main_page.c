@@ -62,6 +62,8 @@ static void show_body(BkMainPage *page)
 
 static void show_limits(BkMainPage *page)
 {
+    if (!bk_engine_has_session(bk_app_engine(page->app)))
+        gtk_editable_set_text(GTK_EDITABLE(page->search), "");
     bool lists = bk_roster_has_lists(page->roster);
     bool signed_in = bk_engine_state(bk_app_engine(page->app)) == BK_CLIENT_SIGNED_IN;
     gtk_widget_set_visible(page->limited, !lists && signed_in);
@@ -134,13 +136,34 @@ static void found(GObject *source, GAsyncResult *result, void *data)
     hint_of(page, more, error ? error->message : NULL);
 }
 
-static gboolean ask_directory(void *data)
+static char *query_of(BkMainPage *page)
+{
+    return g_strstrip(g_strdup(gtk_editable_get_text(GTK_EDITABLE(page->search))));
+}
+
+/* Nothing was typed for a moment. */
+static gboolean look_further(void *data)
 {
     BkMainPage *page = data;
     page->typing = 0;
-    g_autofree char *text = g_strstrip(g_strdup(gtk_editable_get_text(GTK_EDITABLE(page->search))));
-    page->searching = g_cancellable_new();
-    bk_roster_search_async(page->roster, text, page->searching, found, g_object_ref(page));
+    g_autofree char *text = query_of(page);
+    g_autofree char *address = bk_contact_address_of(text);
+    g_autoptr(BkPerson) person = address ? bk_roster_person(page->roster, address) : NULL;
+    if (person == bk_roster_self(page->roster))
+        g_clear_object(&person);
+    bk_contact_model_set_typed(page->contacts, person);
+    if (!bk_roster_has_lists(page->roster)) {
+        bk_contact_model_set_hint(
+            page->contacts,
+            address ? NULL
+                    : _("Your server has no directory to search. Type the whole address of a "
+                        "person."));
+    } else if (g_utf8_strlen(text, -1) >= QUERY_MIN) {
+        page->searching = g_cancellable_new();
+        bk_roster_search_async(page->roster, text, page->searching, found, g_object_ref(page));
+    } else {
+        hint_of(page, false, NULL);
+    }
     return G_SOURCE_REMOVE;
 }
 
@@ -148,31 +171,19 @@ static void query_changed(BkMainPage *page)
 {
     stop_searching(page);
     stay_at_top(page, true);
-    g_autofree char *text = g_strstrip(g_strdup(gtk_editable_get_text(GTK_EDITABLE(page->search))));
-    if (!*text) {
-        bk_contact_model_set_query(page->contacts, "");
-        show_body(page);
-        return;
-    }
-    g_autofree char *address = bk_contact_address_of(text);
-    g_autoptr(BkPerson) person = address ? bk_roster_person(page->roster, address) : NULL;
-    if (person == bk_roster_self(page->roster))
-        g_clear_object(&person);
-    bk_contact_model_set_found(page->contacts, NULL);
-    bk_contact_model_set_typed(page->contacts, person);
-    /* Who typed "sip:" looks for the address behind it. */
-    bk_contact_model_set_query(page->contacts, address ? address : text);
-    bool asks = g_utf8_strlen(text, -1) >= QUERY_MIN && bk_roster_has_lists(page->roster);
-    bk_contact_model_set_hint(page->contacts, NULL);
-    if (asks) {
-        page->typing = g_timeout_add(TYPING_MS, ask_directory, page);
-        bk_contact_model_set_hint(page->contacts, _("Looking in the directory…"));
-    } else if (!bk_roster_has_lists(page->roster) && !address) {
-        bk_contact_model_set_hint(
-            page->contacts,
-            _("Your server has no directory to search. Type the whole address of a person."));
+    g_autofree char *text = query_of(page);
+    if (*text) {
+        /* Who typed "sip:" looks for the address behind it. */
+        g_autofree char *address = bk_contact_address_of(text);
+        bk_contact_model_set_found(page->contacts, NULL);
+        bk_contact_model_set_typed(page->contacts, NULL);
+        bk_contact_model_set_hint(page->contacts, bk_roster_has_lists(page->roster)
+                                                      ? _("Looking in the directory…")
+                                                      : NULL);
+        bk_contact_model_set_query(page->contacts, address ? address : text);
+        page->typing = g_timeout_add(TYPING_MS, look_further, page);
     } else {
-        hint_of(page, false, NULL);
+        bk_contact_model_set_query(page->contacts, "");
     }
     show_body(page);
 }
@@ -192,7 +203,11 @@ static BkContactItem *first_person(BkMainPage *page)
 static void search_activated(BkMainPage *page)
 {
     BkContactItem *item = first_person(page);
-    if (item && *gtk_editable_get_text(GTK_EDITABLE(page->search)))
+    g_autofree char *text = query_of(page);
+    g_autofree char *address = bk_contact_address_of(text);
+    if (address)
+        bk_app_open_talk(page->app, address);
+    else if (item && *text)
         bk_app_open_talk(page->app, bk_person_address(bk_contact_item_person(item)));
 }
 
@@ -339,7 +354,7 @@ static void open_menu(BkMainPage *page, BkContactRow *row, double x, double y)
     const char *group = bk_contact_item_group(item);
     g_autoptr(GMenuModel) model = NULL;
     if (person)
-        model = bk_contact_menu(person, group);
+        model = bk_contact_menu(person, group, false);
     else if (group && bk_roster_has_lists(page->roster))
         model = bk_contact_group_menu(group);
     else

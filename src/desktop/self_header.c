@@ -204,7 +204,10 @@ static void show_self(BkSelfHeader *header)
     g_autofree char *label = g_strdup_printf(_("Your status: %s"), word);
     gtk_accessible_update_property(GTK_ACCESSIBLE(header->status), GTK_ACCESSIBLE_PROPERTY_LABEL,
                                    label, -1);
-    if (g_strcmp0(header->told, bk_person_note(self)) != 0 && shown != BK_PIDF_SHOWN_UNKNOWN)
+    if (!bk_engine_has_session(header->engine)) {
+        header->typed = false; /* somebody else may sign in next */
+        set_told(header, "");
+    } else if (g_strcmp0(header->told, bk_person_note(self)) != 0 && shown != BK_PIDF_SHOWN_UNKNOWN)
         set_told(header, bk_person_note(self));
 }
 

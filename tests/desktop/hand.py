@@ -303,7 +303,10 @@ def alert_signal(name, number, text):
 # ---- requests
 
 def do_find(**which):
-    return described(find(**which))
+    try:
+        return described(find(**which))
+    except GLib.Error:
+        return None  # it went while it was looked at
 
 
 def do_press(action=None, **which):
