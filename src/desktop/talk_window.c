@@ -259,10 +259,8 @@ static void show_count(BkTalkWindow *window, size_t len)
                    n);
     gtk_label_set_label(GTK_LABEL(window->count), text);
     gtk_widget_set_visible(window->count, len >= COUNT_FROM);
-    if (over)
-        gtk_widget_add_css_class(window->count, "error");
-    else
-        gtk_widget_remove_css_class(window->count, "error");
+    gtk_widget_remove_css_class(window->count, over ? "dim-label" : "error");
+    gtk_widget_add_css_class(window->count, over ? "error" : "dim-label");
 }
 
 static void update_send(BkTalkWindow *window)
@@ -370,6 +368,8 @@ void bk_talk_window_focus_entry(BkTalkWindow *window)
     GtkTextBuffer *buffer = gtk_text_view_get_buffer(GTK_TEXT_VIEW(window->entry));
     gtk_text_buffer_get_end_iter(buffer, &end);
     gtk_text_buffer_place_cursor(buffer, &end);
+    gtk_text_view_scroll_to_mark(GTK_TEXT_VIEW(window->entry), gtk_text_buffer_get_insert(buffer),
+                                 0, FALSE, 0, 0);
     gtk_widget_grab_focus(window->entry);
 }
 
