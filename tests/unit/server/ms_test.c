@@ -2,6 +2,8 @@
 /* The Lync dialect after sign-in, spoken to in SIP as the recorded client speaks it (tests/data/sipe). */
 #include "tests/fakes/world.h"
 
+#include "store/store_private.h"
+
 #include "failing_alloc.h"
 
 #include <setjmp.h>
@@ -246,6 +248,68 @@ static void a_contact_list_is_edited_and_every_endpoint_sees_it(void **state)
     assert_true(says(got, "Client.BadCall.WrongDelta"));
     leave(w, desk);
     leave(w, lap);
+    world_destroy(w);
+}
+
+/* The disk takes nothing, or does again. */
+static void read_only(struct world *w, bool yes)
+{
+    assert_int_equal(bk_store_conn_exec(w->store->writer,
+                                        yes ? "PRAGMA query_only = 1" : "PRAGMA query_only = 0"),
+                     0);
+}
+
+static void what_cannot_be_written_down_is_refused_and_did_not_happen(void **state)
+{
+    struct world *w = begin(*(unsigned *)*state);
+    struct world_link *desk = sign_in(w, "ann", "urn:desk"), *lap = sign_in(w, "ann", "urn:lap"),
+                      *bob = sign_in(w, "bob", "urn:b");
+    struct world_link *own[] = { desk, lap };
+    for (int i = 0; i < 2; i++) {
+        subscribe(own[i], "ann", "vnd-microsoft-roaming-contacts", NULL, 1, "", NULL, NULL);
+        subscribe(own[i], "ann", "vnd-microsoft-roaming-self", NULL, 1, "", NULL, NULL);
+    }
+    soap(desk, "ann", "addGroup", "<m:name>~</m:name><m:deltaNum>1</m:deltaNum>");
+    publish_note(desk, "ann", 0, "before");
+    watch(bob, "bob", "ann");
+    world_advance(w, 1000);
+    drop_all(w, desk);
+    drop_all(w, lap);
+    drop_all(w, bob);
+
+    read_only(w, true);
+    const char *got = soap(desk, "ann", "setContact",
+                           "<m:groups>1</m:groups><m:URI>sip:bob@example.org</m:URI>"
+                           "<m:deltaNum>2</m:deltaNum>");
+    assert_int_equal(world_status(got), 503);
+    assert_string_equal(world_field(got, "Retry-After"), "5");
+    publish_note(desk, "ann", 1, "never");
+    world_advance(w, 1000);
+    /* Nobody hears of it: neither the other endpoint, nor who watches. */
+    for (const char *more; (more = world_take(bob));)
+        assert_false(says(more, "never"));
+    for (const char *more; (more = world_take(lap));)
+        assert_false(says(more, "never") || says(more, "addedContact"));
+    read_only(w, false);
+
+    /* And it goes on from what was. */
+    world_advance(w, 10000);
+    drop_all(w, desk);
+    got = subscribe(desk, "ann", "vnd-microsoft-roaming-contacts", NULL, 2, "", NULL, NULL);
+    assert_true(says(got, "deltaNum=\"2\""));
+    assert_false(says(got, "bob@example.org"));
+    got = subscribe(desk, "ann", "vnd-microsoft-roaming-self", NULL, 2, "", NULL, NULL);
+    assert_true(says(got, ">before</body>"));
+    assert_false(says(got, "never"));
+    got =
+        soap(desk, "ann", "setContact",
+             "<m:groups>1</m:groups><m:URI>sip:bob@example.org</m:URI><m:deltaNum>2</m:deltaNum>");
+    assert_int_equal(world_status(got), 200);
+    publish_note(desk, "ann", 1, "after");
+    assert_true(says(arrives(w, bob, "BENOTIFY"), ">after</body>"));
+    leave(w, desk);
+    leave(w, lap);
+    leave(w, bob);
     world_destroy(w);
 }
 
@@ -1142,6 +1206,7 @@ int main(void)
     static unsigned shards;
     const struct CMUnitTest tests[] = {
         TEST(a_contact_list_is_edited_and_every_endpoint_sees_it),
+        TEST(what_cannot_be_written_down_is_refused_and_did_not_happen),
         TEST(what_was_acknowledged_is_there_after_a_power_cut),
         TEST(nobody_asks_for_the_lists_of_another),
         TEST(provisioning_is_asked_once),
