@@ -327,10 +327,12 @@ static void start_login(struct fixture *f)
 
 static void own_presence(struct fixture *f, enum bk_pidf_shown shown)
 {
-    struct bk_client_event event = {
-        .type = BK_CLIENT_EVENT_PRESENCE,
-        .presence = { .address = "ann@example.org", .own = true, .shown = shown, .note = "" }
-    };
+    struct bk_client_event event = { .type = BK_CLIENT_EVENT_PRESENCE,
+                                     .presence = { .address = "ann@example.org",
+                                                   .own = true,
+                                                   .shown = shown,
+                                                   .name = "",
+                                                   .note = "" } };
     engine_stub_tell(&f->engine, &event);
 }
 

@@ -125,10 +125,12 @@ static int tear_down(void **state)
 
 static void message(struct fixture *f, const char *text)
 {
+    static unsigned n;
+    g_autofree char *key = g_strdup_printf("key-%u", n++);
     struct bk_client_event event = {
         .type = BK_CLIENT_EVENT_MESSAGE,
         .at_ms = 1000,
-        .message = { .from = BOB, .from_name = "Bob", .text = text, .sent_ms = 1000 }
+        .message = { .from = BOB, .from_name = "Bob", .text = text, .key = key, .sent_ms = 1000 }
     };
     engine_stub_tell(&f->engine, &event);
 }
@@ -292,7 +294,7 @@ static void own_status(struct fixture *f, enum bk_pidf_shown shown)
 {
     struct bk_client_event event = {
         .type = BK_CLIENT_EVENT_PRESENCE,
-        .presence = { .address = ANN, .own = true, .shown = shown, .note = "" }
+        .presence = { .address = ANN, .own = true, .shown = shown, .name = "", .note = "" }
     };
     engine_stub_tell(&f->engine, &event);
 }
