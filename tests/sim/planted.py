@@ -44,8 +44,8 @@ BUGS = {
     ),
     "a-new-key-for-a-stored-message": (
         "src/server/message.c",
-        "BK_VIEW_ARGS(row->call_id), row->cseq);",
-        'BK_VIEW_ARGS(BK_VIEW("m0")), row->cseq);',
+        "BK_VIEW_ARGS(row->call_id));",
+        'BK_VIEW_ARGS(BK_VIEW("m0")));',
         "",
     ),
 }
