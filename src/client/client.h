@@ -98,7 +98,8 @@ int bk_client_set_connection(struct bk_client *client,
 /*
  * address: "ann@example.org", "sip:" in front is allowed. password NULL: from what was saved, else
  * CREDENTIAL asks. user: the user name where it differs from the address; NULL: the remembered
- * one or none. The password is used for one HTTPS request and never stored. Also signs in anew after a failure.
+ * one or none. The password is used for one HTTPS request and never stored; it stays in memory only at a server of the Lync
+ * dialect alone, where the certificate ends within the day or NTLM is done. Also signs in anew after a failure.
  */
 int bk_client_sign_in(struct bk_client *client, const char *address, const char *password,
                       const char *user);
