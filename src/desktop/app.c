@@ -26,6 +26,8 @@
 enum {
     SIGN_OUT_WAITS_MS = 2000, /* Exit: so long for the server to hear of it */
     CLOSE_WAITS_MS = 2500,    /* and so long for the engine's thread */
+    MISSED_TELL_MS = 400,     /* what waited at the server comes in a row */
+    MISSED_LINES = 3,         /* of it said in the window; more are opened */
     LOST_TELL_S = 20,         /* a connection away for so long is worth an alert */
 };
 
@@ -88,11 +90,13 @@ struct _BkApp {
     BkHistory *history; /* NULL too where nothing is kept */
     BkTalks *talks;
     char *session_address;
+    int64_t session_since_ms; /* real time */
 
     char *talk_wanted; /* an address that was asked for while nobody was signed in */
     char *notice;      /* nothing to do about it, but worth a line; shown when somebody looks */
     bool started;      /* the first command line was looked at */
-    guint lost_timer;
+    guint lost_timer, missed_timer;
+    bool missed_told;
 
     enum { STAYING, SIGNING_OUT, CLOSING, GONE } leaving;
     guint leave_timer;
@@ -377,6 +381,58 @@ static void end_session(BkApp *app)
     g_object_notify(G_OBJECT(app), "talks");
 }
 
+/* Unread, and it waited somewhere: not every way in says so, but it was written before. */
+static bool was_missed(BkApp *app, BkTalk *talk)
+{
+    guint n = g_list_model_get_n_items(G_LIST_MODEL(talk));
+    g_autoptr(BkLine) line = n ? g_list_model_get_item(G_LIST_MODEL(talk), n - 1) : NULL;
+    return bk_talk_missed(talk) > 0 ||
+           (bk_talk_unread(talk) > 0 && line && !bk_line_is_mine(line) &&
+            bk_line_at_ms(line) < app->session_since_ms);
+}
+
+/* "Bob Marsh: see you at nine", or only the name where what was written is not to be shown. */
+static void add_missed(BkApp *app, GString *to, BkTalk *talk)
+{
+    guint n = g_list_model_get_n_items(G_LIST_MODEL(talk));
+    g_autoptr(BkLine) line = n ? g_list_model_get_item(G_LIST_MODEL(talk), n - 1) : NULL;
+    const char *name = bk_person_name(bk_talk_person(talk));
+    if (line && bk_settings_bool(app->settings, BK_SETTING_ALERT_TEXT))
+        g_string_append_printf(to, "\n%s: %.160s", name, bk_line_text(line));
+    else
+        g_string_append_printf(to, "\n%s", name);
+}
+
+/* What came while nobody was here; alerts alone would be gone when somebody looks at the window. */
+static gboolean tell_missed(gpointer p)
+{
+    BkApp *app = p;
+    app->missed_timer = 0;
+    g_autoptr(GString) text = g_string_new(_("Missed while you were away"));
+    int lines = 0;
+    guint n = app->talks ? g_list_model_get_n_items(G_LIST_MODEL(app->talks)) : 0;
+    for (guint i = 0; i < n && lines < MISSED_LINES; i++) {
+        g_autoptr(BkTalk) talk = g_list_model_get_item(G_LIST_MODEL(app->talks), i);
+        if (!was_missed(app, talk))
+            continue;
+        add_missed(app, text, talk);
+        lines++;
+    }
+    app->missed_told = lines > 0; /* once a session; what comes while somebody is here has alerts */
+    if (lines && app->window && gtk_widget_get_visible(GTK_WIDGET(app->window)) &&
+        bk_engine_has_session(app->engine)) {
+        g_autofree char *valid = g_utf8_make_valid(text->str, -1); /* may be cut in a letter */
+        bk_main_window_offer(app->window, valid, _("Open"), "app.missed");
+    }
+    return G_SOURCE_REMOVE;
+}
+
+static void on_missed(BkApp *app)
+{
+    if (app->talks && !app->missed_timer && !app->missed_told && bk_talks_unread(app->talks) > 0)
+        app->missed_timer = g_timeout_add(MISSED_TELL_MS, tell_missed, app);
+}
+
 /* Before the server knows of it: what waited there comes at once, and what an earlier run left is told even earlier. */
 static void open_session(BkApp *app, const char *address)
 {
@@ -384,10 +440,14 @@ static void open_session(BkApp *app, const char *address)
         return;
     end_session(app);
     app->session_address = g_strdup(address);
+    app->missed_told = false;
+    app->session_since_ms = g_get_real_time() / 1000;
     if (!keeps_nothing(app) && app->profile)
         app->history = bk_history_new(app->profile, address);
     app->talks = bk_talks_new(app->engine, app->roster, app->history, app->settings);
     g_signal_connect_object(app->talks, "notify::unread", G_CALLBACK(update_tray), app,
+                            G_CONNECT_SWAPPED);
+    g_signal_connect_object(app->talks, "notify::unread", G_CALLBACK(on_missed), app,
                             G_CONNECT_SWAPPED);
     bk_alerts_set_talks(app->alerts, app->talks);
     g_object_notify(G_OBJECT(app), "talks");
@@ -744,6 +804,22 @@ static void act_reply(GSimpleAction *a, GVariant *v, gpointer p)
     bk_app_open_talk(app, address);
 }
 
+static void act_missed(GSimpleAction *a, GVariant *v, gpointer p)
+{
+    BkApp *app = p;
+    (void)a;
+    (void)v;
+    guint n = app->talks ? g_list_model_get_n_items(G_LIST_MODEL(app->talks)) : 0;
+    g_autoptr(GPtrArray) addresses = g_ptr_array_new_with_free_func(g_free);
+    for (guint i = 0; i < n; i++) {
+        g_autoptr(BkTalk) talk = g_list_model_get_item(G_LIST_MODEL(app->talks), i);
+        if (was_missed(app, talk))
+            g_ptr_array_add(addresses, g_strdup(bk_person_address(bk_talk_person(talk))));
+    }
+    for (guint i = 0; i < addresses->len; i++)
+        bk_app_open_talk(app, addresses->pdata[i]);
+}
+
 static void act_retry(GSimpleAction *a, GVariant *v, gpointer p)
 {
     BkApp *app = p;
@@ -794,6 +870,7 @@ static const GActionEntry action_rows[] = {
     { .name = "talk", .activate = act_talk, .parameter_type = "s" },
     { .name = "history", .activate = act_history },
     { .name = "reply", .activate = act_reply, .parameter_type = "(ss)" },
+    { .name = "missed", .activate = act_missed },
     { .name = "retry-now", .activate = act_retry },
     { .name = "search", .activate = act_search },
     { .name = "shortcuts", .activate = act_shortcuts },
@@ -1018,6 +1095,7 @@ static void shutdown_app(GApplication *application)
 {
     BkApp *app = BK_APP(application);
     g_clear_handle_id(&app->lost_timer, g_source_remove);
+    g_clear_handle_id(&app->missed_timer, g_source_remove);
     g_clear_handle_id(&app->leave_timer, g_source_remove);
     if (app->window)
         gtk_window_destroy(GTK_WINDOW(app->window));

@@ -19,7 +19,7 @@
  * Actions of the application (menus, tray, keyboard and D-Bus use the same ones):
  *   show, sign-out, sign-in, exit (Ctrl+Q), close (Ctrl+W), options (Ctrl+comma), delete-sign-in-info, configuration-information, about,
  *   status (s, stateful: a word of bk_pidf_manual_name), talk (s: an address), history, reply ((ss): address, text), retry-now,
- *   search (Ctrl+F), shortcuts (Ctrl+?).
+ *   search (Ctrl+F), shortcuts (Ctrl+?), missed (opens what came while nobody was here).
  *
  *            process   session                 windows
  *   close    lives     lives                   hidden; alerts go on

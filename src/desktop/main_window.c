@@ -18,7 +18,7 @@ struct _BkMainWindow {
 G_DEFINE_TYPE(BkMainWindow, bk_main_window, ADW_TYPE_APPLICATION_WINDOW)
 
 /* A toast's own title is one line, cut off: what is said once must be readable, however long it is. */
-void bk_main_window_toast(BkMainWindow *window, const char *text)
+static AdwToast *make_toast(const char *text)
 {
     AdwToast *toast = adw_toast_new("");
     GtkWidget *label = gtk_label_new(text);
@@ -30,6 +30,20 @@ void bk_main_window_toast(BkMainWindow *window, const char *text)
     gtk_widget_set_margin_bottom(label, 6);
     adw_toast_set_custom_title(toast, label);
     adw_toast_set_timeout(toast, TOAST_S + (unsigned)g_utf8_strlen(text, -1) / TOAST_LETTERS_A_S);
+    return toast;
+}
+
+void bk_main_window_toast(BkMainWindow *window, const char *text)
+{
+    adw_toast_overlay_add_toast(window->toasts, make_toast(text));
+}
+
+void bk_main_window_offer(BkMainWindow *window, const char *text, const char *button,
+                          const char *action)
+{
+    AdwToast *toast = make_toast(text);
+    adw_toast_set_button_label(toast, button);
+    adw_toast_set_action_name(toast, action);
     adw_toast_overlay_add_toast(window->toasts, toast);
 }
 

@@ -15,5 +15,8 @@ G_DECLARE_FINAL_TYPE(BkMainWindow, bk_main_window, BK, MAIN_WINDOW, AdwApplicati
 BkMainWindow *bk_main_window_new(BkApp *app, GtkWidget *signin_page);
 void bk_main_window_focus_search(BkMainWindow *window);
 void bk_main_window_toast(BkMainWindow *window, const char *text);
+/* With a button that runs an action ("app.missed"). */
+void bk_main_window_offer(BkMainWindow *window, const char *text, const char *button,
+                          const char *action);
 
 #endif
