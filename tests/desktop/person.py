@@ -15,7 +15,7 @@ TABLE = pathlib.Path(__file__).resolve().parents[2] / "src" / "record" / "table.
 def sentences(record):
     """The words of the record's sentence for users that stand between its placeholders, from the one table."""
     number, sub = re.fullmatch(r"SI-(\d+)([a-z]?)", record).groups()
-    row = re.search(rf'ROW\({number}, {chr(39) + sub + chr(39) if sub else 0}, "[^"]+", [A-Z]+, \d+, \d+, \d+, [A-Z_ |0]+,\s*((?:"(?:[^"\\]|\\.)*"\s*)+),',
+    row = re.search(rf'ROW\({number}, {chr(39) + sub + chr(39) if sub else 0}, "[^"]+", [A-Z]+, \d+, \d+, \d+, [A-Z_ |0]+,\s*BK_SAY\(((?:"(?:[^"\\]|\\.)*"\s*)+)\)',
                     TABLE.read_text())
     if not row:
         raise Failed(f"{record} is not in the table")
@@ -107,6 +107,21 @@ class Person:
             raise Failed(f"case {found} is not about {record}: {json.dumps(case)[:400]}")
         print(f"# {record} after {time.monotonic() - start:.1f} s, case {found}")
         return found
+
+    def confirms_delete(self):
+        self.desk.press("Delete", role="push button")
+        self.desk.wait(has="Sign-in Info Deleted")
+        rows = self.desk.ask("tree")
+        self.desk.press("Done", role="push button")
+        return rows
+
+    def answers_alert_of(self, other, text="hello there"):
+        """Presses the alert itself, as somebody who wants to see more."""
+        since = len(self.desk.ask("alerts"))
+        other.say("send", to=self.address, text=text)
+        alert = self.desk.alert(since=since, body=text)
+        self.desk.ask("alert_action", alert["id"], "default")
+        return alert
 
     # ---- conversations
 
