@@ -43,6 +43,9 @@ def application():
     for i in range(desktop.get_child_count()):
         child = desktop.get_child_at_index(i)
         if child and (child.get_name() or "").lower() in [n.lower() for n in NAMES]:
+            # What GTK 4.8 says of a window before it is on the screen (a "filler") would stay in the cache.
+            child.set_cache_mask(Atspi.Cache.NONE)
+            child.clear_cache()
             return child
     return None
 
@@ -350,6 +353,12 @@ def do_scroll(steps, button=5):
     xdo("mousemove", "--window", window, width // 2, height * 2 // 3)
     xdo("click", "--repeat", steps, "--delay", 15, button)
     return True
+
+
+def do_tops():
+    """The windows as AT-SPI has them."""
+    app = application()
+    return [described(app.get_child_at_index(i)) for i in range(app.get_child_count())] if app else []
 
 
 def do_windows():
