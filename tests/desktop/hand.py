@@ -65,9 +65,14 @@ def walk(node, depth=0):
             pass
 
 
+def is_top(node):
+    """A window: also one that GTK 4.8 calls a filler."""
+    parent = node.get_parent()
+    return node.get_role_name() in FRAMES or bool(parent) and parent.get_role_name() == "application"
+
+
 def frame_of(node):
-    # A label may be an alert, too: only what stands right under the application is a window.
-    while node and not (node.get_role_name() in FRAMES and (node.get_parent() is None or node.get_parent().get_role_name() == "application")):
+    while node and not is_top(node):
         node = node.get_parent()
     return node
 
@@ -106,7 +111,7 @@ def text_of(node):
 
 
 def fits(node, role, name, has, pattern, text):
-    if role and node.get_role_name() != role:
+    if role and (not is_top(node) if role == "frame" else node.get_role_name() != role):
         return False
     if name is not None and name_of(node) != name:
         return False
