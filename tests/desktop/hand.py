@@ -65,14 +65,8 @@ def walk(node, depth=0):
             pass
 
 
-def is_top(node):
-    """A window: also one that GTK 4.8 calls a filler."""
-    parent = node.get_parent()
-    return node.get_role_name() in FRAMES or bool(parent) and parent.get_role_name() == "application"
-
-
 def frame_of(node):
-    while node and not is_top(node):
+    while node and node.get_role_name() not in FRAMES:
         node = node.get_parent()
     return node
 
@@ -111,7 +105,7 @@ def text_of(node):
 
 
 def fits(node, role, name, has, pattern, text):
-    if role and (not is_top(node) if role == "frame" else node.get_role_name() != role):
+    if role and node.get_role_name() != role:
         return False
     if name is not None and name_of(node) != name:
         return False
