@@ -360,6 +360,11 @@ def do_tops():
     return [described(app.get_child_at_index(i)) for i in range(app.get_child_count())] if app else []
 
 
+def do_point_away():
+    xdo("mousemove", 0, 0)
+    return True
+
+
 def do_windows():
     done = subprocess.run(["wmctrl", "-l"], capture_output=True, text=True)
     return [" ".join(line.split()[3:]) for line in done.stdout.splitlines()]
