@@ -627,7 +627,7 @@ static void on_deleted(BkSigninPage *page, const struct bk_client_event *event)
     page->deleted_address = g_strdup(event->deleted.address);
     adw_preferences_group_set_title(ADW_PREFERENCES_GROUP(page->deleted_group),
                                     all ? _("Sign-in Info Deleted")
-                                        : _("Sign-in Info Deleted, With Exceptions"));
+                                        : _("Deleted, With Exceptions"));
     adw_preferences_group_set_description(ADW_PREFERENCES_GROUP(page->deleted_group),
                                           event->deleted.address);
     update_delete_history(page);

@@ -49,11 +49,19 @@ def talk_and_write(desk):
     time.sleep(3.2)
 
 
+def deletes(desk):
+    desk.ask("activate", "delete-sign-in-info")
+    time.sleep(1)
+    desk.ask("press", pattern="^(Delete|Löschen)$", role="push button")
+    time.sleep(1.5)
+
+
 def pictures():
     """name -> (script, what is done)"""
     rows = {path.stem: (path, signs_in if path.stem.startswith(("fail-", "slow", "trust", "user-name", "credential")) else nothing)
             for path in sorted((HERE / "fake").glob("*.json"))}
     calm = HERE / "fake" / "calm.json"
+    rows |= {"main": (HERE / "fake" / "deleted.json", nothing), "deleted": (HERE / "fake" / "deleted.json", deletes)}
     rows |= {"first": (HERE / "fake" / "credential.json", nothing), "talk": (calm, talk_and_write), "options": (calm, action("options")),
              "configuration": (calm, action("configuration-information")), "about": (calm, action("about")),
              "shortcuts": (calm, action("shortcuts")), "delete": (calm, action("delete-sign-in-info")), "history": (calm, action("history"))}
