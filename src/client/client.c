@@ -195,8 +195,14 @@ static void wish_free(struct wish *wish)
 
 static void run_connection(struct bk_client *c, const struct command *k)
 {
-    wish_free(c->wish);
-    c->wish = k->pointer;
+    struct wish *wish = k->pointer, *old = c->wish;
+    if (old && old->tls_web && !wish->tls_web) { /* the roots asked for before still wait */
+        wish->tls_web = BK_TAKE(old->tls_web);
+        wish->tls_probe = BK_TAKE(old->tls_probe);
+        wish->ca_file = BK_TAKE(old->ca_file);
+    }
+    wish_free(old);
+    c->wish = wish;
 }
 
 void bk_client_take_connection(struct bk_client *c)

@@ -379,6 +379,8 @@ void bk_message_forget_shows(struct bk_client *c);
 
 /* ---- erase.c ---- */
 void bk_erase_begin(struct bk_client *c, const char *address);
+/* A deletion that waits for the server is done without it now. */
+void bk_erase_finish(struct bk_client *c);
 void bk_erase_go_on(struct bk_client *c); /* signed out: the next step */
 
 #endif

@@ -146,6 +146,16 @@ void bk_erase_go_on(struct bk_client *c)
     bk_services_revoke(c, c->profile.services, c->tls_own, on_revoked);
 }
 
+void bk_erase_finish(struct bk_client *c)
+{
+    if (!c->erase_address)
+        return;
+    if (c->call)
+        bk_http_call_cancel(c->call);
+    c->call = NULL;
+    remove_all(c, BK_SAY("not revoked: the server could not be reached"), false);
+}
+
 void bk_erase_begin(struct bk_client *c, const char *address)
 {
     free(c->erase_address);
@@ -156,7 +166,10 @@ void bk_erase_begin(struct bk_client *c, const char *address)
         bk_erase_go_on(c);
     else if (strcmp(c->address, address) == 0)
         bk_client_feed(c, IN_SIGN_OUT); /* what follows is called from there */
-    else
+    else {
+        free(c->erase_address);
+        c->erase_address = NULL;
         bk_tell_notice(c,
                        BK_SAY("Sign out first, then delete the sign-in info of another address."));
+    }
 }

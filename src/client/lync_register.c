@@ -123,6 +123,10 @@ static const char *begin_dsk(struct bk_client *c, const struct bk_signing_offer 
 static const char *begin_ntlm(struct bk_client *c, const struct bk_signing_offer *offer,
                               bool *ret_own)
 {
+    if (!c->password.len) { /* never a guess: an empty one counts against the account */
+        *ret_own = false;
+        return "NTLM wants the password, which is not at hand any more";
+    }
     struct bk_initiator_config config = { .scheme = BK_SA_NTLM,
                                           .login = c->user[0] ? c->user : c->address,
                                           .password = bk_buf_cstr(&c->password),
@@ -254,10 +258,14 @@ static void take_gruu(struct bk_client *c, const struct bk_sip_msg *msg)
     bk_lync_instance(c, instance);
     for (const struct bk_sip_field *field = bk_sip_msg_field(msg, BK_SIP_HDR_CONTACT); field;
          field = bk_sip_msg_field_next(msg, field)) {
-        struct bk_view rest = field->value, value;
+        struct bk_view rest = field->value, value, own;
         struct bk_sip_addr addr;
         while (bk_sip_addr_next(&rest, &addr) == 1) {
             struct bk_sip_uri uri;
+            /* A registrar may list the other endpoints of the person, too (RFC 3261 10.3). */
+            if (bk_sip_param_find(addr.params, BK_VIEW("+sip.instance"), &own) &&
+                bk_view_find_view(own, bk_view_of_str(instance)) == own.len)
+                continue;
             if (!bk_sip_param_find(addr.params, BK_VIEW("gruu"), &value))
                 continue;
             if (value.len > 2 && value.at[0] == '"')

@@ -280,6 +280,8 @@ static int keep_certificate(struct bk_lync_web *w, struct bk_view der)
     struct bk_client *c = w->c;
     struct bk_personal_info info;
     struct bk_buf identity = { 0 };
+    /* Room for all of it at once: what a growing buffer leaves behind would hold the key. */
+    (void)bk_buf_reserve(&identity, w->key.len + 2 * der.len + 128);
     bk_buf_add_view(&identity, bk_buf_view(&w->key));
     bk_personal_pem_of_der("CERTIFICATE", der, &identity);
     if (identity.failed ||
@@ -289,7 +291,12 @@ static int keep_certificate(struct bk_lync_web *w, struct bk_view der)
         return -EBADMSG;
     }
     int64_t now = bk_client_real(c), life = info.not_after_ms - now;
-    int r = bk_services_take_identity(c, &identity, life > 0 ? now + life / 3 * 2 : now);
+    if (life <= 0) { /* it would be asked for again and again */
+        wipe(&identity);
+        bk_buf_finish(&identity);
+        return -ETIME;
+    }
+    int r = bk_services_take_identity(c, &identity, now + life / 3 * 2);
     if (r == 0)
         bk_lync_forget_password(c, life);
     return r;
@@ -309,7 +316,15 @@ static void on_certificate(void *ctx, const struct bk_http_result *result)
         unreadable(w, w->certificates, result, r, &soap);
         return;
     }
-    if (keep_certificate(w, der) < 0) {
+    r = keep_certificate(w, der);
+    if (r == -ETIME) {
+        struct bk_fault fault;
+        bk_fault_set(&fault, 104, 0, server_of(w->certificates, server),
+                     "the certificate it gave has ended by this computer's clock", "");
+        give_up(w, &fault);
+        return;
+    }
+    if (r < 0) {
         not_that(w, w->certificates,
                  "the certificate in the answer does not fit the key or the address");
         return;

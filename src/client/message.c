@@ -189,6 +189,8 @@ static void begin_anew(struct bk_outgoing *m)
     m->waits = !m->refused;
     m->refused = true;
     m->key = (struct bk_outbox_key){ 0 };
+    m->until_ms =
+        0; /* its life begins anew, and note_sending() writes down the key it goes out under */
     if (!m->waits)
         send_again(m, 0);
 }

@@ -268,7 +268,15 @@ static void on_invite_answer(struct bk_sip_tx *tx, void *user, const struct bk_s
         return;
     }
     if (s->dialog) {
-        end_second(s, dialog);
+        struct bk_sip_dialog_info first;
+        bk_sip_dialog_info(s->dialog, &first);
+        if (bk_view_equal(first.remote_tag, head.to_tag)) {
+            /* Said again (RFC 3261 13.3.1.4): its ACK was lost or is late. */
+            send_ack(s->c, s->dialog);
+            (void)bk_sip_dialog_destroy(dialog);
+        } else {
+            end_second(s, dialog);
+        }
         return;
     }
     s->dialog = dialog;

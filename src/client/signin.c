@@ -317,6 +317,7 @@ void bk_client_do_sign_in(struct bk_client *c, enum purpose purpose, const char 
         c->state = BK_CLIENT_SIGNED_OUT;
         drop_all(c);
     }
+    bk_erase_finish(c);
     bk_client_take_connection(c);
     if (!check_address(c, address))
         return;
@@ -373,10 +374,9 @@ void bk_client_end(struct bk_client *c)
 {
     if (!c->link)
         return;
-    free(c->erase_address);
-    c->erase_address = NULL;
     bk_link_close(c->link, 0);
     bk_offer_stop(c);
+    bk_erase_finish(c); /* what was asked to go goes, whether the server answered or not */
     /* A program that ends with the failure it shows still hands in its half of the case. */
     int64_t until = bk_client_now(c) + REPORT_LINGER_MS;
     while (c->report && bk_client_now(c) < until)

@@ -494,11 +494,20 @@ static void watch_connection(BkApp *app, enum bk_client_state state)
 
 static void leave_on(BkApp *app);
 
+/* Where this program lies; that of a file replaced while it runs ends in a remark. */
+static char *own_program(void)
+{
+    char *program = g_file_read_link("/proc/self/exe", NULL);
+    if (program && g_str_has_suffix(program, " (deleted)"))
+        program[strlen(program) - strlen(" (deleted)")] = 0;
+    return program;
+}
+
 static void signed_in(BkApp *app)
 {
     bk_alerts_withdraw(app->alerts, "credential");
     bk_accounts_used(app->accounts, bk_engine_address(app->engine));
-    g_autofree char *program = g_file_read_link("/proc/self/exe", NULL);
+    g_autofree char *program = own_program();
     int r = program ? bk_settings_apply_autostart(app->settings, program) : 0;
     if (r < 0)
         g_warning("autostart: %s", g_strerror(-r));
@@ -586,6 +595,9 @@ int bk_app_delete_history(BkApp *app, const char *address)
 
 static void delete_info(BkApp *app, const char *address)
 {
+    const char *now = bk_engine_address(app->engine);
+    if (*now && g_ascii_strcasecmp(now, address) != 0) /* as the question said */
+        (void)bk_engine_sign_out(app->engine);
     (void)bk_engine_delete_sign_in_info(app->engine, address);
 }
 
@@ -599,11 +611,20 @@ static void on_deleted(BkEngine *engine, const struct bk_client_event *event, Bk
     (void)engine;
     bk_accounts_forget(app->accounts, event->deleted.address);
     /* Whose status somebody wanted to hear of is nothing to leave behind either. */
-    if (g_list_model_get_n_items(G_LIST_MODEL(app->accounts)) == 0)
-        (void)bk_settings_set_string(app->settings, BK_SETTING_TAGGED, "");
+    bk_roster_forget_tagged(app->roster);
 }
 
 /* ---- leaving ---- */
+
+/* Signs out. What an earlier sign-in kept goes, too, where nothing is to be kept any more. */
+static int go_out(BkApp *app)
+{
+    const char *address = bk_engine_address(app->engine);
+    BkAccount *account = bk_accounts_find(app->accounts, address);
+    if (keeps_nothing(app) && account && bk_account_is_saved(account))
+        return bk_engine_delete_sign_in_info(app->engine, address);
+    return bk_engine_sign_out(app->engine);
+}
 
 static void gone(BkApp *app)
 {
@@ -666,8 +687,7 @@ static void leave(BkApp *app)
     if (app->talks)
         bk_talks_flush_async(app->talks, NULL, NULL);
     enum bk_client_state state = bk_engine_state(app->engine);
-    if (state == BK_CLIENT_IDLE || state == BK_CLIENT_SIGNED_OUT ||
-        bk_engine_sign_out(app->engine) < 0) {
+    if (state == BK_CLIENT_IDLE || state == BK_CLIENT_SIGNED_OUT || go_out(app) < 0) {
         leave_on(app);
         return;
     }
@@ -677,7 +697,7 @@ static void leave(BkApp *app)
 static void sign_out(BkApp *app)
 {
     bk_app_show(app); /* the sign-in page, also where the window was closed */
-    (void)bk_engine_sign_out(app->engine);
+    (void)go_out(app);
 }
 
 /* ---- actions ---- */
@@ -900,7 +920,7 @@ static void apply_colours(BkApp *app)
 
 static void apply_start(BkApp *app)
 {
-    g_autofree char *program = g_file_read_link("/proc/self/exe", NULL);
+    g_autofree char *program = own_program();
     if (program)
         (void)bk_settings_apply_autostart(app->settings, program);
 }
@@ -912,6 +932,8 @@ static void on_system_bus(GObject *source, GAsyncResult *result, gpointer p)
     g_autoptr(GDBusConnection) system = g_bus_get_finish(result, &error);
     BkApp *app = p;
     (void)source;
+    if (system)
+        g_dbus_connection_set_exit_on_close(system, FALSE);
     if (!g_error_matches(error, G_IO_ERROR, G_IO_ERROR_CANCELLED))
         app->activity =
             bk_activity_new(app->engine, app->settings,

@@ -112,8 +112,9 @@ static void on_answer(GObject *source, GAsyncResult *result, gpointer data)
                                 make_row(window, lines->pdata[i], q->words));
         gtk_widget_set_visible(window->nothing, FALSE);
         gtk_widget_set_visible(window->scroller, TRUE);
-        if (error)
-            say_nothing(window, _("This Cannot Be Read"), error->message);
+        g_autofree char *why = error ? g_markup_escape_text(error->message, -1) : NULL;
+        if (why)
+            say_nothing(window, _("This Cannot Be Read"), why);
         else if (!lines->len)
             say_nothing(window, _("Nothing Found"), _("Try fewer or other words."));
     }

@@ -150,7 +150,8 @@ static GtkWidget *add_text(BkOptionsWindow *window, GtkWidget *group, enum bk_se
 static void show_file(struct row *row)
 {
     const char *path = bk_settings_string(row->window->settings, row->which);
-    subtitle(row, *path ? path : _("Those of the system only"));
+    g_autofree char *escaped = g_markup_escape_text(path, -1);
+    subtitle(row, *path ? escaped : _("Those of the system only"));
 }
 
 static void on_file_chosen(GtkNativeDialog *dialog, int response, gpointer p)
@@ -312,8 +313,7 @@ static void fill_appearance(BkOptionsWindow *window)
 {
     static const char *const schemes[] = { "system", "light", "dark", NULL };
     static const char *const views[] = { "group", "status", NULL };
-    const char *const scheme_names[] = { _("Follow Desktop"), _("Light"), _("Dark"),
-                                         NULL };
+    const char *const scheme_names[] = { _("Follow Desktop"), _("Light"), _("Dark"), NULL };
     const char *const view_names[] = { _("Group"), _("Status"), NULL };
     GtkWidget *page = add_page(window, _("Appearance"), "applications-graphics-symbolic");
     GtkWidget *group = add_group(page, NULL, NULL);

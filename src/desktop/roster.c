@@ -74,8 +74,8 @@ struct _BkRoster {
     char *address; /* whose session this is; "" */
     bool no_lists, contacts_told, asked_for_lists;
     BkPerson *self;
-    BkPerson *writer;      /* of the last message: named before the conversation with them is made */
-    GHashTable *people;    /* address -> struct entry; holds none of them */
+    BkPerson *writer;   /* of the last message: named before the conversation with them is made */
+    GHashTable *people; /* address -> struct entry; holds none of them */
     GHashTable *relations; /* address or "@domain" -> level */
     GHashTable *tagged;    /* set of addresses */
     GHashTable *announced; /* followers told by signal in this session */
@@ -226,6 +226,12 @@ static void write_tagged(BkRoster *roster)
     for (GList *at = keys; at; at = at->next)
         g_string_append_printf(text, "%s%s", text->len ? " " : "", (char *)at->data);
     (void)bk_settings_set_string(roster->settings, BK_SETTING_TAGGED, text->str);
+}
+
+void bk_roster_forget_tagged(BkRoster *roster)
+{
+    g_hash_table_remove_all(roster->tagged);
+    write_tagged(roster);
 }
 
 void bk_roster_set_tagged(BkRoster *roster, BkPerson *person, bool tagged)

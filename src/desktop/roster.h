@@ -42,6 +42,8 @@ void bk_roster_search_async(BkRoster *roster, const char *text, GCancellable *ca
 GListModel *bk_roster_search_finish(BkRoster *roster, GAsyncResult *result, bool *ret_more,
                                     GError **error);
 
+/* Nobody any more; on disk, too. */
+void bk_roster_forget_tagged(BkRoster *roster);
 void bk_roster_set_tagged(BkRoster *roster, BkPerson *person, bool tagged);
 /* Favourites are a group named "Favorites" on the list, as Lync-compatible clients have it. */
 #define BK_ROSTER_FAVOURITES "Favorites"

@@ -30,6 +30,7 @@ struct _BkSigninPage {
     bool user_needed;  /* the server did */
     bool left_address; /* what is typed there may be called incomplete */
     bool changing;     /* a password change is under way */
+    bool keep_changed; /* since the password was asked for: the sign-in begins anew with it */
     char *new_secret;  /* to sign in with, once it counts; wiped */
     char *details;     /* of the error, for the clipboard */
     char *deleted_address;
@@ -78,6 +79,14 @@ static const char *secret_of(GtkWidget *entry)
 static void clear_secret(GtkWidget *entry)
 {
     gtk_editable_set_text(GTK_EDITABLE(entry), "");
+}
+
+static void clear_secrets(BkSigninPage *page)
+{
+    clear_secret(page->password);
+    clear_secret(page->old_password);
+    clear_secret(page->new_password);
+    clear_secret(page->repeat_password);
 }
 
 static void wipe(char **secret)
@@ -213,6 +222,7 @@ static void act_account(GtkWidget *widget, const char *name, GVariant *target)
 {
     BkSigninPage *page = BK_SIGNIN_PAGE(widget);
     (void)name;
+    clear_secrets(page); /* one person's password is not for another's server */
     gtk_editable_set_text(GTK_EDITABLE(page->address), g_variant_get_string(target, NULL));
     gtk_widget_grab_focus(is_shown(page->password) ? page->password : page->sign_in);
 }
@@ -402,7 +412,8 @@ static void begin_sign_in(BkSigninPage *page)
         return;
     }
     hide_error(page);
-    bool answers = page->asked && g_ascii_strcasecmp(page->asked, address) == 0 &&
+    bool answers = !page->keep_changed && page->asked &&
+                   g_ascii_strcasecmp(page->asked, address) == 0 &&
                    bk_engine_state(engine) == BK_CLIENT_ASKING_CREDENTIAL;
     g_clear_pointer(&page->asked, g_free);
     const char *name = wants_user && *user ? user : NULL;
@@ -429,6 +440,7 @@ static void act_cancel(GtkWidget *widget, const char *name, GVariant *target)
     (void)target;
     page->changing = false;
     wipe(&page->new_secret);
+    clear_secrets(page);
     hide_error(page);
     (void)bk_engine_sign_out(bk_app_engine(page->app));
 }
@@ -634,7 +646,7 @@ static void on_deleted(BkSigninPage *page, const struct bk_client_event *event)
     hide_error(page);
     g_clear_pointer(&page->asked, g_free);
     page->user_opened = page->user_needed = false;
-    clear_secret(page->password);
+    clear_secrets(page);
     gtk_editable_set_text(GTK_EDITABLE(page->user), "");
     gtk_editable_set_text(GTK_EDITABLE(page->address), "");
     show_view(page, VIEW_DELETED);
@@ -678,7 +690,7 @@ static void on_state(BkSigninPage *page, const struct bk_client_event *event)
         return;
     case BK_CLIENT_SIGNED_IN:
         hide_error(page);
-        clear_secret(page->password);
+        clear_secrets(page);
         page->user_opened = false;
         g_clear_pointer(&page->asked, g_free);
         break;
@@ -700,6 +712,7 @@ static void retry_ticks(BkSigninPage *page)
 
 static void on_credential(BkSigninPage *page, const struct bk_client_event *event)
 {
+    page->keep_changed = false;
     page->user_needed = event->credential.need_user;
     g_free(page->asked);
     page->asked = g_strdup(event->credential.address);
@@ -806,6 +819,7 @@ static void status_chosen(BkSigninPage *page)
 
 static void keep_toggled(BkSigninPage *page)
 {
+    page->keep_changed |= bk_engine_state(bk_app_engine(page->app)) == BK_CLIENT_ASKING_CREDENTIAL;
     (void)bk_settings_set_bool(bk_app_settings(page->app), BK_SETTING_SAVE_SIGN_IN,
                                gtk_check_button_get_active(GTK_CHECK_BUTTON(page->keep)));
     update_form(page);

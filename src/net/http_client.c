@@ -482,6 +482,14 @@ static int write_request(struct bk_http_call *call, const struct bk_http_call_co
     call->head_request = strcmp(method, "HEAD") == 0;
     struct bk_buf *to = &call->request;
     bool v6 = bk_view_find(call->url.host, ':') < call->url.host.len;
+    /* Room for all of it at once: what a growing buffer leaves behind would hold a password. */
+    size_t room = 512 + call->url.path.len + strlen(call->host) + config->body.len +
+                  (config->accept ? strlen(config->accept) : 0) +
+                  (config->content_type ? strlen(config->content_type) : 0);
+    for (size_t i = 0; i < config->n_fields; i++)
+        room += strlen(config->fields[i].name) + config->fields[i].value.len + 4;
+    if (!bk_buf_reserve(to, room))
+        return -ENOMEM;
     bk_buf_addf(to, "%s %.*s HTTP/1.1\r\n", method, BK_VIEW_ARGS(call->url.path));
     bk_buf_addf(to, v6 ? "Host: [%s]" : "Host: %s", call->host);
     if (call->url.port != (call->url.secure ? 443 : 80))

@@ -35,7 +35,8 @@ static void relay_timer(struct bk_timer *timer)
         return;
     relay->calls++;
     if (relay->session && relay->kind == RELAY_OTHER) {
-        ms_session_again(relay);
+        if (relay->server) /* else the sender went: it comes again under the same key */
+            ms_session_again(relay);
     } else if (relay->session && !relay->cancelled) {
         cancel_forks(relay, BK_VIEW("Reason: SIP;cause=408;text=\"Request Timeout\"\r\n"));
         ms_session_answer(relay);

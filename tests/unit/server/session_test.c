@@ -703,6 +703,22 @@ static void a_silent_endpoint_of_our_own_client_does_not_hold_the_sender(void **
     end(w);
 }
 
+static void a_sender_who_goes_while_a_silent_endpoint_is_waited_for_harms_nobody(void **state)
+{
+    struct world *w = begin(*(unsigned *)*state);
+    struct world_link *ann = signed_in(w, "ann", "own=aa"), *bob = signed_in(w, "bob", "own=bb");
+    struct dialog d;
+    begin_own(ann, bob, &d);
+    say(ann, "ann", &d, "MESSAGE", "text/plain", "are you there");
+    char *inside = take(bob);
+    leave(ann);
+    world_advance(w, 60 * 1000);
+    drop(inside);
+    bob = signed_in(w, "bob", "own=b2"); /* the server lives */
+    assert_non_null(bob);
+    end(w);
+}
+
 static void each_word_of_a_session_reaches_a_plain_program_under_its_own_call_id(void **state)
 {
     struct world *w = begin(*(unsigned *)*state);
@@ -779,6 +795,7 @@ int main(void)
         BOTH(every_endpoint_of_our_own_client_hears_everything),
         BOTH(each_word_of_a_session_reaches_a_plain_program_under_its_own_call_id),
         BOTH(a_silent_endpoint_of_our_own_client_does_not_hold_the_sender),
+        BOTH(a_sender_who_goes_while_a_silent_endpoint_is_waited_for_harms_nobody),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
