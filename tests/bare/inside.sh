@@ -30,7 +30,7 @@ with_ports_taken() {
 }
 
 build_packages() {
-    tools/packages build package && dpkg-buildpackage -us -uc -b
+    tools/packages build desktop package && dpkg-buildpackage -us -uc -b
 }
 
 install_packages() {
