@@ -433,6 +433,12 @@ static void on_missed(BkApp *app)
         app->missed_timer = g_timeout_add(MISSED_TELL_MS, tell_missed, app);
 }
 
+static void history_damaged(BkApp *app)
+{
+    bk_app_toast(app, _("What was said on this computer could not be read. It was put aside, and a "
+                        "new history begins."));
+}
+
 /* Before the server knows of it: what waited there comes at once, and what an earlier run left is told even earlier. */
 static void open_session(BkApp *app, const char *address)
 {
@@ -444,6 +450,9 @@ static void open_session(BkApp *app, const char *address)
     app->session_since_ms = g_get_real_time() / 1000;
     if (!keeps_nothing(app) && app->profile)
         app->history = bk_history_new(app->profile, address);
+    if (app->history)
+        g_signal_connect_object(app->history, "damaged", G_CALLBACK(history_damaged), app,
+                                G_CONNECT_SWAPPED);
     app->talks = bk_talks_new(app->engine, app->roster, app->history, app->settings);
     g_signal_connect_object(app->talks, "notify::unread", G_CALLBACK(update_tray), app,
                             G_CONNECT_SWAPPED);

@@ -152,12 +152,35 @@ def what_was_said_is_found_and_forgotten(place):
         equal(left, [], "files of the history with a forgotten line")
 
 
+def a_damaged_history_is_said_and_a_new_one_begins(place):
+    with place.person("ann") as ann, place.watcher() as bob:
+        ann.start()
+        ann.signs_in()
+        ann.opens_talk("bob")
+        says(ann, "before the damage")
+        has_read(bob, "before the damage")
+        ann.exits()
+        file = next(ann.desk.home.rglob("history.db"))
+        for log in file.parent.glob("history.db-*"):
+            log.unlink()
+        file.write_bytes(b"this is no database" * 500)
+        ann.start()
+        ann.is_signed_in()
+        ann.desk.wait(has="It was put aside")
+        assert (file.parent / "history.db.damaged").exists()
+        ann.opens_talk("bob")
+        says(ann, "after it")
+        has_read(bob, "after it")
+        ann.desk.wait(**line("You", "after it", ", Sent"))
+
+
 CASES = [
     two_people_in_two_windows_talk_and_see_each_other_type,
     who_is_away_gets_it_when_back,
     a_server_that_went_away_loses_nothing_and_doubles_nothing,
     a_killed_program_shows_each_message_once_and_keeps_the_draft,
     what_was_said_is_found_and_forgotten,
+    a_damaged_history_is_said_and_a_new_one_begins,
 ]
 
 
