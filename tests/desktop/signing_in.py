@@ -249,6 +249,29 @@ def an_expired_subscription_is_named(place):
             lambda: place.domain.ctl("tenant", "set", place.domain.domain, "--ends", "never"))
 
 
+def a_name_server_that_refuses_to_look_is_named(place):
+    with place.person("ann@nowhere.test") as ann:
+        ann.start()
+        ann.tries(PASSWORD)
+        ann.is_told("SI-303a", code=False)  # what dnsmasq says of domains that are not its own is REFUSED
+
+
+def a_password_that_must_be_changed_is_changed_there_and_then(place):
+    address, new = f"cyd@{place.domain.domain}", "another horse battery"
+    place.domain.ctl("user", "password", address, "--must-change", "--stdin", stdin=PASSWORD + "\n")
+    with place.person("cyd") as cyd:
+        cyd.start()
+        cyd.tries(PASSWORD)
+        cyd.desk.wait("New Password", role="text")
+        if not cyd.desk.sees(role="text", name="Current Password")["text"]:
+            cyd.desk.fill(PASSWORD, role="text", name="Current Password")
+        cyd.desk.fill(new, role="text", name="New Password")
+        cyd.desk.fill(new, role="text", name="New Password Again")
+        cyd.desk.press("Change Password", role="push button")
+        cyd.is_signed_in()
+        equal(cyd.secrets_in_the_clear([PASSWORD, new]), [], "files with a password")
+
+
 def a_revoked_certificate_asks_for_the_password_once(place):
     with place.person() as ann:
         ann.start()
@@ -280,6 +303,8 @@ CASES = [
     a_disabled_person_reads_why_at_sign_in_and_in_the_midst_of_it,
     an_expired_subscription_is_named,
     a_revoked_certificate_asks_for_the_password_once,
+    a_name_server_that_refuses_to_look_is_named,
+    a_password_that_must_be_changed_is_changed_there_and_then,
 ]
 
 
