@@ -703,6 +703,7 @@ bool ms_identify_register(struct request *rq, struct link *link, struct bk_view 
     }
     if (r == -EBADMSG ||
         (r == 0 && header.gssapi_data.len && bk_base64_decode(header.gssapi_data, &token) < 0)) {
+        bk_buf_finish(&token); /* room was made before it was read */
         answer(rq, 400, BK_VIEW("Authorization cannot be read"), (struct bk_view){ 0 });
         return false;
     }
