@@ -7,16 +7,12 @@ Real keys and clicks under Xvfb, judged by the accessibility tree (hand.py). usa
 import contextlib
 import pathlib
 import sys
-import tempfile
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "scenario"))
-import desk as desks  # noqa: E402
 from desk import Failed, wait_for  # noqa: E402
-import beckon  # noqa: E402
-import tap  # noqa: E402
 from person import PASSWORD  # noqa: E402
-from signing_in import Place  # noqa: E402
+from signing_in import Place, run  # noqa: E402
 
 FIND = {"role": "entry", "name": "Find somebody by name or address"}
 
@@ -261,20 +257,5 @@ CASES = [
 ]
 
 
-def main():
-    missing = desks.missing()
-    if missing:
-        print(f"1..0 # SKIP not installed: {missing}")
-        return 77
-    programs = beckon.Programs(sys.argv[1])
-    with tempfile.TemporaryDirectory(prefix="beckon-desk-") as folder:
-        folder = pathlib.Path(folder)
-        with beckon.Domain(folder / "srv", programs) as domain:
-            domain.init()
-            domain.start()
-            domain.start_dns()
-            return tap.main(CASES, People(folder, domain, programs.desktop))
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run(CASES, People, people=()))

@@ -308,7 +308,11 @@ CASES = [
 ]
 
 
-def main():
+PEOPLE = (("ann", "Ann Lee"), ("bob", "Bob Marsh"), ("cyd", "Cyd Vale"))
+
+
+def run(cases, place=Place, people=PEOPLE):
+    """The cases against a server of their own with these people; the exit status. Also for the other files of this folder."""
     missing = desks.missing()
     if missing:
         print(f"1..0 # SKIP not installed: {missing}")
@@ -318,12 +322,12 @@ def main():
         folder = pathlib.Path(folder)
         with beckon.Domain(folder / "srv", programs) as domain:
             domain.init()
-            for name, display in (("ann", "Ann Lee"), ("bob", "Bob Marsh"), ("cyd", "Cyd Vale")):
+            for name, display in people:
                 domain.add_user(name, PASSWORD, name=display)
             domain.start()
             domain.start_dns()
-            return tap.main(CASES, Place(folder, domain, programs.desktop))
+            return tap.main(cases, place(folder, domain, programs.desktop))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run(CASES))

@@ -6,17 +6,13 @@ Real keys and clicks under Xvfb, judged by the accessibility tree (hand.py). usa
 """
 import pathlib
 import sys
-import tempfile
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "scenario"))
-import desk as desks  # noqa: E402
 from desk import wait_for  # noqa: E402
-import beckon  # noqa: E402
-import tap  # noqa: E402
 from tap import equal  # noqa: E402
 from person import PASSWORD  # noqa: E402
-from signing_in import Place  # noqa: E402
+from signing_in import run  # noqa: E402
 
 
 def says(person, text):
@@ -184,22 +180,5 @@ CASES = [
 ]
 
 
-def main():
-    missing = desks.missing()
-    if missing:
-        print(f"1..0 # SKIP not installed: {missing}")
-        return 77
-    programs = beckon.Programs(sys.argv[1])
-    with tempfile.TemporaryDirectory(prefix="beckon-desk-") as folder:
-        folder = pathlib.Path(folder)
-        with beckon.Domain(folder / "srv", programs) as domain:
-            domain.init()
-            for name, display in (("ann", "Ann Lee"), ("bob", "Bob Marsh"), ("cyd", "Cyd Vale")):
-                domain.add_user(name, PASSWORD, name=display)
-            domain.start()
-            domain.start_dns()
-            return tap.main(CASES, Place(folder, domain, programs.desktop))
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run(CASES))
