@@ -47,6 +47,8 @@ struct bk_tls_client {
     SSL_CTX *ctx;
     int64_t (*real_ms)(void *ctx);
     void *real_ms_ctx;
+    pthread_mutex_t lock;
+    bool wants_system_roots; /* and has not read them yet; under the lock */
 };
 
 struct bk_tls {
@@ -653,10 +655,36 @@ bool bk_tls_system_has_roots(void)
            folder_holds_something(dir ? dir : X509_get_default_cert_dir());
 }
 
+/* Does it hold a certificate under the hash of its name (openssl-rehash(1)): "4042bcee.0"? */
+static bool folder_is_hashed(const char *path)
+{
+    enum { HASH_LEN = 8 };
+    DIR *dir = opendir(path);
+    bool found = false;
+    for (struct dirent *entry; dir && !found && (entry = readdir(dir));)
+        found = strspn(entry->d_name, "0123456789abcdef") == HASH_LEN &&
+                entry->d_name[HASH_LEN] == '.' && entry->d_name[HASH_LEN + 1] >= '0' &&
+                entry->d_name[HASH_LEN + 1] <= '9';
+    if (dir)
+        (void)closedir(dir);
+    return found;
+}
+
+/*
+ * Most systems have the same roots twice: one file with all, and a folder with each under its hash. The file is parsed
+ * whole for each context (140 certificates, tens of milliseconds); of the folder only what a chain needs is read.
+ */
+static bool use_system_roots(SSL_CTX *ctx)
+{
+    bool told = secure_getenv(X509_get_default_cert_file_env()) ||
+                secure_getenv(X509_get_default_cert_dir_env());
+    if (!told && folder_is_hashed(X509_get_default_cert_dir()))
+        return SSL_CTX_set_default_verify_dir(ctx) == 1;
+    return SSL_CTX_set_default_verify_paths(ctx) == 1;
+}
+
 static int use_roots(SSL_CTX *ctx, const struct bk_tls_client_config *config, char **ret_why)
 {
-    if (!config->only_ca_file && SSL_CTX_set_default_verify_paths(ctx) != 1)
-        return why(ret_why, -ENOENT, "no system certificates", NULL);
     if (!config->ca_file)
         return 0;
     int r = can_read(config->ca_file, ret_why);
@@ -700,11 +728,13 @@ int bk_tls_client_create(const struct bk_tls_client_config *config, struct bk_tl
     if (!tls)
         return -ENOMEM;
     atomic_init(&tls->refs, 1);
+    pthread_mutex_init(&tls->lock, NULL);
+    tls->wants_system_roots = !config->only_ca_file;
     tls->real_ms = config->real_ms;
     tls->real_ms_ctx = config->real_ms_ctx;
     ERR_clear_error();
     unsigned char alpn[ALPN_MAX];
-    size_t alpn_len;
+    size_t alpn_len = 0;
     int r;
     tls->ctx = context_new(TLS_client_method());
     if (!tls->ctx)
@@ -735,9 +765,25 @@ struct bk_tls_client *bk_tls_client_unref(struct bk_tls_client *tls)
 {
     if (tls && atomic_fetch_sub_explicit(&tls->refs, 1, memory_order_acq_rel) == 1) {
         SSL_CTX_free(tls->ctx);
+        pthread_mutex_destroy(&tls->lock);
         free(tls);
     }
     return NULL;
+}
+
+/*
+ * The roots of the system are read by the first connection and on its thread: who makes a context for later, as a program
+ * with windows does at its start, does not wait for them.
+ */
+static bool know_system_roots(struct bk_tls_client *tls)
+{
+    (void)pthread_mutex_lock(&tls->lock);
+    bool known = !tls->wants_system_roots || use_system_roots(tls->ctx);
+    if (known)
+        tls->wants_system_roots = false;
+    (void)pthread_mutex_unlock(&tls->lock);
+    ERR_clear_error(); /* of a file that is not there */
+    return known;
 }
 
 /* ---- one connection ---- */
@@ -799,6 +845,8 @@ int bk_tls_connect(struct bk_tls_client *tls, int fd, const char *name, struct b
     if (!name || !*name)
         return -EINVAL;
     struct bk_tls *t;
+    if (!know_system_roots(tls))
+        return -ENOMEM;
     int r = tls_new(tls->ctx, fd, true, &t);
     if (r < 0)
         return r;
