@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/random.h"
 
+#include "base/text.h"
 #include "base/word_private.h"
 
 #include <errno.h>
@@ -114,4 +115,24 @@ struct bk_random bk_random_from_seed(struct bk_random_seeded *state, uint64_t se
     for (size_t i = 0; i < 4; i++)
         state->s[i] = splitmix_next(&seed);
     return (struct bk_random){ seeded_fill, state };
+}
+
+void bk_random_hex(const struct bk_random *r, size_t len, char *ret)
+{
+    while (len) {
+        uint8_t bytes[32];
+        size_t n = len < sizeof bytes ? len : sizeof bytes;
+        bk_random_fill(r, bytes, n);
+        bk_hex_encode(bytes, n, ret);
+        ret += 2 * n;
+        len -= n;
+    }
+    *ret = '\0';
+}
+
+void bk_random_uuid(const struct bk_random *r, uint8_t ret[16])
+{
+    bk_random_fill(r, ret, 16);
+    ret[6] = (uint8_t)((ret[6] & 0x0f) | 0x40);
+    ret[8] = (uint8_t)((ret[8] & 0x3f) | 0x80);
 }

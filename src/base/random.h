@@ -24,6 +24,11 @@ static inline uint64_t bk_random_u64(const struct bk_random *r)
     return n;
 }
 
+/* That many random bytes in hex: 2 * len digits and a NUL. */
+void bk_random_hex(const struct bk_random *r, size_t len, char *ret);
+/* RFC 9562 5.4 (version 4); bk_uuid_text writes it. */
+void bk_random_uuid(const struct bk_random *r, uint8_t ret[16]);
+
 /* getrandom(2), buffered per thread; fit for keys. */
 extern const struct bk_random bk_random_system;
 

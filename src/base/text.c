@@ -47,6 +47,28 @@ int bk_hex_decode(struct bk_view hex, void *ret, size_t len)
     return 0;
 }
 
+void bk_hex_encode(const void *at, size_t len, char *ret)
+{
+    static const char digits[] = "0123456789abcdef";
+    const unsigned char *bytes = at;
+    for (size_t i = 0; i < len; i++) {
+        *ret++ = digits[bytes[i] >> 4];
+        *ret++ = digits[bytes[i] & 15];
+    }
+    *ret = '\0';
+}
+
+void bk_uuid_text(const uint8_t uuid[16], char ret[BK_UUID_TEXT_SIZE])
+{
+    static const uint8_t groups[] = { 4, 2, 2, 2, 6 };
+    for (size_t i = 0; i < sizeof groups; i++) {
+        bk_hex_encode(uuid, groups[i], ret);
+        uuid += groups[i];
+        ret += 2 * groups[i];
+        *ret++ = i + 1 < sizeof groups ? '-' : '\0';
+    }
+}
+
 /* RFC 4648 sections 4 and 5: two alphabets that differ in their last two characters. */
 struct base64 {
     char alphabet[65];

@@ -18,6 +18,12 @@ void bk_text_lower(char *at, size_t len);
 
 /* Hex of either case. -EINVAL: odd length, other bytes, or not exactly len bytes. */
 int bk_hex_decode(struct bk_view hex, void *ret, size_t len);
+/* 2 * len digits in lower case and a NUL. */
+void bk_hex_encode(const void *at, size_t len, char *ret);
+
+enum { BK_UUID_TEXT_SIZE = 37 /* "b7878522-d7fe-5c33-b30d-265f6618ae78" and a NUL */ };
+/* Lower case, the bytes as they stand (RFC 9562 4). */
+void bk_uuid_text(const uint8_t uuid[16], char ret[BK_UUID_TEXT_SIZE]);
 
 void bk_base64_encode(struct bk_buf *to, struct bk_view bytes);
 void bk_base64url_encode(struct bk_buf *to, struct bk_view bytes); /* no padding */

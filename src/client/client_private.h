@@ -291,7 +291,7 @@ void bk_lync_forget_password(struct bk_client *c, int64_t life_ms);
 /* ---- lync_register.c ---- */
 void bk_lync_write_register(struct bk_client *c, const struct bk_ask *ask, bool leaving,
                             struct bk_buf *to);
-void bk_lync_instance(struct bk_client *c, char to[BK_MS_UUID_TEXT_SIZE]);
+void bk_lync_instance(struct bk_client *c, char to[BK_UUID_TEXT_SIZE]);
 /* A 401 to REGISTER. true: it was dealt with. */
 bool bk_lync_challenged(struct bk_client *c, const struct bk_sip_msg *msg);
 void bk_lync_granted(struct bk_client *c, const struct bk_sip_msg *msg); /* a 200 */

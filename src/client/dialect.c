@@ -48,14 +48,6 @@ static bool is_live(const struct bk_client *c)
     return c->speaks_dialect && (c->state == BK_CLIENT_PRESENCE || c->state == BK_CLIENT_SIGNED_IN);
 }
 
-static void random_text(struct bk_client *c, char *to, size_t bytes)
-{
-    uint8_t raw[16];
-    bk_random_fill(c->random, raw, bytes);
-    for (size_t i = 0; i < bytes; i++)
-        (void)snprintf(to + 2 * i, 3, "%02x", raw[i]);
-}
-
 static void own_uri(struct bk_client *c, struct bk_buf *to)
 {
     bk_buf_addf(to, "sip:%s", c->address);
@@ -435,8 +427,8 @@ static void subscribe(struct sub *sub)
         bk_sip_field_add(&request, BK_SIP_HDR_USER_AGENT, bk_view_of_str(c->user_agent));
     } else {
         own_uri(c, &uri);
-        random_text(c, sub->call_id, 16);
-        random_text(c, sub->tag, 8);
+        bk_random_hex(c->random, 16, sub->call_id);
+        bk_random_hex(c->random, 8, sub->tag);
         bk_link_request_begin(c->link, sub->ask, &request, BK_SIP_SUBSCRIBE, bk_buf_view(&uri));
         bk_sip_field_addf(&request, BK_SIP_HDR_FROM, "<sip:%s>;tag=%s", c->address, sub->tag);
         bk_sip_field_addf(&request, BK_SIP_HDR_TO, "<sip:%s>", c->address);
@@ -564,8 +556,8 @@ int bk_dialect_service(struct bk_client *c, struct bk_view uri, struct bk_view c
     int r = bk_ask_begin(c->link, BK_SIP_SERVICE, done, owner, ret_ask);
     if (r < 0)
         return r;
-    random_text(c, call_id, 16);
-    random_text(c, tag, 8);
+    bk_random_hex(c->random, 16, call_id);
+    bk_random_hex(c->random, 8, tag);
     bk_register_contact(c, &contact);
     bk_link_request_begin(c->link, *ret_ask, &request, BK_SIP_SERVICE, uri);
     bk_sip_field_addf(&request, BK_SIP_HDR_FROM, "<sip:%s>;tag=%s", c->address, tag);

@@ -28,7 +28,7 @@ static void make_epid(struct bk_client *c)
     (void)snprintf(c->signing.epid, sizeof c->signing.epid, "%s", from);
 }
 
-void bk_lync_instance(struct bk_client *c, char to[BK_MS_UUID_TEXT_SIZE])
+void bk_lync_instance(struct bk_client *c, char to[BK_UUID_TEXT_SIZE])
 {
     make_epid(c);
     bk_ms_instance_of_epid(bk_view_of_str(c->signing.epid), to);
@@ -37,7 +37,7 @@ void bk_lync_instance(struct bk_client *c, char to[BK_MS_UUID_TEXT_SIZE])
 void bk_lync_write_register(struct bk_client *c, const struct bk_ask *ask, bool leaving,
                             struct bk_buf *to)
 {
-    char date[32], instance[BK_MS_UUID_TEXT_SIZE], uri[300];
+    char date[32], instance[BK_UUID_TEXT_SIZE], uri[300];
     bk_time_http(bk_client_real(c), date);
     bk_lync_instance(c, instance);
     c->signing.random = c->random;
@@ -254,7 +254,7 @@ bool bk_lync_challenged(struct bk_client *c, const struct bk_sip_msg *msg)
 /* The address of our endpoint goes into every Contact from now on. */
 static void take_gruu(struct bk_client *c, const struct bk_sip_msg *msg)
 {
-    char instance[BK_MS_UUID_TEXT_SIZE];
+    char instance[BK_UUID_TEXT_SIZE];
     bk_lync_instance(c, instance);
     for (const struct bk_sip_field *field = bk_sip_msg_field(msg, BK_SIP_HDR_CONTACT); field;
          field = bk_sip_msg_field_next(msg, field)) {

@@ -258,13 +258,11 @@ static bool take_url(struct bk_lync_web *w, struct bk_view url, char to[1025], c
     return false;
 }
 
-static void uuid(struct bk_client *c, char to[BK_MS_UUID_TEXT_SIZE])
+static void uuid(struct bk_client *c, char to[BK_UUID_TEXT_SIZE])
 {
     uint8_t b[16];
-    bk_random_fill(c->random, b, sizeof b);
-    b[6] = (uint8_t)((b[6] & 0x0f) | 0x40); /* RFC 4122 4.4: random */
-    b[8] = (uint8_t)((b[8] & 0x3f) | 0x80);
-    bk_ms_instance_text(b, to);
+    bk_random_uuid(c->random, b);
+    bk_uuid_text(b, to);
 }
 
 /* ---- 4: the certificate ---- */
@@ -346,7 +344,7 @@ static void ask_certificate(struct bk_lync_web *w)
 {
     struct bk_client *c = w->c;
     BK_AUTO_BUF struct bk_buf csr = { 0 }, der = { 0 }, body = { 0 };
-    char id[BK_MS_UUID_TEXT_SIZE];
+    char id[BK_UUID_TEXT_SIZE];
     int r = bk_personal_key_make(true, &w->key);
     if (r == 0)
         r = bk_personal_request_make(bk_buf_view(&w->key), bk_view_of_str(c->address), &csr);
@@ -405,7 +403,7 @@ static void ask_ticket(struct bk_lync_web *w)
     struct bk_client *c = w->c;
     BK_AUTO_BUF struct bk_buf body = { 0 };
     struct bk_buf credentials = { 0 };
-    char context[BK_MS_UUID_TEXT_SIZE];
+    char context[BK_UUID_TEXT_SIZE];
     uuid(c, context);
     bk_random_fill(c->random, w->entropy, sizeof w->entropy);
     bk_ms_road_rst(&body, bk_view_of_str(context), bk_view_of_str(w->certificates),

@@ -373,12 +373,8 @@ struct bk_outgoing *bk_message_new(struct bk_client *c, uint64_t id, const char 
 
 static void make_message_key(struct bk_client *c, struct bk_outgoing *m)
 {
-    uint8_t random[(BK_OUTBOX_CALL_ID + BK_OUTBOX_TAG) / 2];
-    bk_random_fill(c->random, random, sizeof random);
-    for (size_t i = 0; i < BK_OUTBOX_CALL_ID / 2; i++)
-        (void)snprintf(m->call_id + 2 * i, 3, "%02x", random[i]);
-    for (size_t i = 0; i < BK_OUTBOX_TAG / 2; i++)
-        (void)snprintf(m->tag + 2 * i, 3, "%02x", random[BK_OUTBOX_CALL_ID / 2 + i]);
+    bk_random_hex(c->random, BK_OUTBOX_CALL_ID / 2, m->call_id);
+    bk_random_hex(c->random, BK_OUTBOX_TAG / 2, m->tag);
 }
 
 static void enqueue(struct bk_client *c, struct bk_outgoing *m)

@@ -46,8 +46,7 @@ static int sum_of(struct bk_view text, char ret[SUM_DIGITS + 1])
     unsigned len = 0;
     if (EVP_Digest(text.at, text.len, sum, &len, EVP_sha256(), NULL) != 1)
         return -ENOMEM;
-    for (size_t i = 0; i < SUM_DIGITS / 2; i++)
-        (void)snprintf(ret + 2 * i, 3, "%02x", sum[i]);
+    bk_hex_encode(sum, SUM_DIGITS / 2, ret);
     return 0;
 }
 

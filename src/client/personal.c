@@ -247,8 +247,7 @@ struct password {
 
 static void spell(const uint8_t secret[BK_CLIENT_SECRET_SIZE], struct password *ret)
 {
-    for (int i = 0; i < BK_CLIENT_SECRET_SIZE; i++)
-        (void)snprintf(ret->text + 2 * i, 3, "%02x", secret[i]);
+    bk_hex_encode(secret, BK_CLIENT_SECRET_SIZE, ret->text);
 }
 
 static int give_password(char *to, int size, int writing, void *ctx)

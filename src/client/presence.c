@@ -12,14 +12,6 @@ enum { REPUBLISH_AHEAD_S = 30, RETRY_MS = 30 * 1000 };
 
 static void subscribe(struct watch *w);
 
-static void random_text(struct bk_client *c, char *to, size_t bytes)
-{
-    uint8_t raw[16];
-    bk_random_fill(c->random, raw, bytes);
-    for (size_t i = 0; i < bytes; i++)
-        (void)snprintf(to + 2 * i, 3, "%02x", raw[i]);
-}
-
 /* ---- telling the face ---- */
 
 static void tell(struct watch *w, enum bk_pidf_shown shown, struct bk_view note, int64_t since_ms)
@@ -121,8 +113,8 @@ static void write_first(struct watch *w, struct bk_buf *to)
     struct bk_client *c = w->client;
     BK_AUTO_BUF struct bk_buf uri = { 0 };
     bk_buf_addf(&uri, "sip:%s", w->address);
-    random_text(c, w->call_id, 16);
-    random_text(c, w->tag, 8);
+    bk_random_hex(c->random, 16, w->call_id);
+    bk_random_hex(c->random, 8, w->tag);
     w->cseq = 1;
     bk_link_request_begin(c->link, w->ask, to, BK_SIP_SUBSCRIBE, bk_buf_view(&uri));
     bk_sip_field_addf(to, BK_SIP_HDR_FROM, "<sip:%s>;tag=%s", c->address, w->tag);
@@ -416,8 +408,8 @@ static void send_publish(struct bk_client *c)
     if (bk_ask_begin(c->link, BK_SIP_PUBLISH, on_published, c, &c->publishing) < 0)
         return;
     if (!c->publish_call_id[0]) {
-        random_text(c, c->publish_call_id, 16);
-        random_text(c, c->publish_tag, 8);
+        bk_random_hex(c->random, 16, c->publish_call_id);
+        bk_random_hex(c->random, 8, c->publish_tag);
     }
     bk_buf_addf(&uri, "sip:%s", c->address);
     write_document(c, &body);

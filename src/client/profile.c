@@ -187,13 +187,8 @@ int bk_profile_save_state(struct bk_profile *p)
 static void new_endpoint(struct bk_profile *p, const struct bk_random *random)
 {
     uint8_t b[16];
-    bk_random_fill(random, b, sizeof b);
-    b[6] = (uint8_t)((b[6] & 0x0f) | 0x40); /* RFC 4122 4.4: random */
-    b[8] = (uint8_t)((b[8] & 0x3f) | 0x80);
-    (void)snprintf(p->endpoint, sizeof p->endpoint,
-                   "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", b[0],
-                   b[1], b[2], b[3], b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11], b[12], b[13],
-                   b[14], b[15]);
+    bk_random_uuid(random, b);
+    bk_uuid_text(b, p->endpoint);
 }
 
 static void forget_state(struct bk_profile *p)

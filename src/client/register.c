@@ -23,14 +23,6 @@ void bk_register_contact(struct bk_client *c, struct bk_buf *to)
     bk_buf_addf(to, "@%s;transport=tls;ob>", bk_link_local(c->link));
 }
 
-static void random_hex(struct bk_client *c, char *to, size_t bytes)
-{
-    uint8_t raw[16];
-    bk_random_fill(c->random, raw, bytes);
-    for (size_t i = 0; i < bytes; i++)
-        (void)snprintf(to + 2 * i, 3, "%02x", raw[i]);
-}
-
 /* expires -1: none, the probe. */
 static void write_register(struct bk_client *c, const struct bk_ask *ask, int expires,
                            struct bk_buf *to)
@@ -337,8 +329,8 @@ void bk_register_reset(struct bk_client *c)
         bk_timer_init(&c->answer_due, on_answer_overdue);
         bk_timer_init(&c->renew, on_renew);
         bk_timer_init(&c->prove, on_prove);
-        random_hex(c, c->call_id, 16);
-        random_hex(c, c->from_tag, 8);
+        bk_random_hex(c->random, 16, c->call_id);
+        bk_random_hex(c->random, 8, c->from_tag);
     }
     bk_ask_drop(c->registering);
     bk_lync_reset(c);

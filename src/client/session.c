@@ -2,6 +2,7 @@
 #include "client/session.h"
 
 #include "base/cleanup.h"
+#include "base/text.h"
 #include "client/client_private.h"
 #include "ms/session.h"
 
@@ -147,14 +148,6 @@ static void on_due(struct bk_timer *timer)
     feed(bk_container_of(timer, struct bk_session, due), ON_DUE);
 }
 
-static void random_text(struct bk_client *c, char *to, size_t bytes)
-{
-    uint8_t raw[16];
-    bk_random_fill(c->random, raw, bytes);
-    for (size_t i = 0; i < bytes; i++)
-        (void)snprintf(to + 2 * i, 3, "%02x", raw[i]);
-}
-
 static struct bk_session *session_new(struct bk_client *c, const struct bk_session_ops *ops,
                                       void *owner, enum state state)
 {
@@ -164,8 +157,8 @@ static struct bk_session *session_new(struct bk_client *c, const struct bk_sessi
     *s = (struct bk_session){ .c = c, .ops = ops, .owner = owner, .state = state };
     bk_timer_init(&s->due, on_due);
     bk_list_init(&s->in);
-    random_text(c, s->call_id, 16);
-    random_text(c, s->tag, 8);
+    bk_random_hex(c->random, 16, s->call_id);
+    bk_random_hex(c->random, 8, s->tag);
     bk_list_append(&c->sessions, &s->in);
     c->n_sessions++;
     return s;

@@ -322,12 +322,8 @@ static int get(void *ctx, const char *address, uint8_t secret[BK_CLIENT_SECRET_S
 
 static int put(void *ctx, const char *address, const uint8_t secret[BK_CLIENT_SECRET_SIZE])
 {
-    static const char digits[] = "0123456789abcdef";
-    char hex[HEX + 1] = { 0 };
-    for (int i = 0; i < BK_CLIENT_SECRET_SIZE; i++) {
-        hex[2 * i] = digits[secret[i] >> 4];
-        hex[2 * i + 1] = digits[secret[i] & 15];
-    }
+    char hex[HEX + 1];
+    bk_hex_encode(secret, BK_CLIENT_SECRET_SIZE, hex);
     int r = run(ctx, PUT, address, hex);
     bk_wipe(hex, sizeof hex);
     return r;

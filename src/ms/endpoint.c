@@ -6,7 +6,6 @@
 
 #include <errno.h>
 #include <openssl/evp.h>
-#include <stdio.h>
 
 enum { GRUU_BYTES = 18 }; /* the UUID and two zeros */
 
@@ -34,15 +33,7 @@ struct bk_view bk_ms_epid_of(const struct bk_sip_msg *msg)
     return (struct bk_view){ 0 };
 }
 
-void bk_ms_instance_text(const uint8_t u[16], char ret[BK_MS_UUID_TEXT_SIZE])
-{
-    snprintf(ret, BK_MS_UUID_TEXT_SIZE,
-             "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", u[0], u[1],
-             u[2], u[3], u[4], u[5], u[6], u[7], u[8], u[9], u[10], u[11], u[12], u[13], u[14],
-             u[15]);
-}
-
-void bk_ms_instance_of_epid(struct bk_view epid, char ret[BK_MS_UUID_TEXT_SIZE])
+void bk_ms_instance_of_epid(struct bk_view epid, char ret[BK_UUID_TEXT_SIZE])
 {
     uint8_t text[sizeof name_space + BK_MS_EPID_MAX], sum[20] = { 0 };
     size_t len = epid.len < BK_MS_EPID_MAX ? epid.len : BK_MS_EPID_MAX;
@@ -56,7 +47,7 @@ void bk_ms_instance_of_epid(struct bk_view epid, char ret[BK_MS_UUID_TEXT_SIZE])
     memcpy(u + 8, sum + 8, 8);
     u[6] = (uint8_t)((u[6] & 0x0f) | 0x50);
     u[8] = (uint8_t)((u[8] & 0x3f) | 0x80);
-    bk_ms_instance_text(u, ret);
+    bk_uuid_text(u, ret);
 }
 
 int bk_ms_instance_parse(struct bk_view value, uint8_t ret[16])

@@ -135,14 +135,10 @@ static void fill_proof(const struct bk_ms_ticket_key *key, struct bk_view payloa
 static void make_id(const struct bk_random *random, char ret[BK_MS_TICKET_ID_SIZE])
 {
     unsigned char b[16];
-    bk_random_fill(random, b, sizeof b);
-    b[6] = (unsigned char)((b[6] & 0x0f) | 0x40);
-    b[8] = (unsigned char)((b[8] & 0x3f) | 0x80);
-    snprintf(
-        ret, BK_MS_TICKET_ID_SIZE,
-        "SamlSecurityToken-%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x",
-        b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11], b[12], b[13],
-        b[14], b[15]);
+    char uuid[BK_UUID_TEXT_SIZE];
+    bk_random_uuid(random, b);
+    bk_uuid_text(b, uuid);
+    snprintf(ret, BK_MS_TICKET_ID_SIZE, "SamlSecurityToken-%s", uuid);
 }
 
 /* "1 id service user issued expires entropy address"; no field but the last may hold a blank. */

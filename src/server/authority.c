@@ -13,7 +13,6 @@
 #include <openssl/pem.h>
 #include <openssl/rand.h>
 #include <openssl/x509v3.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 enum {
@@ -433,8 +432,7 @@ static int fingerprint(X509 *cert, char ret[65])
     unsigned n = 0;
     if (X509_digest(cert, EVP_sha256(), md, &n) != 1 || n != 32)
         return failed(-ENOMEM);
-    for (unsigned i = 0; i < n; i++)
-        snprintf(ret + (size_t)2 * i, 3, "%02x", md[i]);
+    bk_hex_encode(md, n, ret);
     return 0;
 }
 
@@ -487,8 +485,7 @@ int bk_authority_issue(const struct bk_authority *authority, struct bk_view csr_
         !X509_add1_ext_i2d(cert, NID_subject_alt_name, san, 0, 0) || !sign(cert, authority->key) ||
         fingerprint(cert, issued.fingerprint) < 0)
         return failed(-ENOMEM);
-    for (int i = 0; i < SERIAL_BYTES; i++)
-        snprintf(issued.serial + (size_t)2 * i, 3, "%02x", serial[i]);
+    bk_hex_encode(serial, SERIAL_BYTES, issued.serial);
     r = cert_pem(cert, ret_cert_pem);
     if (r == 0)
         *ret = issued;
@@ -507,8 +504,7 @@ static int serial_text(X509 *cert, char *ret, size_t size)
     int len = BN_num_bytes(n) > SERIAL_BYTES ? BN_num_bytes(n) : SERIAL_BYTES;
     if ((size_t)len * 2 >= size || BN_bn2binpad(n, bytes, len) != len)
         return failed(-EBADMSG);
-    for (int i = 0; i < len; i++)
-        snprintf(ret + (size_t)2 * i, 3, "%02x", bytes[i]);
+    bk_hex_encode(bytes, (size_t)len, ret);
     return 0;
 }
 

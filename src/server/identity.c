@@ -2,6 +2,8 @@
 /* Who is it: the connection's accepted identity, a personal certificate, or Digest (docs/limits.md, "Authentication"). */
 #include "server/core_private.h"
 
+#include "base/text.h"
+
 #include <errno.h>
 #include <openssl/evp.h>
 #include <stdio.h>
@@ -29,19 +31,15 @@ void attempt_of(const struct request *rq, struct bk_view address, int64_t user_i
  */
 struct bk_view endpoint_key(struct bk_core *core, struct bk_view endpoint)
 {
-    static const char digits[] = "0123456789abcdef";
     unsigned char hash[32];
-    char text[sizeof hash * 2];
+    char text[sizeof hash * 2 + 1];
     unsigned n = sizeof hash;
     if (endpoint.len <= ENDPOINT_MAX)
         return endpoint;
     if (EVP_Digest(endpoint.at, endpoint.len, hash, &n, EVP_sha256(), NULL) != 1)
         return bk_view_head(endpoint, ENDPOINT_MAX);
-    for (size_t i = 0; i < sizeof hash; i++) {
-        text[2 * i] = digits[hash[i] >> 4];
-        text[2 * i + 1] = digits[hash[i] & 15];
-    }
-    return bk_arena_copy(&core->arena, (struct bk_view){ text, sizeof text });
+    bk_hex_encode(hash, sizeof hash, text);
+    return bk_arena_copy(&core->arena, (struct bk_view){ text, sizeof text - 1 });
 }
 
 static struct bk_view endpoint_named(const struct request *rq)

@@ -739,7 +739,7 @@ static const char events[] =
 
 static bool instance_of(const struct bk_binding *b, uint8_t ret[16])
 {
-    char text[BK_MS_UUID_TEXT_SIZE];
+    char text[BK_UUID_TEXT_SIZE];
     struct bk_view urn = b->endpoint;
     struct bk_buf made = { 0 };
     if (!b->dialect)

@@ -34,8 +34,7 @@ int bk_services_create(const struct bk_services_config *config, struct bk_servic
         r = -ENOMEM;
     if (r == 0) {
         bk_random_fill(&bk_random_system, noise, sizeof noise);
-        for (size_t i = 0; i < sizeof noise; i++)
-            snprintf(password + 2 * i, 3, "%02x", noise[i]);
+        bk_hex_encode(noise, sizeof noise, password);
         r = bk_password_hash(bk_view_of_str(password), config->password_cost, &hash);
     }
     if (r == 0 && !(s->nobody = bk_view_dup(bk_buf_view(&hash))))

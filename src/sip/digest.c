@@ -54,15 +54,11 @@ static int hash(enum bk_digest_algorithm algorithm, const struct bk_view pieces[
 static int hash_hex(enum bk_digest_algorithm algorithm, const struct bk_view pieces[], int n,
                     char ret[BK_DIGEST_HEX_MAX + 1])
 {
-    static const char hex[] = "0123456789abcdef";
     uint8_t bytes[HASH_MAX];
     int r = hash(algorithm, pieces, n, bytes);
     if (r < 0)
         return r;
-    size_t len = bk_digest_hex_len(algorithm);
-    for (size_t i = 0; i < len; i++)
-        ret[i] = hex[bytes[i / 2] >> (i % 2 ? 0 : 4) & 15];
-    ret[len] = '\0';
+    bk_hex_encode(bytes, bk_digest_hex_len(algorithm) / 2, ret);
     return 0;
 }
 
@@ -368,7 +364,6 @@ int bk_digest_nonce_make(const struct bk_digest_nonce_key *key, struct bk_view b
                          int64_t now_mono_ms, const struct bk_random *random,
                          char ret[BK_DIGEST_NONCE_MAX])
 {
-    static const char hex[] = "0123456789abcdef";
     uint8_t nonce[NONCE_BYTES], mac[HASH_MAX];
 
     ret[0] = '\0';
@@ -379,9 +374,7 @@ int bk_digest_nonce_make(const struct bk_digest_nonce_key *key, struct bk_view b
     if (r < 0)
         return r;
     memcpy(nonce + NONCE_TIME + NONCE_RANDOM, mac, NONCE_MAC);
-    for (int i = 0; i < 2 * NONCE_BYTES; i++)
-        ret[i] = hex[nonce[i / 2] >> (i % 2 ? 0 : 4) & 15];
-    ret[2 * NONCE_BYTES] = '\0';
+    bk_hex_encode(nonce, NONCE_BYTES, ret);
     return 0;
 }
 

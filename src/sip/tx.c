@@ -77,7 +77,6 @@ enum {
     KEY_SCRATCH_KEPT = 4096,
     FREE_PEERS = 256,
     BRANCH_BYTES = 17, /* shard, index, generation, secret */
-    CANCEL_TAG_LEN = 16,
 };
 /* The cookie of RFC 3261 and a mark of ours, so that a glance tells our branches from others'. */
 #define MAGIC "z9hG4bK"
@@ -933,15 +932,6 @@ static void key_forget(struct bk_sip_txs *txs)
         bk_buf_finish(&txs->key);
 }
 
-static void hex_write(char *to, const uint8_t *bytes, size_t n)
-{
-    static const char digits[] = "0123456789abcdef";
-    for (size_t i = 0; i < n; i++) {
-        to[2 * i] = digits[bytes[i] >> 4];
-        to[2 * i + 1] = digits[bytes[i] & 15];
-    }
-}
-
 /* Every answer to the CANCELs of one INVITE carries the same To tag (RFC 3261 9.2). */
 static void answer_cancel(struct bk_sip_tx *tx, struct bk_sip_flow flow,
                           const struct bk_sip_msg *cancel)
@@ -950,12 +940,12 @@ static void answer_cancel(struct bk_sip_tx *tx, struct bk_sip_flow flow,
     if (!tx->has_cancel_tag)
         bk_random_fill(txs->config.random, &tx->secret, sizeof tx->secret);
     tx->has_cancel_tag = true;
-    char tag[CANCEL_TAG_LEN];
-    hex_write(tag, (const uint8_t *)&tx->secret, sizeof tx->secret);
+    char tag[2 * sizeof tx->secret + 1];
+    bk_hex_encode(&tx->secret, sizeof tx->secret, tag);
 
     BK_AUTO_BUF struct bk_buf ok = { 0 };
-    bk_sip_response_begin(&ok, cancel, 200, (struct bk_view){ 0 },
-                          (struct bk_view){ tag, sizeof tag }, &(struct bk_sip_source){ 0 });
+    bk_sip_response_begin(&ok, cancel, 200, (struct bk_view){ 0 }, bk_view_of_str(tag),
+                          &(struct bk_sip_source){ 0 });
     bk_sip_end(&ok, (struct bk_view){ 0 }, (struct bk_view){ 0 });
     if (!ok.failed)
         txs->config.send(txs->config.ctx, flow, bk_buf_view(&ok));
@@ -1057,7 +1047,7 @@ static void branch_write(struct bk_sip_tx *tx)
     memcpy(bytes + 5, &tx->generation, 4);
     memcpy(bytes + 9, &tx->secret, 8);
     memcpy(tx->text, BRANCH_HEAD, sizeof BRANCH_HEAD - 1);
-    hex_write(tx->text + sizeof BRANCH_HEAD - 1, bytes, sizeof bytes);
+    bk_hex_encode(bytes, sizeof bytes, tx->text + sizeof BRANCH_HEAD - 1);
 }
 
 static bool branch_read(struct bk_view branch, uint8_t ret[BRANCH_BYTES])

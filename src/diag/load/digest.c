@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "diag/load/digest.h"
 
+#include "base/text.h"
+
 #include <errno.h>
 #include <openssl/evp.h>
 #include <stdio.h>
@@ -150,11 +152,7 @@ static int hash(EVP_MD_CTX *ctx, const EVP_MD *md, const char *const *parts, cha
     unsigned len;
     if (EVP_DigestFinal_ex(ctx, raw, &len) != 1 || len > 32)
         return -ENOTSUP;
-    for (unsigned i = 0; i < len; i++) {
-        ret[2 * i] = "0123456789abcdef"[raw[i] >> 4];
-        ret[2 * i + 1] = "0123456789abcdef"[raw[i] & 15];
-    }
-    ret[2 * len] = '\0';
+    bk_hex_encode(raw, len, ret);
     return 0;
 }
 

@@ -55,7 +55,7 @@ static void send_lync_register(struct bk_load_engine *engine, uint32_t slot)
     const struct bk_load_op *op = &engine->op[slot];
     uint32_t who = op->from;
     struct bk_buf *out = &engine->out;
-    char uri[300], tag[16], epid[16], instance[BK_MS_UUID_TEXT_SIZE], contact[160];
+    char uri[300], tag[16], epid[16], instance[BK_UUID_TEXT_SIZE], contact[160];
     snprintf(uri, sizeof uri, "sip:%s", strchr(engine->people->at[who].address, '@') + 1);
     snprintf(tag, sizeof tag, "r%x", who);
     snprintf(epid, sizeof epid, "%012x", who);

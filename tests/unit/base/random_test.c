@@ -52,6 +52,33 @@ static void the_bytes_of_a_seed_do_not_depend_on_other_memory(void **state)
     assert_int_not_equal(bk_random_u64(&x), bk_random_u64(&z));
 }
 
+static void random_hex_is_the_bytes_of_the_source(void **state)
+{
+    (void)state;
+    static const size_t lens[] = { 0, 8, 16, 32, 64 };
+    for (size_t i = 0; i < sizeof lens / sizeof *lens; i++) {
+        struct bk_random_seeded a, b;
+        struct bk_random x = bk_random_from_seed(&a, 7), y = bk_random_from_seed(&b, 7);
+        uint8_t bytes[64];
+        char got[129], want[129];
+        bk_random_hex(&x, lens[i], got);
+        bk_random_fill(&y, bytes, lens[i]);
+        bk_hex_encode(bytes, lens[i], want);
+        assert_string_equal(got, want);
+    }
+}
+
+static void a_random_uuid_says_its_version(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 100; i++) {
+        uint8_t uuid[16];
+        bk_random_uuid(&bk_random_system, uuid);
+        assert_int_equal(uuid[6] >> 4, 4);
+        assert_int_equal(uuid[8] >> 6, 2);
+    }
+}
+
 static int by_value(const void *a, const void *b)
 {
     uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
@@ -151,6 +178,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_seed_gives_the_same_numbers_for_ever),
         cmocka_unit_test(the_bytes_of_a_seed_do_not_depend_on_other_memory),
+        cmocka_unit_test(random_hex_is_the_bytes_of_the_source),
+        cmocka_unit_test(a_random_uuid_says_its_version),
         cmocka_unit_test(the_system_never_gives_a_number_twice_to_any_thread),
         cmocka_unit_test(a_child_does_not_repeat_its_parent),
         cmocka_unit_test(every_length_is_filled_and_no_byte_more),

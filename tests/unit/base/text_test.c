@@ -139,14 +139,19 @@ static void hex_round_trips_and_refuses_the_rest(void **state)
     bk_buf_add_hex(&hex, bytes, sizeof bytes);
     assert_int_equal(bk_hex_decode(bk_buf_view(&hex), back, sizeof back), 0);
     assert_memory_equal(bytes, back, sizeof bytes);
+    char text[2 * sizeof bytes + 1];
+    bk_hex_encode(bytes, sizeof bytes, text);
+    assert_true(bk_view_equal(bk_view_of_str(text), bk_buf_view(&hex)));
+    bk_hex_encode(bytes, 0, text);
+    assert_string_equal(text, "");
     assert_int_equal(bk_hex_decode(BK_VIEW("aAfF09"), back, 3), 0);
     assert_memory_equal(back, "\xaa\xff\x09", 3);
 
     for (int c = 0; c < 256; c++) {
-        char text[4] = { '0', '0', (char)c, '0' };
+        char four[4] = { '0', '0', (char)c, '0' };
         bool digit = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
         memset(back, 7, sizeof back);
-        assert_int_equal(bk_hex_decode((struct bk_view){ text, 4 }, back, 2), digit ? 0 : -EINVAL);
+        assert_int_equal(bk_hex_decode((struct bk_view){ four, 4 }, back, 2), digit ? 0 : -EINVAL);
         if (!digit)
             assert_int_equal(back[0], 7); /* untouched on failure */
     }
@@ -154,6 +159,16 @@ static void hex_round_trips_and_refuses_the_rest(void **state)
     assert_int_equal(bk_hex_decode(BK_VIEW("abcd"), back, 1), -EINVAL);
     assert_int_equal(bk_hex_decode(BK_VIEW("abcd"), back, 3), -EINVAL);
     assert_int_equal(bk_hex_decode(BK_VIEW(""), back, 0), 0);
+}
+
+static void a_uuid_is_written_in_its_five_groups(void **state)
+{
+    (void)state;
+    uint8_t uuid[16];
+    char text[BK_UUID_TEXT_SIZE];
+    assert_int_equal(bk_hex_decode(BK_VIEW("b7878522d7fe5c33b30d265f6618ae78"), uuid, 16), 0);
+    bk_uuid_text(uuid, text);
+    assert_string_equal(text, "b7878522-d7fe-5c33-b30d-265f6618ae78");
 }
 
 static const int64_t year_0000_ms = -62167219200000, year_9999_ms = 253402300799999;
@@ -487,6 +502,7 @@ int main(void)
         cmocka_unit_test(base64_accepts_one_spelling_only),
         cmocka_unit_test(base64_says_when_the_buffer_is_full),
         cmocka_unit_test(hex_round_trips_and_refuses_the_rest),
+        cmocka_unit_test(a_uuid_is_written_in_its_five_groups),
         cmocka_unit_test(times_agree_with_the_c_library_and_round_trip),
         cmocka_unit_test(what_no_year_holds_is_written_as_the_nearest_instant),
         cmocka_unit_test(iso_times_are_read_as_rfc_3339_says),

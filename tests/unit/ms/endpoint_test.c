@@ -20,7 +20,7 @@ static void an_epid_names_the_instance_that_the_client_names(void **state)
 {
     (void)state;
     for (size_t i = 0; i < BK_COUNT_OF(recorded); i++) {
-        char uuid[BK_MS_UUID_TEXT_SIZE];
+        char uuid[BK_UUID_TEXT_SIZE];
         bk_ms_instance_of_epid(bk_view_of_str(recorded[i].epid), uuid);
         assert_string_equal(uuid, recorded[i].instance);
     }

@@ -149,7 +149,7 @@ static enum bk_sa_verdict signature_of(struct client *c, const char *message)
 static char *register_text(struct client *c, const char *extra)
 {
     char *text;
-    char uuid[BK_MS_UUID_TEXT_SIZE];
+    char uuid[BK_UUID_TEXT_SIZE];
     bk_ms_instance_of_epid(bk_view_of_str(c->epid), uuid);
     c->cseq++;
     assert_true(
