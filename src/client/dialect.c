@@ -387,10 +387,13 @@ static void write_people(struct dialect *d, struct bk_buf *to)
     const unsigned wanted = BK_MS_WANTS_STATE | BK_MS_WANTS_NOTE | BK_MS_WANTS_CARD;
     int n = 0;
     struct bk_view rest = bk_buf_view(&d->drops);
-    while (rest.at && rest.len && n < BATCH_STEP)
-        items[n++] = (struct bk_ms_batch_item){ .address = bk_view_cut(&rest, '\0'),
-                                                .removes = true,
-                                                .wanted = wanted };
+    while (rest.at && rest.len && n < BATCH_STEP) {
+        struct bk_view address = bk_view_cut(&rest, '\0');
+        const struct watch *again = bk_watch_find(c, address);
+        if (!again || again->alone) /* else it is wanted once more, and asked for below */
+            items[n++] =
+                (struct bk_ms_batch_item){ .address = address, .removes = true, .wanted = wanted };
+    }
     BK_LIST_EACH(&c->watches, it)
     {
         struct watch *w = bk_container_of(it, struct watch, in);
