@@ -87,6 +87,11 @@ BkHistory *bk_talks_history(BkTalks *talks); /* NULL: nothing is kept */
 bool bk_talks_has_unsent(BkTalks *talks);
 /* Drafts to disk now; done is called when they are. */
 void bk_talks_flush_async(BkTalks *talks, GAsyncReadyCallback done, gpointer user_data);
+/*
+ * The session is over. It hears nothing any more: what the engine says from now on is of another one. What it heard before is still
+ * written, however long the disk takes, and the messages among it are given back then; they are told again where that fails.
+ */
+void bk_talks_close(BkTalks *talks);
 bool bk_talks_flush_finish(BkTalks *talks, GAsyncResult *result, GError **error);
 
 #endif

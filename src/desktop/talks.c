@@ -30,6 +30,7 @@ struct _BkTalks {
     GHashTable *left;    /* int64_t * row -> BkLine: on its way when an earlier run ended */
     GPtrArray *left_in_order;
     bool ready;       /* what the earlier run left is known */
+    bool closed;      /* the session is over */
     GQueue waiting;   /* events kept until then */
     GPtrArray *write; /* struct unwritten */
     guint write_timer;
@@ -296,7 +297,7 @@ static void on_message_state(BkEngine *engine, const struct bk_client_event *eve
 /* The engine told of all it kept before it signed in: what it does not know of had its end, or never reached it. */
 static void give_up_left(BkTalks *talks)
 {
-    if (!talks->ready || bk_engine_state(talks->engine) != BK_CLIENT_SIGNED_IN)
+    if (!talks->ready || talks->closed || bk_engine_state(talks->engine) != BK_CLIENT_SIGNED_IN)
         return;
     for (unsigned i = 0; i < talks->left_in_order->len; i++) {
         BkLine *line = talks->left_in_order->pdata[i];
@@ -427,6 +428,16 @@ BkTalks *bk_talks_new(BkEngine *engine, BkRoster *roster, BkHistory *history, Bk
     bk_history_drafts_async(history, take_drafts, g_object_ref(talks));
     bk_history_recent_async(history, RECENT, take_recent, g_object_ref(talks));
     return talks;
+}
+
+void bk_talks_close(BkTalks *talks)
+{
+    talks->closed = true;
+    if (talks->engine)
+        g_signal_handlers_disconnect_by_data(talks->engine, talks);
+    for (unsigned i = 0; i < talks->list->len; i++)
+        bk_talk_set_typing(talks->list->pdata[i], false);
+    bk_talks_flush_async(talks, NULL, NULL);
 }
 
 static void get_property(GObject *object, guint id, GValue *value, GParamSpec *spec)

@@ -689,6 +689,59 @@ static void a_draft_is_on_disk_a_second_after_the_key(void **state)
     assert_true(found);
 }
 
+/* ---- the end of a session ---- */
+
+/* Another program writes for long. */
+static sqlite3 *lock_file(void)
+{
+    g_autofree char *path = g_strdup_printf("%s/%s/history.db", folder, ANN);
+    sqlite3 *db = NULL;
+    assert_int_equal(sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, "BEGIN IMMEDIATE", NULL, NULL, NULL), SQLITE_OK);
+    return db;
+}
+
+static void after_its_end_a_session_hears_nothing_and_still_writes_what_it_heard(void **state)
+{
+    (void)state;
+    begin_signed_in();
+    assert_int_equal(bk_talk_send(bob(), "on its way"), 0);
+    settle();
+    sqlite3 *db = lock_file();
+    say_message(BOB, "heard", "k1", false);
+    say_message_state(1, BK_CLIENT_SENT, NULL, NULL);
+    bk_talk_set_draft(bob(), "half a word");
+    drain();
+    assert_int_equal(fake->done->len, 0);
+    bk_talks_close(talks);
+    /* Of the next session, whose conversations are others. */
+    say_message(CAROL, "not for this one", "k2", false);
+    say_state(BK_CLIENT_SIGNED_IN);
+    drain();
+    assert_int_equal(g_list_model_get_n_items(G_LIST_MODEL(talks)), 1);
+    assert_int_equal(fake->done->len, 1);
+    g_clear_object(&talks);
+    drain();
+    assert_int_equal(rows_saying("heard"), 0);
+    sqlite3_close(db);
+    g_clear_object(&history);
+    while (!bk_history_wait(0))
+        g_main_context_iteration(NULL, FALSE);
+    drain();
+    assert_int_equal(fake->done->len, 2);
+    assert_string_equal(fake->done->pdata[1], "heard");
+    assert_int_equal(rows_saying("heard"), 1);
+    assert_int_equal(rows_saying("not for this one"), 0);
+    g_clear_object(&roster);
+    g_clear_object(&engine);
+    begin_signed_in();
+    assert_string_equal(bk_talk_draft(bob()), "half a word");
+    settle();
+    assert_int_equal(n_lines(bob()), 2);
+    assert_int_equal(bk_line_state(line_at(bob(), 0)), BK_CLIENT_SENT);
+    assert_string_equal(bk_line_text(line_at(bob(), 1)), "heard");
+}
+
 /* ---- older lines, marks, forgetting ---- */
 
 static void fill(int n)
@@ -811,6 +864,7 @@ int main(void)
         T(drafts_survive_and_tell_that_one_types),
         T(that_the_other_types_ends_with_their_message_or_the_connection),
         T(a_draft_is_on_disk_a_second_after_the_key),
+        T(after_its_end_a_session_hears_nothing_and_still_writes_what_it_heard),
         T(older_lines_come_in_front),
         T(lines_know_where_a_day_and_a_group_begin),
         T(a_forgotten_conversation_stays_forgotten),
