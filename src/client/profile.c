@@ -563,6 +563,14 @@ int bk_profile_peek(const char *root, const char *address, struct bk_profile_kep
     return 0;
 }
 
+bool bk_profile_has_outgoing(const char *root, const char *address)
+{
+    BK_AUTO_FREE char *dir = join(root, address);
+    BK_AUTO_FREE char *path = dir ? join(dir, "outgoing") : NULL;
+    struct stat st;
+    return path && stat(path, &st) == 0 && st.st_size > 0;
+}
+
 /* ---- deletion ---- */
 
 static int remove_file(const char *dir, const char *name)

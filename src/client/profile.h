@@ -107,6 +107,8 @@ struct bk_profile_kept {
 };
 /* Changes nothing; a damaged file counts as none. -ENOENT: nobody signed in with it here. */
 int bk_profile_peek(const char *root, const char *address, struct bk_profile_kept *ret);
+/* Messages whose end is not known wait there for the next sign-in. */
+bool bk_profile_has_outgoing(const char *root, const char *address);
 
 /*
  * "Delete my sign-in info" on disk. Each of these: 1 removed, 0 was not there, negative errno. The copy in

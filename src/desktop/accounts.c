@@ -105,10 +105,11 @@ bool bk_account_is_saved(BkAccount *account)
 
 struct _BkAccounts {
     GObject parent;
-    char *root;       /* of the profile; NULL: no home folder known */
-    char *order_file; /* addresses, newest first, a line each */
-    GPtrArray *order; /* as in the file */
-    GPtrArray *items; /* BkAccount, as shown */
+    char *root;          /* of the profile; NULL: no home folder known */
+    char *order_file;    /* addresses, newest first, a line each */
+    GPtrArray *order;    /* as in the file, and those of this run alone */
+    GHashTable *passing; /* the latter */
+    GPtrArray *items;    /* BkAccount, as shown */
 };
 
 static void list_model_init(GListModelInterface *iface);
@@ -179,7 +180,8 @@ static void write_order(BkAccounts *accounts)
 {
     g_autoptr(GString) text = g_string_new(NULL);
     for (guint i = 0; i < accounts->order->len; i++)
-        g_string_append_printf(text, "%s\n", (const char *)accounts->order->pdata[i]);
+        if (!g_hash_table_contains(accounts->passing, accounts->order->pdata[i]))
+            g_string_append_printf(text, "%s\n", (const char *)accounts->order->pdata[i]);
     g_autofree char *folder = g_path_get_dirname(accounts->order_file);
     if (g_mkdir_with_parents(folder, 0700) < 0 ||
         bk_file_replace(accounts->order_file, bk_view_of_str(text->str), 0600) < 0)
@@ -244,20 +246,23 @@ BkAccount *bk_accounts_find(BkAccounts *accounts, const char *address)
     return NULL;
 }
 
-void bk_accounts_used(BkAccounts *accounts, const char *address)
+void bk_accounts_used(BkAccounts *accounts, const char *address, bool keep)
 {
     g_autofree char *wanted = plain(address);
     if (!wanted)
         return;
     int at = find_text(accounts->order, wanted);
+    bool other = keep ? g_hash_table_remove(accounts->passing, wanted)
+                      : g_hash_table_add(accounts->passing, g_strdup(wanted));
     if (at != 0) {
         if (at > 0)
             g_ptr_array_remove_index(accounts->order, (guint)at);
         g_ptr_array_insert(accounts->order, 0, g_steal_pointer(&wanted));
         if (accounts->order->len > ACCOUNTS_MAX)
             g_ptr_array_set_size(accounts->order, ACCOUNTS_MAX);
-        write_order(accounts);
     }
+    if (keep ? at != 0 || other : at >= 0 && other)
+        write_order(accounts);
     bk_accounts_refresh(accounts);
 }
 
@@ -266,6 +271,7 @@ void bk_accounts_forget(BkAccounts *accounts, const char *address)
     g_autofree char *wanted = plain(address);
     int at = wanted ? find_text(accounts->order, wanted) : -1;
     if (at >= 0) {
+        (void)g_hash_table_remove(accounts->passing, wanted);
         g_ptr_array_remove_index(accounts->order, (guint)at);
         write_order(accounts);
     }
@@ -278,6 +284,7 @@ static void finalize(GObject *object)
     free(accounts->root);
     g_free(accounts->order_file);
     g_ptr_array_unref(accounts->order);
+    g_hash_table_unref(accounts->passing);
     g_ptr_array_unref(accounts->items);
     G_OBJECT_CLASS(bk_accounts_parent_class)->finalize(object);
 }
@@ -290,6 +297,7 @@ static void bk_accounts_class_init(BkAccountsClass *class)
 static void bk_accounts_init(BkAccounts *accounts)
 {
     accounts->order = g_ptr_array_new_with_free_func(g_free);
+    accounts->passing = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     accounts->items = g_ptr_array_new_with_free_func(g_object_unref);
 }
 

@@ -21,8 +21,9 @@ G_DECLARE_FINAL_TYPE(BkAccounts, bk_accounts, BK, ACCOUNTS, GObject)
 /* profile: bk_client_config.profile_dir. */
 BkAccounts *bk_accounts_new(const char *profile);
 BkAccount *bk_accounts_find(BkAccounts *accounts,
-                            const char *address);                 /* NULL: never signed in here */
-void bk_accounts_used(BkAccounts *accounts, const char *address); /* to the front */
+                            const char *address); /* NULL: never signed in here */
+/* To the front. keep false: for this run of the program only, and what an earlier one remembered goes from the file. */
+void bk_accounts_used(BkAccounts *accounts, const char *address, bool keep);
 void bk_accounts_forget(BkAccounts *accounts, const char *address);
 /* Reads the folder anew (after a sign-in or a deletion). */
 void bk_accounts_refresh(BkAccounts *accounts);

@@ -99,6 +99,9 @@ struct _BkApp {
     bool missed_told;
 
     enum { STAYING, SIGNING_OUT, CLOSING, GONE } leaving;
+    GPtrArray *
+        again; /* addresses to be opened at the start that was asked for meanwhile; NULL: it was not */
+    bool again_hidden;
     guint leave_timer;
     int status;
 };
@@ -186,9 +189,24 @@ static void present(BkApp *app, GtkWindow *window)
     gtk_window_present(window);
 }
 
+/* It ends: what is asked for now is for the next start. */
+static bool is_too_late(BkApp *app, const char *address, bool hidden)
+{
+    if (app->leaving == STAYING)
+        return false;
+    if (!app->again) {
+        app->again = g_ptr_array_new_with_free_func(g_free);
+        app->again_hidden = true;
+    }
+    app->again_hidden &= hidden;
+    if (address)
+        g_ptr_array_add(app->again, g_strdup(address));
+    return true;
+}
+
 void bk_app_show(BkApp *app)
 {
-    if (app->leaving >= CLOSING)
+    if (is_too_late(app, NULL, false))
         return;
     begin(app);
     if (!app->window) {
@@ -215,6 +233,8 @@ static void alert(BkApp *app, const char *id, const char *title, const char *bod
 
 void bk_app_open_talk(BkApp *app, const char *address)
 {
+    if (is_too_late(app, address, false))
+        return;
     if (!app->talks || !bk_engine_has_session(app->engine)) {
         g_free(app->talk_wanted);
         app->talk_wanted = g_strdup(address);
@@ -249,7 +269,7 @@ static const char *ca_file(BkApp *app)
     return options.ca ? options.ca : *set ? set : NULL;
 }
 
-static bool keeps_nothing(BkApp *app)
+bool bk_app_keeps_nothing(BkApp *app)
 {
     return !bk_settings_bool(app->settings, BK_SETTING_SAVE_SIGN_IN);
 }
@@ -268,7 +288,7 @@ static int create_client(BkApp *app, bool with_options, struct bk_client **ret, 
         .only_ca_file = options.only_ca,
         .manual_server = manual,
         .discovery_port = (uint16_t)options.discover_port,
-        .keep_nothing = keeps_nothing(app),
+        .keep_nothing = bk_app_keeps_nothing(app),
         .guard = &app->guard,
     };
     if (options.debug) {
@@ -315,7 +335,7 @@ int bk_app_sign_in(BkApp *app, const char *address, const char *password, const 
     const struct bk_client_connection connection = {
         .manual_server = manual,
         .ca_file = ca_file(app),
-        .keep_nothing = keeps_nothing(app),
+        .keep_nothing = bk_app_keeps_nothing(app),
     };
     char *why = NULL;
     int r = bk_engine_set_connection(app->engine, &connection, &why);
@@ -340,7 +360,7 @@ int bk_app_sign_in(BkApp *app, const char *address, const char *password, const 
 static bool sign_in_saved(BkApp *app)
 {
     g_autoptr(BkAccount) account = g_list_model_get_item(G_LIST_MODEL(app->accounts), 0);
-    if (!account || !bk_account_is_saved(account) || keeps_nothing(app))
+    if (!account || !bk_account_is_saved(account) || bk_app_keeps_nothing(app))
         return false;
     return bk_app_sign_in(app, bk_account_address(account), NULL, NULL, NULL) == 0;
 }
@@ -374,7 +394,7 @@ static void end_session(BkApp *app)
     close_talk_windows(app);
     bk_alerts_set_talks(app->alerts, NULL);
     /* What is queued is written by the history's thread, which goes on without us. */
-    bk_talks_flush_async(app->talks, NULL, NULL);
+    bk_talks_close(app->talks);
     g_clear_pointer(&app->session_address, g_free);
     g_clear_object(&app->talks);
     g_clear_object(&app->history);
@@ -448,7 +468,7 @@ static void open_session(BkApp *app, const char *address)
     app->session_address = g_strdup(address);
     app->missed_told = false;
     app->session_since_ms = g_get_real_time() / 1000;
-    if (!keeps_nothing(app) && app->profile)
+    if (!bk_app_keeps_nothing(app) && app->profile)
         app->history = bk_history_new(app->profile, address);
     if (app->history)
         g_signal_connect_object(app->history, "damaged", G_CALLBACK(history_damaged), app,
@@ -504,7 +524,7 @@ static void watch_connection(BkApp *app, enum bk_client_state state)
 static void leave_on(BkApp *app);
 
 /* Where this program lies; that of a file replaced while it runs ends in a remark. */
-static char *own_program(void)
+char *bk_app_program(void)
 {
     char *program = g_file_read_link("/proc/self/exe", NULL);
     if (program && g_str_has_suffix(program, " (deleted)"))
@@ -515,8 +535,8 @@ static char *own_program(void)
 static void signed_in(BkApp *app)
 {
     bk_alerts_withdraw(app->alerts, "credential");
-    bk_accounts_used(app->accounts, bk_engine_address(app->engine));
-    g_autofree char *program = own_program();
+    bk_accounts_used(app->accounts, bk_engine_address(app->engine), !bk_app_keeps_nothing(app));
+    g_autofree char *program = bk_app_program();
     int r = program ? bk_settings_apply_autostart(app->settings, program) : 0;
     if (r < 0)
         g_warning("autostart: %s", g_strerror(-r));
@@ -615,24 +635,37 @@ void bk_app_delete_sign_in_info(BkApp *app, const char *address)
     bk_leave_ask_delete(app, address, delete_info);
 }
 
+/* Whose status somebody wanted to hear of, and what their groups are called, is nothing to leave behind either. */
+static void forget_habits(BkApp *app)
+{
+    bk_roster_forget_tagged(app->roster);
+    (void)bk_settings_set_string(app->settings, BK_SETTING_CONTACTS_CLOSED, "");
+}
+
 static void on_deleted(BkEngine *engine, const struct bk_client_event *event, BkApp *app)
 {
     (void)engine;
     bk_accounts_forget(app->accounts, event->deleted.address);
-    /* Whose status somebody wanted to hear of is nothing to leave behind either. */
-    bk_roster_forget_tagged(app->roster);
+    forget_habits(app);
 }
 
 /* ---- leaving ---- */
 
-/* Signs out. What an earlier sign-in kept goes, too, where nothing is to be kept any more. */
-static int go_out(BkApp *app)
+/*
+ * Signs out. What an earlier sign-in kept goes, too, where nothing is to be kept any more; but messages that it did not send yet only
+ * with the person's leave.
+ */
+static int go_out(BkApp *app, bool loses_unsent)
 {
     const char *address = bk_engine_address(app->engine);
-    BkAccount *account = bk_accounts_find(app->accounts, address);
-    if (keeps_nothing(app) && account && bk_account_is_saved(account))
-        return bk_engine_delete_sign_in_info(app->engine, address);
-    return bk_engine_sign_out(app->engine);
+    struct bk_profile_kept kept;
+    if (!bk_app_keeps_nothing(app) || !app->profile)
+        return bk_engine_sign_out(app->engine);
+    forget_habits(app);
+    if (bk_profile_peek(app->profile, address, &kept) < 0 ||
+        (!loses_unsent && bk_profile_has_outgoing(app->profile, address)))
+        return bk_engine_sign_out(app->engine);
+    return bk_engine_delete_sign_in_info(app->engine, address);
 }
 
 static void gone(BkApp *app)
@@ -686,7 +719,7 @@ static void hide_windows(BkApp *app)
         gtk_widget_set_visible(GTK_WIDGET(at->data), FALSE);
 }
 
-static void leave(BkApp *app)
+static void leave(BkApp *app, bool loses_unsent)
 {
     if (app->leaving != STAYING)
         return;
@@ -696,7 +729,7 @@ static void leave(BkApp *app)
     if (app->talks)
         bk_talks_flush_async(app->talks, NULL, NULL);
     enum bk_client_state state = bk_engine_state(app->engine);
-    if (state == BK_CLIENT_IDLE || state == BK_CLIENT_SIGNED_OUT || go_out(app) < 0) {
+    if (state == BK_CLIENT_IDLE || state == BK_CLIENT_SIGNED_OUT || go_out(app, loses_unsent) < 0) {
         leave_on(app);
         return;
     }
@@ -706,7 +739,12 @@ static void leave(BkApp *app)
 static void sign_out(BkApp *app)
 {
     bk_app_show(app); /* the sign-in page, also where the window was closed */
-    (void)go_out(app);
+    (void)go_out(app, true);
+}
+
+static void leave_as_asked(BkApp *app)
+{
+    leave(app, true);
 }
 
 /* ---- actions ---- */
@@ -737,7 +775,7 @@ static void act_exit(GSimpleAction *a, GVariant *v, gpointer app)
 {
     (void)a;
     (void)v;
-    bk_leave_ask(app, BK_LEAVE_EXIT, leave);
+    bk_leave_ask(app, BK_LEAVE_EXIT, leave_as_asked);
 }
 
 static void act_close(GSimpleAction *a, GVariant *v, gpointer app)
@@ -814,7 +852,7 @@ static void act_talk(GSimpleAction *a, GVariant *v, gpointer app)
     bk_app_open_talk(app, g_variant_get_string(v, NULL));
 }
 
-/* An answer in place. Where it cannot be sent it is not lost: the conversation opens with it. */
+/* An answer in place. Where it cannot be sent it is not lost: the conversation opens with it, behind what was being written there. */
 static void act_reply(GSimpleAction *a, GVariant *v, gpointer p)
 {
     BkApp *app = p;
@@ -828,8 +866,10 @@ static void act_reply(GSimpleAction *a, GVariant *v, gpointer p)
         bk_talk_mark_read(talk);
         return;
     }
+    const char *draft = bk_talk_draft(talk);
+    g_autofree char *both = *draft ? g_strdup_printf("%s\n%s", draft, text) : g_strdup(text);
     if (*text)
-        bk_talk_set_draft(talk, text);
+        bk_talk_set_draft(talk, both);
     bk_app_open_talk(app, address);
 }
 
@@ -929,7 +969,7 @@ static void apply_colours(BkApp *app)
 
 static void apply_start(BkApp *app)
 {
-    g_autofree char *program = own_program();
+    g_autofree char *program = bk_app_program();
     if (program)
         (void)bk_settings_apply_autostart(app->settings, program);
 }
@@ -977,9 +1017,10 @@ static void window_added(GtkApplication *application, GtkWindow *window)
     GTK_APPLICATION_CLASS(bk_app_parent_class)->window_added(application, window);
 }
 
+/* Nobody can be asked. */
 static gboolean on_signal(gpointer app)
 {
-    leave(app);
+    leave(app, false);
     return G_SOURCE_CONTINUE;
 }
 
@@ -1052,16 +1093,16 @@ static void begin(BkApp *app)
 static void activate(GApplication *application)
 {
     BkApp *app = BK_APP(application);
-    if (app->leaving == GONE)
-        return;
-    begin(app);
-    bk_app_show(app);
+    if (app->engine)
+        bk_app_show(app);
 }
 
 static void open_links(GApplication *application, GFile **files, int n, const char *hint)
 {
     BkApp *app = BK_APP(application);
     (void)hint;
+    if (!app->engine)
+        return;
     begin(app);
     for (int i = 0; i < n; i++) {
         g_autofree char *uri = g_file_get_uri(files[i]);
@@ -1076,7 +1117,7 @@ static int command_line(GApplication *application, GApplicationCommandLine *line
     BkApp *app = BK_APP(application);
     GVariantDict *dict = g_application_command_line_get_options_dict(line);
     g_auto(GStrv) addresses = NULL;
-    if (app->leaving == GONE)
+    if (!app->engine)
         return app->status;
     bool first = !app->started;
     begin(app);
@@ -1088,7 +1129,7 @@ static int command_line(GApplication *application, GApplicationCommandLine *line
     }
     bool hidden = g_variant_dict_contains(dict, "background") &&
                   !(first && bk_settings_bool(app->settings, BK_SETTING_SHOW_IN_FOREGROUND));
-    if (!hidden && !addresses)
+    if (!addresses && !is_too_late(app, NULL, hidden) && !hidden)
         bk_app_show(app);
     return EXIT_OK;
 }
@@ -1159,6 +1200,8 @@ static void finalize(GObject *object)
     free(app->profile);
     g_free(app->talk_wanted);
     g_free(app->notice);
+    if (app->again)
+        g_ptr_array_unref(app->again);
     G_OBJECT_CLASS(bk_app_parent_class)->finalize(object);
 }
 
@@ -1191,6 +1234,36 @@ BkApp *bk_app_new(void)
 {
     return g_object_new(BK_TYPE_APP, "application-id", BK_APP_ID, "flags",
                         G_APPLICATION_HANDLES_COMMAND_LINE | G_APPLICATION_HANDLES_OPEN, NULL);
+}
+
+char **bk_app_again(BkApp *app)
+{
+    const struct {
+        const char *name, *value;
+    } texts[] = { { "--profile", options.profile },
+                  { "--ca", options.ca },
+                  { "--dns", options.dns },
+                  { "--server", options.server },
+                  { "--fake", options.fake } };
+    if (!app->again)
+        return NULL;
+    g_autoptr(GStrvBuilder) args = g_strv_builder_new();
+    for (gsize i = 0; i < G_N_ELEMENTS(texts); i++)
+        if (texts[i].value)
+            g_strv_builder_add_many(args, texts[i].name, texts[i].value, NULL);
+    if (options.discover_port) {
+        g_autofree char *port = g_strdup_printf("--discover-port=%d", options.discover_port);
+        g_strv_builder_add(args, port);
+    }
+    if (options.only_ca)
+        g_strv_builder_add(args, "--only-ca");
+    if (options.debug)
+        g_strv_builder_add(args, "--debug");
+    if (app->again_hidden && !app->again->len)
+        g_strv_builder_add(args, "--background");
+    for (guint i = 0; i < app->again->len; i++)
+        g_strv_builder_add(args, app->again->pdata[i]);
+    return g_strv_builder_end(args);
 }
 
 int bk_app_status(BkApp *app)

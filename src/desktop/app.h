@@ -57,11 +57,20 @@ int bk_app_sign_in(BkApp *app, const char *address, const char *password, const 
                    char **ret_why);
 /* Asks, then does all of "Delete my sign-in info"; the result stands on the sign-in page. */
 void bk_app_delete_sign_in_info(BkApp *app, const char *address);
+/* "Keep me signed in" is off: nothing of who signs in stays on this computer. */
+bool bk_app_keeps_nothing(BkApp *app);
 /* What was said with an address that is not signed in: bytes on disk, and away with it (0 or negative errno). */
 uint64_t bk_app_history_size(BkApp *app, const char *address);
 int bk_app_delete_history(BkApp *app, const char *address);
 /* What the process ends with. */
 int bk_app_status(BkApp *app);
+/*
+ * Somebody started Beckon while it was ending: the arguments (without the program's name) to start it with, once it has ended. NULL: nobody
+ * did. Caller frees.
+ */
+char **bk_app_again(BkApp *app);
+/* Where this program lies. NULL: not known. Caller frees. */
+char *bk_app_program(void);
 /* Opens (or raises) the conversation window with that person; after the sign-in where nobody is signed in. */
 void bk_app_open_talk(BkApp *app, const char *address);
 /* A line at the bottom of the main window. */

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "desktop/leave.h"
 
+#include "client/profile.h"
+
 #include <glib/gi18n.h>
 
 struct question {
@@ -59,38 +61,42 @@ static void ask(struct question fill, const char *heading, const char *body, con
     gtk_window_present(GTK_WINDOW(dialog));
 }
 
-static bool has_unsent(BkApp *app)
+/* Here, or left by an earlier sign-in. */
+static bool has_unsent(BkApp *app, const char *address)
 {
     BkTalks *talks = bk_app_talks(app);
-    return talks && bk_talks_has_unsent(talks);
+    const char *profile = bk_app_profile(app);
+    return (talks && bk_talks_has_unsent(talks)) ||
+           (profile && *address && bk_profile_has_outgoing(profile, address));
 }
 
 void bk_leave_ask(BkApp *app, enum bk_leave what, void (*go)(BkApp *app))
 {
-    if (!has_unsent(app)) {
+    if (!has_unsent(app, bk_engine_address(bk_app_engine(app)))) {
         go(app);
         return;
     }
     ask((struct question){ .app = app, .go = go },
         what == BK_LEAVE_EXIT ? _("Exit with Unsent Messages?")
                               : _("Sign Out with Unsent Messages?"),
-        bk_app_history(app) ? _("Something you wrote was not sent yet. It is kept on this computer "
-                                "and is there again when you sign in.")
-                            : _("Something you wrote was not sent yet. Nothing is kept on this "
-                                "computer, so it will be lost."),
+        bk_app_history(app) && !bk_app_keeps_nothing(app)
+            ? _("Something you wrote was not sent yet. It is kept on this computer "
+                "and is there again when you sign in.")
+            : _("Something you wrote was not sent yet. Nothing is kept on this "
+                "computer, so it will be lost."),
         what == BK_LEAVE_EXIT ? _("Exit") : _("Sign Out"));
 }
 
 void bk_leave_ask_delete(BkApp *app, const char *address,
                          void (*go)(BkApp *app, const char *address))
 {
-    g_autofree char *body =
-        g_strdup_printf(has_unsent(app) ? _("You will be signed out, and the next sign-in as %s on "
-                                            "this computer needs the password again. Messages "
-                                            "that were not sent yet are lost.")
-                                        : _("You will be signed out, and the next sign-in as %s on "
-                                            "this computer needs the password again."),
-                        address);
+    g_autofree char *body = g_strdup_printf(
+        has_unsent(app, address) ? _("You will be signed out, and the next sign-in as %s on "
+                                     "this computer needs the password again. Messages "
+                                     "that were not sent yet are lost.")
+                                 : _("You will be signed out, and the next sign-in as %s on "
+                                     "this computer needs the password again."),
+        address);
     ask((struct question){ .app = app, .go_delete = go, .address = (char *)(uintptr_t)address },
         _("Delete Sign-in Info?"), body, _("Delete"));
 }

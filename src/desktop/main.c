@@ -4,8 +4,21 @@
 #include <glib/gi18n.h>
 #include <locale.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 enum { HISTORY_WAITS_MS = 3000 };
+
+/* In this process's place, which whoever started it goes on to watch. Returns where that is not possible. */
+static void start_again(char **args)
+{
+    g_autoptr(GStrvBuilder) all = g_strv_builder_new();
+    g_strv_builder_add(all, "beckon");
+    g_strv_builder_addv(all, (const char **)args);
+    g_auto(GStrv) argv = g_strv_builder_end(all);
+    g_autofree char *program = bk_app_program();
+    if (program)
+        (void)execv(program, argv);
+}
 
 int main(int argc, char **argv)
 {
@@ -22,5 +35,8 @@ int main(int argc, char **argv)
     g_autoptr(BkApp) app = bk_app_new();
     int status = g_application_run(G_APPLICATION(app), argc, argv);
     (void)bk_history_wait(HISTORY_WAITS_MS);
+    g_auto(GStrv) again = bk_app_again(app);
+    if (again)
+        start_again(again);
     return status ? status : bk_app_status(app);
 }

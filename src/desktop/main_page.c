@@ -288,6 +288,13 @@ static void toggle_section(BkMainPage *page, const char *key)
     (void)bk_settings_set_string(bk_app_settings(page->app), BK_SETTING_CONTACTS_CLOSED, collapsed);
 }
 
+/* By Delete my sign-in info, too, after which the names of the groups are nobody's. */
+static void sections_changed(BkMainPage *page)
+{
+    bk_contact_model_set_collapsed(
+        page->contacts, bk_settings_string(bk_app_settings(page->app), BK_SETTING_CONTACTS_CLOSED));
+}
+
 static void row_activated(GtkListView *list, guint position, BkMainPage *page)
 {
     (void)list;
@@ -701,8 +708,6 @@ BkMainPage *bk_main_page_new(BkApp *app)
     page->contacts =
         bk_contact_model_new(bk_roster_contacts(page->roster), bk_roster_groups(page->roster),
                              bk_roster_followers(page->roster));
-    bk_contact_model_set_collapsed(
-        page->contacts, bk_settings_string(bk_app_settings(app), BK_SETTING_CONTACTS_CLOSED));
     page->selection = gtk_single_selection_new(g_object_ref(G_LIST_MODEL(page->contacts)));
     gtk_single_selection_set_autoselect(page->selection, FALSE);
     gtk_single_selection_set_can_unselect(page->selection, TRUE);
@@ -718,7 +723,11 @@ BkMainPage *bk_main_page_new(BkApp *app)
         g_autofree char *changed = g_strconcat("changed::", bk_setting_key(settings[i]), NULL);
         g_signal_connect_swapped(bk_app_settings(app), changed, G_CALLBACK(read_settings), page);
     }
+    g_autofree char *closed =
+        g_strconcat("changed::", bk_setting_key(BK_SETTING_CONTACTS_CLOSED), NULL);
+    g_signal_connect_swapped(bk_app_settings(app), closed, G_CALLBACK(sections_changed), page);
     read_settings(page);
+    sections_changed(page);
     show_limits(page);
     return page;
 }

@@ -80,8 +80,8 @@ static void who_signed_in_last_stands_first_also_at_the_next_start(void **state)
         g_autoptr(BkAccounts) accounts = bk_accounts_new(root);
         g_autoptr(BkAccount) first = g_list_model_get_item(G_LIST_MODEL(accounts), 0);
         assert_string_equal(bk_account_address(first), "bob@example.org"); /* last-address */
-        bk_accounts_used(accounts, "zoe@example.org");
-        bk_accounts_used(accounts, "sip:Ann@Example.org");
+        bk_accounts_used(accounts, "zoe@example.org", true);
+        bk_accounts_used(accounts, "sip:Ann@Example.org", true);
     }
     g_autoptr(BkAccounts) accounts = bk_accounts_new(root);
     assert_addresses(accounts, "ann@example.org zoe@example.org bob@example.org ");
@@ -106,8 +106,9 @@ static void who_is_forgotten_is_gone_from_the_list_and_the_others_stay(void **st
     signed_in_here("ann@example.org", "", true, false);
     {
         g_autoptr(BkAccounts) accounts = bk_accounts_new(root);
-        bk_accounts_used(accounts, "ann@example.org");
-        bk_accounts_used(accounts, "bob@example.org"); /* nothing kept of him but the address */
+        bk_accounts_used(accounts, "ann@example.org", true);
+        bk_accounts_used(accounts, "bob@example.org",
+                         true); /* nothing kept of him but the address */
         assert_addresses(accounts, "bob@example.org ann@example.org ");
         bk_accounts_forget(accounts, "bob@example.org");
         bk_accounts_forget(accounts, "bob@example.org");
@@ -115,6 +116,27 @@ static void who_is_forgotten_is_gone_from_the_list_and_the_others_stay(void **st
     }
     g_autoptr(BkAccounts) accounts = bk_accounts_new(root);
     assert_addresses(accounts, "ann@example.org ");
+}
+
+static void who_keeps_nothing_is_known_until_the_program_ends(void **state)
+{
+    (void)state;
+    {
+        g_autoptr(BkAccounts) accounts = bk_accounts_new(root);
+        bk_accounts_used(accounts, "ann@example.org", true);
+        bk_accounts_used(accounts, "bob@example.org", true);
+        bk_accounts_used(accounts, "cyd@example.org", false);
+        bk_accounts_used(accounts, "bob@example.org", false); /* no longer */
+        assert_addresses(accounts, "bob@example.org cyd@example.org ann@example.org ");
+    }
+    {
+        g_autoptr(BkAccounts) accounts = bk_accounts_new(root);
+        assert_addresses(accounts, "ann@example.org ");
+        bk_accounts_used(accounts, "cyd@example.org", false);
+        bk_accounts_used(accounts, "cyd@example.org", true);
+    }
+    g_autoptr(BkAccounts) accounts = bk_accounts_new(root);
+    assert_addresses(accounts, "cyd@example.org ann@example.org ");
 }
 
 static void folders_and_lines_that_are_no_addresses_are_passed_over(void **state)
@@ -192,6 +214,7 @@ int main(void)
         TEST(who_signed_in_last_stands_first_also_at_the_next_start),
         TEST(it_is_known_whether_a_password_is_needed_and_the_user_name),
         TEST(who_is_forgotten_is_gone_from_the_list_and_the_others_stay),
+        TEST(who_keeps_nothing_is_known_until_the_program_ends),
         TEST(folders_and_lines_that_are_no_addresses_are_passed_over),
         TEST(looking_does_not_put_a_damaged_file_aside),
         TEST(an_address_is_found_in_a_link_and_nothing_else_is_taken_for_one),
