@@ -302,6 +302,18 @@ def alert_signal(name, number, text):
     spin(0.05)
 
 
+# ---- the lock of the screen
+
+SAVER = Gio.DBusNodeInfo.new_for_xml("""<node><interface name='org.gnome.ScreenSaver'>
+<method name='GetActive'><arg type='b' direction='out'/></method>
+<signal name='ActiveChanged'><arg type='b'/></signal></interface></node>""").interfaces[0]
+saver = {"locked": False}
+
+
+def saver_called(_c, _sender, _p, _i, _method, _args, invocation):
+    invocation.return_value(GLib.Variant("(b)", (saver["locked"],)))
+
+
 # ---- requests
 
 def do_find(**which):
@@ -388,6 +400,16 @@ def do_panel_vanish():
         bus.unregister_object(panel["object"])
         panel.clear()
         items.clear()
+    return True
+
+
+def do_lock(locked):
+    saver["locked"] = locked
+    if "name" not in saver:
+        saver["object"] = bus.register_object("/org/gnome/ScreenSaver", SAVER, saver_called, None, None)
+        saver["name"] = Gio.bus_own_name_on_connection(bus, "org.gnome.ScreenSaver", 0, None, None)
+    bus.emit_signal(None, "/org/gnome/ScreenSaver", "org.gnome.ScreenSaver", "ActiveChanged", GLib.Variant("(b)", (locked,)))
+    spin(0.05)
     return True
 
 

@@ -73,6 +73,27 @@ def who_is_away_gets_it_when_back(place):
             has_read(cyd, "for later")
 
 
+def an_answer_in_an_alert_that_cannot_be_sent_stands_behind_what_was_being_written(place):
+    with place.person("ann") as ann, place.watcher() as bob:
+        ann.start()
+        ann.signs_in()
+        ann.opens_talk("bob")
+        ann.desk.type("half a thought")
+        ann.desk.ask("close", ann.title_of("bob"))
+        equal(bob.send(ann.address, "a question")["state"], "sent")
+        alert = ann.desk.alert(body="a question")
+        ann.desk.ask("alert_reply", alert["id"], "an answer" * 2500)
+        ann.desk.wait(pattern="^half a thought\nan answeran answer", role="text")
+        # One that can be sent leaves the draft alone.
+        ann.desk.ask("close", ann.title_of("bob"))
+        since = len(ann.desk.ask("alerts"))
+        equal(bob.send(ann.address, "another")["state"], "sent")
+        ann.desk.ask("alert_reply", ann.desk.alert(since=since, body="another")["id"], "short")
+        has_read(bob, "short")
+        ann.opens_talk("bob")
+        ann.desk.wait(pattern="^half a thought\nan answer", role="text")
+
+
 # ---- what ends in between
 
 def a_server_that_went_away_loses_nothing_and_doubles_nothing(place):
@@ -173,6 +194,7 @@ def a_damaged_history_is_said_and_a_new_one_begins(place):
 CASES = [
     two_people_in_two_windows_talk_and_see_each_other_type,
     who_is_away_gets_it_when_back,
+    an_answer_in_an_alert_that_cannot_be_sent_stands_behind_what_was_being_written,
     a_server_that_went_away_loses_nothing_and_doubles_nothing,
     a_killed_program_shows_each_message_once_and_keeps_the_draft,
     what_was_said_is_found_and_forgotten,
