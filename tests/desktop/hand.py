@@ -470,6 +470,18 @@ def do_activate(action, parameter=None):
     return True
 
 
+def do_reply(address, text):
+    """Says it, as a reply in an alert does: also what no keyboard has."""
+    args = GLib.Variant("(sava{sv})", ("reply", [GLib.Variant("(ss)", (address, text))], {}))
+    call(APP, "/" + APP.replace(".", "/"), "org.gtk.Actions", "Activate", args)
+    return True
+
+
+def do_size(window, width, height):
+    xdo("windowsize", "--sync", window_id(window), width, height)
+    return True
+
+
 def do_actions():
     """{name: enabled} of the application."""
     return {name: description[0] for name, description in
