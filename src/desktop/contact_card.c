@@ -12,7 +12,7 @@ enum { REFRESH_S = 30 };
 struct _BkContactCard {
     AdwWindow parent;
     GtkWidget *more, *avatar, *name, *status, *note, *message, *add, *details, *tagged, *relation,
-        *groups, *remove, *block, *choices;
+        *groups, *remove, *block, *relation_group, *sees;
     BkApp *app;
     BkEngine *engine;
     BkPerson *person;
@@ -166,13 +166,13 @@ static void show_relation(BkContactCard *card)
         if (levels[i] == level)
             at = i;
     adw_combo_row_set_selected(ADW_COMBO_ROW(card->relation), at);
-    adw_preferences_group_set_description(ADW_PREFERENCES_GROUP(card->choices), sees(levels[at]));
-    if (bk_person_is_blocked(card->person))
-        adw_preferences_group_set_description(
-            ADW_PREFERENCES_GROUP(card->choices),
-            _("To them you look offline. They cannot reach you."));
-    gtk_widget_set_visible(card->relation, bk_roster_has_lists(bk_app_roster(card->app)) &&
-                                               !bk_person_is_blocked(card->person));
+    bool blocked = bk_person_is_blocked(card->person);
+    bool lists = bk_roster_has_lists(bk_app_roster(card->app));
+    gtk_label_set_label(GTK_LABEL(card->sees),
+                        blocked ? _("To them you look offline. They cannot reach you.")
+                                : sees(levels[at]));
+    gtk_widget_set_visible(card->relation_group, lists && !blocked);
+    gtk_widget_set_visible(card->sees, lists || blocked);
 }
 
 static void relation_chosen(BkContactCard *card)
@@ -181,7 +181,7 @@ static void relation_chosen(BkContactCard *card)
     if (card->showing || at >= G_N_ELEMENTS(levels) ||
         levels[at] == bk_person_relation(card->person))
         return;
-    adw_preferences_group_set_description(ADW_PREFERENCES_GROUP(card->choices), sees(levels[at]));
+    gtk_label_set_label(GTK_LABEL(card->sees), sees(levels[at]));
     bk_contact_edit(GTK_WIDGET(card),
                     &(struct bk_client_edit){ .kind = BK_CLIENT_EDIT_RELATION,
                                               .address = bk_person_address(card->person),
@@ -293,7 +293,8 @@ static void bk_contact_card_class_init(BkContactCardClass *class)
     gtk_widget_class_bind_template_child(widget, BkContactCard, groups);
     gtk_widget_class_bind_template_child(widget, BkContactCard, remove);
     gtk_widget_class_bind_template_child(widget, BkContactCard, block);
-    gtk_widget_class_bind_template_child(widget, BkContactCard, choices);
+    gtk_widget_class_bind_template_child(widget, BkContactCard, relation_group);
+    gtk_widget_class_bind_template_child(widget, BkContactCard, sees);
     gtk_widget_class_add_binding_action(widget, GDK_KEY_Escape, 0, "window.close", NULL);
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "desktop/contact_row.h"
+#include "desktop/app.h"
 #include "desktop/presence_dot.h"
 #include <glib/gi18n.h>
 #include <string.h>
@@ -9,7 +10,8 @@ struct _BkContactRow {
     GtkWidget *header, *arrow, *title, *count;
     GtkWidget *somebody, *avatar, *name, *tagged, *status, *answers, *add;
     GtkWidget *follower_add, *follower_block, *follower_dismiss;
-    GtkWidget *hint;
+    GtkWidget *unread;
+    GtkWidget *hint, *hint_sign, *hint_text;
     BkContactItem *item;
     gulong item_changed, person_changed;
 };
@@ -52,12 +54,44 @@ static void show_header(BkContactRow *row)
                                     -1);
 }
 
+/* How many words of theirs nobody read yet. A few conversations are looked through, for the few rows of a screen. */
+static unsigned unread_of(BkPerson *person)
+{
+    BkTalks *talks = bk_app_talks(bk_app_default());
+    guint n = talks ? g_list_model_get_n_items(G_LIST_MODEL(talks)) : 0;
+    if (!n || !bk_talks_unread(talks))
+        return 0;
+    for (guint i = 0; i < n; i++) {
+        g_autoptr(BkTalk) talk = g_list_model_get_item(G_LIST_MODEL(talks), i);
+        if (bk_talk_person(talk) == person)
+            return bk_talk_unread(talk);
+    }
+    return 0;
+}
+
+static void set_class(GtkWidget *widget, const char *name, bool on)
+{
+    if (on)
+        gtk_widget_add_css_class(widget, name);
+    else
+        gtk_widget_remove_css_class(widget, name);
+}
+
+static void show_unread(BkContactRow *row, unsigned unread)
+{
+    g_autofree char *few = unread > 99 ? g_strdup("99+") : g_strdup_printf("%u", unread);
+    gtk_label_set_label(GTK_LABEL(row->unread), few);
+    gtk_widget_set_visible(row->unread, unread > 0);
+    set_class(row->name, "heading", unread > 0);
+}
+
 static void show_person(BkContactRow *row)
 {
     BkPerson *person = bk_contact_item_person(row->item);
     bool follower = bk_contact_item_kind(row->item) == BK_CONTACT_FOLLOWER;
     const char *key = bk_contact_item_key(row->item);
-    bool found = strcmp(key, "q:directory") == 0;
+    bool address_typed = strcmp(key, "q:address") == 0 && !bk_person_is_contact(person);
+    bool found = strcmp(key, "q:directory") == 0 || address_typed;
     const char *address = bk_person_address(person);
     gtk_label_set_label(GTK_LABEL(row->name), bk_person_name(person));
     g_autofree char *status = follower ? g_strdup(address)
@@ -75,12 +109,15 @@ static void show_person(BkContactRow *row)
     gtk_widget_set_visible(row->answers, follower);
     gtk_widget_set_visible(row->add, g_str_has_prefix(key, "q:") && !bk_person_is_contact(person));
     bool gone = bk_person_shown(person) == BK_PIDF_SHOWN_OFFLINE || bk_person_is_blocked(person);
-    if (gone)
-        gtk_widget_add_css_class(row->somebody, "gone");
-    else
-        gtk_widget_remove_css_class(row->somebody, "gone");
+    set_class(row->somebody, "gone", gone);
+    set_class(row->somebody, "stranger", follower || found);
+    unsigned unread = unread_of(person);
+    show_unread(row, unread);
     g_autofree char *label = bk_contact_label(person);
-    set_label(row, label);
+    g_autofree char *count =
+        g_strdup_printf(ngettext("%u unread message", "%u unread messages", unread), unread);
+    g_autofree char *all = g_strdup_printf("%s, %s", label, count);
+    set_label(row, unread ? all : label);
 }
 
 static void set_targets(BkContactRow *row, const char *address)
@@ -127,9 +164,14 @@ void bk_contact_row_set_item(BkContactRow *row, BkContactItem *item)
         row->item_changed = g_signal_connect_swapped(item, "changed", G_CALLBACK(show_header), row);
         show_header(row);
     } else {
-        gtk_label_set_label(GTK_LABEL(row->hint), bk_contact_item_title(item));
+        gtk_label_set_label(GTK_LABEL(row->hint_text), bk_contact_item_title(item));
         set_label(row, bk_contact_item_title(item));
     }
+}
+
+void bk_contact_row_set_alone(BkContactRow *row, bool alone)
+{
+    gtk_widget_set_visible(row->hint_sign, alone);
 }
 
 BkContactItem *bk_contact_row_item(BkContactRow *row)
@@ -193,7 +235,10 @@ static void bk_contact_row_class_init(BkContactRowClass *class)
     gtk_widget_class_bind_template_child(widget, BkContactRow, follower_add);
     gtk_widget_class_bind_template_child(widget, BkContactRow, follower_block);
     gtk_widget_class_bind_template_child(widget, BkContactRow, follower_dismiss);
+    gtk_widget_class_bind_template_child(widget, BkContactRow, unread);
     gtk_widget_class_bind_template_child(widget, BkContactRow, hint);
+    gtk_widget_class_bind_template_child(widget, BkContactRow, hint_sign);
+    gtk_widget_class_bind_template_child(widget, BkContactRow, hint_text);
 }
 
 static void bk_contact_row_init(BkContactRow *row)

@@ -15,7 +15,9 @@ G_DECLARE_FINAL_TYPE(BkContactRow, bk_contact_row, BK, CONTACT_ROW, GtkWidget)
 GtkWidget *bk_contact_row_new(void);
 void bk_contact_row_set_item(BkContactRow *row, BkContactItem *item); /* NULL: none */
 BkContactItem *bk_contact_row_item(BkContactRow *row);
-/* Time passed: "for 12 minutes" is said anew. */
+/* A hint that is all there is gets a sign above it. */
+void bk_contact_row_set_alone(BkContactRow *row, bool alone);
+/* Time passed, or something was read: "for 12 minutes" is said anew. */
 void bk_contact_row_refresh(BkContactRow *row);
 
 #endif

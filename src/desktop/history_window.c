@@ -136,7 +136,7 @@ static void ask(BkHistoryWindow *window)
         return;
     }
     if (!*some) {
-        say_nothing(window, _("Find in What Was Said"),
+        say_nothing(window, _("What Are You Looking For?"),
                     _("Type a word or a part of it, or several."));
         return;
     }

@@ -21,6 +21,7 @@ struct _BkMainPage {
         *find;
     BkApp *app;
     BkRoster *roster;
+    BkTalks *talks;
     BkContactModel *contacts;
     GtkSingleSelection *selection;
     GSimpleActionGroup *actions;
@@ -58,6 +59,9 @@ static void show_body(BkMainPage *page)
     bool empty = none && !*query;
     gtk_widget_set_visible(page->empty, empty);
     gtk_widget_set_visible(page->scroller, !empty);
+    bool signed_in = bk_engine_state(bk_app_engine(page->app)) == BK_CLIENT_SIGNED_IN;
+    gtk_widget_set_visible(page->limited,
+                           !empty && signed_in && !bk_roster_has_lists(page->roster));
 }
 
 static void show_limits(BkMainPage *page)
@@ -65,13 +69,13 @@ static void show_limits(BkMainPage *page)
     if (!bk_engine_has_session(bk_app_engine(page->app)))
         gtk_editable_set_text(GTK_EDITABLE(page->search), "");
     bool lists = bk_roster_has_lists(page->roster);
-    bool signed_in = bk_engine_state(bk_app_engine(page->app)) == BK_CLIENT_SIGNED_IN;
-    gtk_widget_set_visible(page->limited, !lists && signed_in);
+    show_body(page);
     adw_status_page_set_description(
         ADW_STATUS_PAGE(page->empty),
         lists ? _("Find somebody by name or address in the box above, and add them to your "
                   "contacts.")
-              : _("Type the whole address of somebody in the box above to write to them."));
+              : _("Your server keeps no contact lists. Type the whole address of somebody in the "
+                  "box above to write to them."));
     GAction *action = g_action_map_lookup_action(G_ACTION_MAP(page->actions), "new-group");
     g_simple_action_set_enabled(G_SIMPLE_ACTION(action), lists);
     action = g_action_map_lookup_action(G_ACTION_MAP(page->actions), "ask-add");
@@ -261,14 +265,16 @@ static void row_setup(GtkListItemFactory *factory, GtkListItem *slot)
     gtk_list_item_set_child(slot, bk_contact_row_new());
 }
 
-static void row_bind(GtkListItemFactory *factory, GtkListItem *slot)
+static void row_bind(GtkListItemFactory *factory, GtkListItem *slot, BkMainPage *page)
 {
     (void)factory;
     BkContactItem *item = gtk_list_item_get_item(slot);
     bool hint = bk_contact_item_kind(item) == BK_CONTACT_HINT;
     gtk_list_item_set_activatable(slot, !hint);
     gtk_list_item_set_selectable(slot, !hint);
-    bk_contact_row_set_item(BK_CONTACT_ROW(gtk_list_item_get_child(slot)), item);
+    BkContactRow *row = BK_CONTACT_ROW(gtk_list_item_get_child(slot));
+    bk_contact_row_set_alone(row, g_list_model_get_n_items(G_LIST_MODEL(page->contacts)) == 1);
+    bk_contact_row_set_item(row, item);
 }
 
 static void row_unbind(GtkListItemFactory *factory, GtkListItem *slot)
@@ -557,6 +563,23 @@ static gboolean refresh_rows(void *data)
     return G_SOURCE_CONTINUE;
 }
 
+/* What was read or came shows behind the names. */
+static void unread_changed(BkMainPage *page)
+{
+    (void)refresh_rows(page);
+}
+
+static void follow_talks(BkMainPage *page)
+{
+    BkTalks *talks = bk_app_talks(page->app);
+    if (page->talks)
+        g_signal_handlers_disconnect_by_data(page->talks, page);
+    g_set_object(&page->talks, talks);
+    if (talks)
+        g_signal_connect_swapped(talks, "notify::unread", G_CALLBACK(unread_changed), page);
+    unread_changed(page);
+}
+
 static void map(GtkWidget *widget)
 {
     BkMainPage *page = BK_MAIN_PAGE(widget);
@@ -588,6 +611,9 @@ static void dispose(GObject *object)
     }
     if (page->contacts)
         g_signal_handlers_disconnect_by_data(page->contacts, page);
+    if (page->talks)
+        g_signal_handlers_disconnect_by_data(page->talks, page);
+    g_clear_object(&page->talks);
     g_clear_object(&page->contacts);
     g_clear_object(&page->selection);
     g_clear_object(&page->roster);
@@ -651,7 +677,7 @@ static void make_list(BkMainPage *page)
 {
     GtkListItemFactory *factory = gtk_signal_list_item_factory_new();
     g_signal_connect(factory, "setup", G_CALLBACK(row_setup), NULL);
-    g_signal_connect(factory, "bind", G_CALLBACK(row_bind), NULL);
+    g_signal_connect(factory, "bind", G_CALLBACK(row_bind), page);
     g_signal_connect(factory, "unbind", G_CALLBACK(row_unbind), NULL);
     gtk_list_view_set_factory(GTK_LIST_VIEW(page->list), factory);
     g_object_unref(factory);
@@ -726,6 +752,8 @@ BkMainPage *bk_main_page_new(BkApp *app)
     g_autofree char *closed =
         g_strconcat("changed::", bk_setting_key(BK_SETTING_CONTACTS_CLOSED), NULL);
     g_signal_connect_swapped(bk_app_settings(app), closed, G_CALLBACK(sections_changed), page);
+    g_signal_connect_object(app, "notify::talks", G_CALLBACK(follow_talks), page,
+                            G_CONNECT_SWAPPED);
     read_settings(page);
     sections_changed(page);
     show_limits(page);

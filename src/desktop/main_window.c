@@ -18,13 +18,14 @@ struct _BkMainWindow {
 G_DEFINE_TYPE(BkMainWindow, bk_main_window, ADW_TYPE_APPLICATION_WINDOW)
 
 /* A toast's own title is one line, cut off: what is said once must be readable, however long it is. */
-static AdwToast *make_toast(const char *text)
+static AdwToast *make_toast(const char *text, int letters_a_line)
 {
     AdwToast *toast = adw_toast_new("");
     GtkWidget *label = gtk_label_new(text);
     gtk_label_set_wrap(GTK_LABEL(label), TRUE);
+    gtk_label_set_wrap_mode(GTK_LABEL(label), PANGO_WRAP_WORD_CHAR); /* a link is one word */
     gtk_label_set_natural_wrap_mode(GTK_LABEL(label), GTK_NATURAL_WRAP_WORD);
-    gtk_label_set_max_width_chars(GTK_LABEL(label), 32);
+    gtk_label_set_max_width_chars(GTK_LABEL(label), letters_a_line);
     gtk_label_set_xalign(GTK_LABEL(label), 0);
     gtk_widget_set_margin_top(label, 6);
     gtk_widget_set_margin_bottom(label, 6);
@@ -35,13 +36,13 @@ static AdwToast *make_toast(const char *text)
 
 void bk_main_window_toast(BkMainWindow *window, const char *text)
 {
-    adw_toast_overlay_add_toast(window->toasts, make_toast(text));
+    adw_toast_overlay_add_toast(window->toasts, make_toast(text, 30));
 }
 
 void bk_main_window_offer(BkMainWindow *window, const char *text, const char *button,
                           const char *action)
 {
-    AdwToast *toast = make_toast(text);
+    AdwToast *toast = make_toast(text, 23); /* a button stands behind it */
     adw_toast_set_button_label(toast, button);
     adw_toast_set_action_name(toast, action);
     adw_toast_overlay_add_toast(window->toasts, toast);

@@ -11,7 +11,7 @@ struct _BkPresenceDot {
 };
 G_DEFINE_FINAL_TYPE(BkPresenceDot, bk_presence_dot, GTK_TYPE_WIDGET)
 
-enum { SIZE = 12, RING = 2 };
+enum { SIZE = 13, RING = 2 };
 
 static void measure(GtkWidget *widget, GtkOrientation orientation, int for_size, int *minimum,
                     int *natural, int *minimum_baseline, int *natural_baseline)
@@ -35,7 +35,15 @@ static void draw_sign(cairo_t *cr, int shown, double middle, double radius)
     double thin = radius * 0.36;
     cairo_set_line_width(cr, thin);
     cairo_set_line_cap(cr, CAIRO_LINE_CAP_ROUND);
+    cairo_set_line_join(cr, CAIRO_LINE_JOIN_ROUND);
     switch (shown) {
+    case BK_PIDF_SHOWN_AVAILABLE:
+        cairo_set_operator(cr, CAIRO_OPERATOR_CLEAR);
+        cairo_move_to(cr, middle - radius * 0.46, middle + radius * 0.04);
+        cairo_line_to(cr, middle - radius * 0.12, middle + radius * 0.38);
+        cairo_line_to(cr, middle + radius * 0.48, middle - radius * 0.32);
+        cairo_stroke(cr);
+        break;
     case BK_PIDF_SHOWN_DND:
     case BK_PIDF_SHOWN_PRESENTING:
         cairo_set_operator(cr, CAIRO_OPERATOR_CLEAR);
@@ -156,14 +164,17 @@ static void show_person(BkPersonAvatar *avatar)
 {
     BkPerson *person = avatar->person;
     adw_avatar_set_text(ADW_AVATAR(avatar->picture), person ? bk_person_name(person) : "");
+    /* Of who is blocked no window says how they are, and neither does their picture. */
+    bool counts = person && !bk_person_is_blocked(person);
     bk_presence_dot_set(BK_PRESENCE_DOT(avatar->dot),
-                        person ? bk_person_shown(person) : BK_PIDF_SHOWN_UNKNOWN);
+                        counts ? bk_person_shown(person) : BK_PIDF_SHOWN_UNKNOWN);
 }
 
 static void person_notify(BkPerson *person, GParamSpec *what, BkPersonAvatar *avatar)
 {
     (void)person;
-    if (g_str_equal(what->name, "name") || g_str_equal(what->name, "shown"))
+    static const char *const seen[] = { "name", "shown", "blocked", NULL };
+    if (g_strv_contains(seen, what->name))
         show_person(avatar);
 }
 

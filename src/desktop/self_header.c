@@ -122,6 +122,8 @@ static void show_note_state(BkSelfHeader *header)
     header->typed = strcmp(text, header->told ? header->told : "") != 0;
     gtk_entry_set_icon_from_icon_name(GTK_ENTRY(header->note), GTK_ENTRY_ICON_SECONDARY,
                                       header->typed && !too_long ? "object-select-symbolic" : NULL);
+    /* An entry shows the beginning of what it holds. */
+    gtk_widget_set_tooltip_text(header->note, !header->typed && *text ? text : NULL);
     gtk_widget_set_visible(header->note_error, too_long);
     if (too_long) {
         g_autofree char *why = g_strdup_printf(ngettext("This note is too long by %zu character.",

@@ -99,6 +99,19 @@ char *bk_talk_markup(const char *text)
     return g_string_free(to, FALSE);
 }
 
+char *bk_talk_link_address(const char *uri)
+{
+    const char *to = g_ascii_strncasecmp(uri, "sip:", 4) == 0    ? uri + 4
+                     : g_ascii_strncasecmp(uri, "sips:", 5) == 0 ? uri + 5
+                                                                 : NULL;
+    const char *at = to ? strchr(to, '@') : NULL;
+    size_t user = to ? strcspn(to, ";?") : 0;
+    if (!at || at == to || (size_t)(at - to) > user)
+        return NULL;
+    size_t host = strcspn(at + 1, ":;?");
+    return host ? g_strndup(to, (size_t)(at + 1 - to) + host) : NULL;
+}
+
 /* ---- found lines ---- */
 
 /* Bytes that say `folded` here, in any case; 0: they do not. */

@@ -9,6 +9,11 @@
  * and the punctuation of the sentence around it. Caller frees.
  */
 char *bk_talk_markup(const char *text);
+/*
+ * Whom a sip: or sips: link leads to: what stands before parameters, header fields and a port. NULL: it is no such link, or names
+ * nobody. Caller frees.
+ */
+char *bk_talk_link_address(const char *uri);
 /* A piece of the text around the first of the words searched for, on one line, each of them bold. */
 char *bk_talk_found_markup(const char *text, const char *words);
 

@@ -5,6 +5,7 @@
 #include "desktop/contact_model.h"
 #include "desktop/history_window.h"
 #include "desktop/presence_dot.h"
+#include "desktop/talk_markup.h"
 #include "desktop/talk_row.h"
 #include "desktop/words.h"
 
@@ -171,8 +172,10 @@ static char *hint_text(BkTalkWindow *window, const char **ret_icon)
         return g_strdup_printf(
             _("What is said cannot be saved on this computer at the moment (%s)."),
             bk_talks_trouble(window->talks));
-    if (bk_person_is_blocked(window->person))
+    if (bk_person_is_blocked(window->person)) {
+        *ret_icon = "action-unavailable-symbolic";
         return g_strdup_printf(_("You have blocked %s. What they write does not reach you."), name);
+    }
     *ret_icon = bk_icon_shown(bk_person_shown(window->person));
     if (bk_person_shown(window->person) == BK_PIDF_SHOWN_OFFLINE)
         return g_strdup_printf(_("%s is offline and gets your message when they are back."), name);
@@ -284,12 +287,24 @@ static void on_typed(BkTalkWindow *window)
     update_send(window);
 }
 
+/* One goes on where one stopped: at the end, and that is to be seen. */
+static void go_to_text_end(BkTalkWindow *window)
+{
+    GtkTextIter end;
+    GtkTextBuffer *buffer = gtk_text_view_get_buffer(GTK_TEXT_VIEW(window->entry));
+    gtk_text_buffer_get_end_iter(buffer, &end);
+    gtk_text_buffer_place_cursor(buffer, &end);
+    gtk_text_view_scroll_to_mark(GTK_TEXT_VIEW(window->entry), gtk_text_buffer_get_insert(buffer),
+                                 0, FALSE, 0, 0);
+}
+
 /* From elsewhere: read from the disk, or a reply in an alert. */
 static void on_draft(BkTalkWindow *window)
 {
     if (window->filling)
         return;
     set_entry_text(window, bk_talk_draft(window->talk));
+    go_to_text_end(window);
 }
 
 static void act_send(GSimpleAction *a, GVariant *v, gpointer data)
@@ -355,21 +370,14 @@ static void limit_entry(BkTalkWindow *window)
     PangoFontMetrics *metrics = pango_context_get_metrics(context, NULL, NULL);
     int height = pango_font_metrics_get_height(metrics);
     pango_font_metrics_unref(metrics);
-    GtkTextView *view = GTK_TEXT_VIEW(window->entry);
-    int margins = gtk_text_view_get_top_margin(view) + gtk_text_view_get_bottom_margin(view);
     gtk_scrolled_window_set_max_content_height(GTK_SCROLLED_WINDOW(window->entry_scroller),
-                                               margins + ENTRY_LINES * (height + PANGO_SCALE - 1) /
-                                                             PANGO_SCALE);
+                                               ENTRY_LINES * (height + PANGO_SCALE - 1) /
+                                                   PANGO_SCALE);
 }
 
 void bk_talk_window_focus_entry(BkTalkWindow *window)
 {
-    GtkTextIter end;
-    GtkTextBuffer *buffer = gtk_text_view_get_buffer(GTK_TEXT_VIEW(window->entry));
-    gtk_text_buffer_get_end_iter(buffer, &end);
-    gtk_text_buffer_place_cursor(buffer, &end);
-    gtk_text_view_scroll_to_mark(GTK_TEXT_VIEW(window->entry), gtk_text_buffer_get_insert(buffer),
-                                 0, FALSE, 0, 0);
+    go_to_text_end(window);
     gtk_widget_grab_focus(window->entry);
 }
 
@@ -377,9 +385,9 @@ void bk_talk_window_focus_entry(BkTalkWindow *window)
 
 static void on_link(BkTalkWindow *window, const char *uri)
 {
-    const char *scheme = g_uri_peek_scheme(uri);
-    if (g_strcmp0(scheme, "sip") == 0 || g_strcmp0(scheme, "sips") == 0)
-        bk_app_open_talk(window->app, strchr(uri, ':') + 1);
+    g_autofree char *address = bk_talk_link_address(uri);
+    if (address)
+        bk_app_open_talk(window->app, address);
     else
         gtk_show_uri(GTK_WINDOW(window), uri, GDK_CURRENT_TIME);
 }

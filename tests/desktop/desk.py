@@ -33,13 +33,14 @@ class Desk:
     prefix: what each program of the desk begins with (`ip netns exec ...`)."""
 
     def __init__(self, folder, program, name="desk", language="C.UTF-8", keyring="unlocked", panel=True, alerts=True, dark=False,
-                 contrast=False, size="1024x800", prefix=(), environment=None):
+                 contrast=False, size="1024x800", prefix=(), environment=None, compositor=False):
         self.folder = pathlib.Path(folder)
         self.program = str(program)
         self.name = name
         self.size = size
         self.prefix = list(prefix)
         self.keyring = keyring
+        self.compositor = compositor and shutil.which("xcompmgr")  # round corners and shadows, where there is one
         self.processes = []
         self.apps = []
         self.home = self.folder / "home"
@@ -78,6 +79,8 @@ class Desk:
         os.close(write)
         self.env["DBUS_SESSION_BUS_ADDRESS"] = self._line(read, "a session bus")
         self._begin(["openbox", "--sm-disable"])
+        if self.compositor:
+            self._begin([self.compositor, "-n"])
         if self.keyring == "unlocked":
             self._unlock()
         elif self.keyring == "locked":

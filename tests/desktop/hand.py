@@ -478,7 +478,14 @@ def do_reply(address, text):
 
 
 def do_size(window, width, height):
-    xdo("windowsize", "--sync", window_id(window), width, height)
+    """Of what a person takes for the window: its shadow comes to it."""
+    number = window_id(window)
+    shell = subprocess.run(["xdotool", "getwindowgeometry", "--shell", number], capture_output=True, text=True, check=True).stdout
+    node = next((n for n in walk(application()) if n.get_role_name() in FRAMES and n.get_name() == window), None)
+    extra = [0, 0]
+    if node:
+        extra = [int(re.search(rf"{key}=(\d+)", shell)[1]) - seen for key, seen in (("WIDTH", extents(node).width), ("HEIGHT", extents(node).height))]
+    xdo("windowsize", "--sync", number, width + extra[0], height + extra[1])
     return True
 
 

@@ -170,9 +170,10 @@ def long_draft(look):
             look.desk.type(line)
         look.desk.key("shift+Return")
     look.desk.type("bye")
-    look.settles(1.5)  # on disk a second after the last letter
-    look.desk.key("Escape")
-    look.desk.wait_gone(role="frame", name="Zoë Lefèvre")
+    home = pathlib.Path(look.desk.env["HOME"])
+    wait_for("the draft to be on disk", lambda: any(b"bye" in file.read_bytes() for file in home.rglob("history.db*")))
+    look.ends()
+    look.desk.run("--fake", HERE / "fake" / "deleted.json")
     look.opens(ZOE, "Zoë Lefèvre")
 
 
@@ -228,22 +229,20 @@ def group_menu(*items):
     return lambda look: menu("^Engineering, ", *items)(look)
 
 
-def card(pattern):
+def card(pattern, search=None):
+    """search: brings them on the screen."""
     def act(look):
+        if search:
+            look.searches(search)
         look.menu_of(pattern)
         look.chooses("_View Contact Card")
+        look.desk.wait(role="dialog")
     return act
-
-
-def card_of_stranger(look):
-    look.searches("no")
-    look.sees("There are more. Type more of the name to see them.")
-    card("^Noémi")(look)
 
 
 def blocked(look):
     menu("^Zoë", "_Block…")(look)
-    look.press("_Block")
+    look.press("_Block", within=look.word("Block %s?").split("%")[0])
     look.desk.wait(role="list item", pattern="^Zoë.*" + look.word("Blocked"))
 
 
@@ -352,17 +351,17 @@ def pictures():
     rows |= {  # people
         "contact-menu": (still, menu("^José")), "contact-menu-groups": (still, menu("^José", "_Copy to Group")),
         "contact-menu-privacy": (still, menu("^José", "_Privacy Relationship")), "group-menu": (still, group_menu()),
-        "card": (still, card("^Björn")), "card-offline": (still, card("^田中")), "card-stranger": (calm, card_of_stranger),
-        "card-blocked": (still, card_of_blocked), "card-long": (long, card("^Hubert")), "card-no-name": (long, card("^no.name")),
+        "card": (still, card("^Björn")), "card-offline": (still, card("^田中", "sakura")), "card-stranger": (calm, card("^Noémi", "no")),
+        "card-blocked": (still, card_of_blocked), "card-long": (long, card("^Hubert")), "card-no-name": (long, card("^no.name", "no.name")),
         "ask-add": (still, lambda look: look.press("Add a contact")), "ask-group": (still, group_menu("_New Group…")),
         "ask-rename": (still, menu("^José", "_Rename…")), "ask-rename-group": (still, group_menu("_Rename Group…")),
         "ask-delete-group": (still, group_menu("_Delete Group…")), "ask-block": (still, menu("^José", "_Block…"))}
     rows |= {  # conversations
-        "talk": (calm, talk_and_write), "talk-typing": (calm, types_back), "talk-states": (still, message_states),
+        "talk": (calm, talk_and_write), "talk-typing": (calm, types_back), "talk-states": (calm, message_states),
         "talk-words": (words, own_words), "talk-missed": (calm, opens_missed), "talk-draft": (still, long_draft),
         "talk-nothing": (still, lambda look: look.opens(ZOE, "Zoë Lefèvre")), "talk-several": (calm, several_talks),
         "talk-reconnecting": (script("reconnecting"), reconnecting_talk), "talk-blocked": (still, talk_with_blocked),
-        "talk-long-names": (long, lambda look: look.opens("no.name@example.org", "no.name@example.org")),
+        "talk-long-names": (long, lambda look: look.opens("no.name@example.org", "no.name")),
         "talk-menu": (calm, talk_menu), "talk-forget": (calm, forgets)}
     rows |= {"history": (words, history("")), "history-found": (words, history("the")), "history-nothing": (words, history("xyzzy")),
              "history-one": (words, history_of_one), "history-damaged": (still, damaged_history), "texts": (calm, texts)}
@@ -394,7 +393,7 @@ def takes(name, build, to, rows):
     with tempfile.TemporaryDirectory(prefix="beckon-picture-") as temporary:
         folder = pathlib.Path(temporary)
         with Desk(folder, "", name, language=LANGUAGES[language], dark=dress == "dark", contrast=dress == "contrast", size="940x800",
-                  keyring="none", environment=environment_of(name, build, folder)) as desk:
+                  keyring="none", compositor=True, environment=environment_of(name, build, folder)) as desk:
             look = Look(desk, build, folder, name)
             look.to = to
             for row, (script, act) in rows.items():
@@ -410,7 +409,10 @@ def takes(name, build, to, rows):
                     failed += 1
                     raw = look.settles()
                 file = to / f"{row}-{name}.png"
-                subprocess.run(["convert", str(raw), "-bordercolor", "black", "-border", "1", "-trim", "+repage", str(file)], check=True)
+                # What lies around the windows becomes transparent; it is grey where a compositor paints it.
+                ground = "#808080" if desk.compositor else "black"
+                subprocess.run(["convert", str(raw), "-bordercolor", ground, "-border", "1", "-trim", "+repage", "-bordercolor", ground, "-border", "1",
+                                "-alpha", "set", "-fill", "none", "-floodfill", "+0+0", ground, "-shave", "1x1", str(file)], check=True)
                 print(file, flush=True)
                 look.ends()
     return failed

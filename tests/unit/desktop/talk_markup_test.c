@@ -96,6 +96,27 @@ static void other_things_are_no_links(void **state)
         check(texts[i], "");
 }
 
+static void check_address(const char *uri, const char *address)
+{
+    g_autofree char *got = bk_talk_link_address(uri);
+    assert_string_equal(got ? got : "", address);
+}
+
+static void a_link_leads_to_the_person_whatever_stands_behind_the_address(void **state)
+{
+    (void)state;
+    check("ask sip:bob@a.example;transport=tls, please", "sip:bob@a.example;transport=tls ");
+    check_address("sip:bob@a.example;transport=tls", "bob@a.example");
+    check_address("SIPS:bob@a.example:5061;x=y?subject=z", "bob@a.example");
+    check_address("sip:bob@a.example?x=a@b", "bob@a.example");
+    check_address("sip:bob@a.example", "bob@a.example");
+    check_address("sip:a.example;x=bob@a.example", "");
+    check_address("sip:@a.example", "");
+    check_address("sip:bob@;x", "");
+    check_address("sip:", "");
+    check_address("https://bob@a.example", "");
+}
+
 static void no_markup_of_theirs_is_alive(void **state)
 {
     (void)state;
@@ -142,6 +163,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(links_are_found_and_end_where_the_sentence_goes_on),
         cmocka_unit_test(other_things_are_no_links),
+        cmocka_unit_test(a_link_leads_to_the_person_whatever_stands_behind_the_address),
         cmocka_unit_test(no_markup_of_theirs_is_alive),
         cmocka_unit_test(what_was_found_is_bold),
     };
