@@ -42,7 +42,7 @@ void bk_main_window_toast(BkMainWindow *window, const char *text)
 void bk_main_window_offer(BkMainWindow *window, const char *text, const char *button,
                           const char *action)
 {
-    AdwToast *toast = make_toast(text, 23); /* a button stands behind it */
+    AdwToast *toast = make_toast(text, 20); /* a button stands behind it */
     adw_toast_set_button_label(toast, button);
     adw_toast_set_action_name(toast, action);
     adw_toast_overlay_add_toast(window->toasts, toast);

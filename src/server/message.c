@@ -404,7 +404,7 @@ static void send_in_session(struct relay *relay, const struct request *rq,
     bk_sip_addr_next(&rest, &from);
     fork->relay = relay;
     fork->link = b->link;
-    int r = ms_session_send(relay->shard, b, rq->identity, from.display,
+    int r = ms_session_send(relay->shard, b, rq->identity, from.display, 0,
                             bk_sip_msg_value(rq->msg, BK_SIP_HDR_CONTENT_TYPE), rq->msg->body,
                             session_done, fork);
     if (r == 0) {
@@ -637,8 +637,8 @@ static bool drain_row_session(struct drain_pick *pick, const struct bk_offline_m
     if (ms_session_busy(shard, pick->to, row->sender))
         return false;
     d->last_id = row->id;
-    int r = ms_session_send(shard, pick->to, row->sender, row->sender_display, row->content_type,
-                            row->body, drain_answered, d);
+    int r = ms_session_send(shard, pick->to, row->sender, row->sender_display, row->at,
+                            row->content_type, row->body, drain_answered, d);
     d->sent = r == 0;
     return r == -ENOTSUP; /* this endpoint cannot show it: the next one */
 }

@@ -26,6 +26,7 @@ struct item {
     void *ctx;
     bool
         again; /* was refused in a dialog that the other end had forgotten, and goes out in a new one */
+    int64_t written_ms;                /* of one that was kept; 0: now */
     struct bk_view content_type, body; /* in text */
     char text[];
 };
@@ -360,10 +361,10 @@ static void message_lost(struct bk_sip_tx *tx, void *user, enum bk_sip_tx_failur
 static const struct bk_sip_tx_user message_user = { .response = message_answered,
                                                     .failed = message_lost };
 
-/* One request inside the dialog. user NULL: nobody waits for what becomes of it. 0 or -errno. */
-static int session_request(struct session *s, enum bk_sip_method method, struct bk_view type,
-                           struct bk_view body, const struct bk_sip_tx_user *user,
-                           struct bk_sip_tx **ret)
+/* One request inside the dialog. written_ms: said as its Date; 0: not. user NULL: nobody waits for what becomes of it. 0 or -errno. */
+static int session_request(struct session *s, enum bk_sip_method method, int64_t written_ms,
+                           struct bk_view type, struct bk_view body,
+                           const struct bk_sip_tx_user *user, struct bk_sip_tx **ret)
 {
     struct bk_core *core = s->shard->core;
     struct link *link = core_link(core, s->link);
@@ -382,6 +383,11 @@ static int session_request(struct session *s, enum bk_sip_method method, struct 
     bk_buf_clear(out);
     bk_sip_dialog_request_begin(s->dialog, out, method, bk_buf_view(&via), bk_sip_tx_branch(tx));
     contact_line(&ours, s->sender, out);
+    if (written_ms) {
+        char date[32];
+        bk_time_http(written_ms, date);
+        bk_sip_field_add(out, BK_SIP_HDR_DATE, bk_view_of_str(date));
+    }
     bk_sip_end(out, type, body);
     if (via.failed || out->failed)
         r = -ENOMEM;
@@ -395,6 +401,12 @@ static int session_request(struct session *s, enum bk_sip_method method, struct 
     return r;
 }
 
+static int session_message(struct session *s, const struct item *item)
+{
+    return session_request(s, BK_SIP_MESSAGE, item->written_ms, item->content_type, item->body,
+                           &message_user, &s->tx);
+}
+
 static void session_next(struct session *s)
 {
     struct bk_core *core = s->shard->core;
@@ -404,8 +416,7 @@ static void session_next(struct session *s)
     }
     struct item *item = bk_container_of(s->queue.next, struct item, in_queue);
     bk_timer_disarm(core->config.timers, &s->timer);
-    if (session_request(s, BK_SIP_MESSAGE, item->content_type, item->body, &message_user, &s->tx) <
-        0)
+    if (session_message(s, item) < 0)
         session_end(s, 0);
 }
 
@@ -475,8 +486,8 @@ static struct session *session_for(struct shard *shard, const struct bk_binding 
 }
 
 int ms_session_send(struct shard *shard, const struct bk_binding *to, struct bk_view sender,
-                    struct bk_view display, struct bk_view content_type, struct bk_view body,
-                    ms_session_done *done, void *ctx)
+                    struct bk_view display, int64_t written_ms, struct bk_view content_type,
+                    struct bk_view body, ms_session_done *done, void *ctx)
 {
     struct bk_view type = type_shown(content_type);
     if (!type.len)
@@ -489,11 +500,11 @@ int ms_session_send(struct shard *shard, const struct bk_binding *to, struct bk_
     }
     bool was_idle = is_idle(s);
     int r = 0;
+    item->written_ms = written_ms;
     bk_list_append(&s->queue, &item->in_queue);
     if (was_idle && s->dialog) {
         bk_timer_disarm(shard->core->config.timers, &s->timer);
-        r = session_request(s, BK_SIP_MESSAGE, item->content_type, item->body, &message_user,
-                            &s->tx);
+        r = session_message(s, item);
     } else if (was_idle) {
         r = session_invite(s);
     }
@@ -518,7 +529,8 @@ void ms_session_typing(struct shard *shard, const struct bk_binding *to, struct 
     struct bk_buf body = { 0 };
     bk_ms_keyboard_write(&body, typing);
     if (!body.failed)
-        session_request(s, BK_SIP_INFO, BK_VIEW("application/xml"), bk_buf_view(&body), NULL, NULL);
+        session_request(s, BK_SIP_INFO, 0, BK_VIEW("application/xml"), bk_buf_view(&body), NULL,
+                        NULL);
     bk_buf_finish(&body);
 }
 

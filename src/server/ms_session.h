@@ -30,13 +30,13 @@ void ms_session_again(struct relay *relay);
 
 /*
  * Sends one message to an endpoint of the dialect in a session, opening one where none is open; messages to it from one sender
- * keep their order. 0: done is called later, once, never from within: with the final status, or 0 (nobody answered, or the link is
- * gone). -ENOTCONN, -ENOMEM: nothing will come.
+ * keep their order. written_ms: when a message that was kept was written, its Date says so; 0: now. Returns 0: done is called later,
+ * once, never from within: with the final status, or 0 (nobody answered, or the link is gone). -ENOTCONN, -ENOMEM: nothing will come.
  */
 typedef void ms_session_done(void *ctx, int status);
 int ms_session_send(struct shard *shard, const struct bk_binding *to, struct bk_view sender,
-                    struct bk_view display, struct bk_view content_type, struct bk_view body,
-                    ms_session_done *done, void *ctx);
+                    struct bk_view display, int64_t written_ms, struct bk_view content_type,
+                    struct bk_view body, ms_session_done *done, void *ctx);
 /* Has this endpoint unanswered messages in a session, or is one being opened? */
 bool ms_session_busy(struct shard *shard, const struct bk_binding *to, struct bk_view sender);
 /* The sender types, or stopped: told where a session is open, else nowhere. */

@@ -568,11 +568,19 @@ static void what_is_said_to_an_endpoint_that_left_is_kept_for_its_person(void **
     drop(kept);
     bob = signed_in(w, "bob", "epid=bb");
     opened(bob, "bob", "ann", &to_bob);
-    taken(bob, "still there?", 200);
+    kept = take(bob);
+    assert_string_equal(body_of(kept), "still there?");
+    assert_string_not_equal(world_field(kept, "Date"), ""); /* it says when it was written */
+    answer(bob, kept, 200, NULL);
+    drop(kept);
     /* The program that came back never heard of the old dialog. */
     say(ann, "ann", &d, "MESSAGE", "text/plain", "and now?");
     taken(bob, "and now?", 481);
-    taken(bob, "and now?", 200); /* in the dialog that the server opened */
+    kept = take(bob); /* in the dialog that the server opened */
+    assert_string_equal(body_of(kept), "and now?");
+    assert_string_equal(world_field(kept, "Date"), ""); /* now, that is */
+    answer(bob, kept, 200, NULL);
+    drop(kept);
     kept = take(ann);
     assert_int_equal(world_status(kept), 200);
     assert_string_equal(world_field(kept, "To"), d.to);
