@@ -199,12 +199,28 @@ def pump(a, b, to_a=lambda data: data, to_b=lambda data: data):
             to.sendall(change(data))
 
 
-def passes(port, upstream):
-    """A wire to that port, which can be cut (.reset)."""
-    def handle(connection):
-        with socket.create_connection(("127.0.0.1", upstream), 30) as to:
-            pump(connection, to)
-    return Peer(handle, port)
+class Wire(Peer):
+    """Passes everything on to that port, until it is cut: what stood is reset, what comes is taken and hears nothing."""
+
+    def __init__(self, upstream):
+        self.is_cut = False
+
+        def handle(connection):
+            if self.is_cut:
+                while connection.recv(4096):
+                    pass
+                return
+            with socket.create_connection(("127.0.0.1", upstream), 30) as to:
+                pump(connection, to)
+        super().__init__(handle)
+
+    def cut(self):
+        self.is_cut = True
+        self.reset()
+
+    def mend(self):
+        self.is_cut = False
+        self.reset()
 
 
 def between(context, upstream, ca, name, to_client=lambda data: data, to_server=lambda data: data):
@@ -217,15 +233,16 @@ def between(context, upstream, ca, name, to_client=lambda data: data, to_server=
 
 
 @contextlib.contextmanager
-def silent(port=0):
+def silent(port=0, host="127.0.0.1"):
     """A port that answers no SYN, as behind a filter: its queue is full and nobody takes from it."""
     with contextlib.ExitStack() as stack:
-        listener = stack.enter_context(socket.socket())
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        listener = stack.enter_context(socket.socket(family))
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(("127.0.0.1", port))
+        listener.bind((host, port))
         listener.listen(0)
         for _ in range(4):
-            filler = stack.enter_context(socket.socket())
+            filler = stack.enter_context(socket.socket(family))
             filler.setblocking(False)
             filler.connect_ex(listener.getsockname())
         yield listener.getsockname()[1]

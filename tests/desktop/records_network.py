@@ -5,7 +5,11 @@
 Names, peers, wires and certificates are those of faults.py; the server is the real one. usage: records_network.py BUILD_FOLDER [CASE ...]
 """
 import contextlib
+import json
 import pathlib
+import re
+import signal
+import socket
 import ssl
 import subprocess
 import sys
@@ -17,6 +21,7 @@ import desk as desks  # noqa: E402
 from desk import Desk  # noqa: E402
 import beckon  # noqa: E402
 import faults  # noqa: E402
+import network as net  # noqa: E402
 import tap  # noqa: E402
 from person import PASSWORD, Person  # noqa: E402
 from beckon import Failed, free_port, wait_for  # noqa: E402
@@ -60,22 +65,74 @@ class Network:
     def leads_to_web(self, *more):
         self.names.set((self.web, "A", "127.0.0.1"), (self.host, "A", "127.0.0.1"), *more)
 
+    # ---- other roads, other places
+
+    @contextlib.contextmanager
+    def by_document(self, port):
+        """The document of the domain leads to the real sign-in service, and what that answers to this port for SIP."""
+        real = self.domain.tls_port
+        said, wanted = (b'"port":%d' % p for p in (real, port))
+        with faults.between(self.good, real, self.domain.ca, self.host, lambda data: data.replace(said, wanted)) as service:
+            document = json.dumps({"v": 1, "domain": self.domain.domain, "services": f"https://{self.host}:{service.port}/beckon/v1/",
+                                   "sip": [{"host": self.host, "port": port, "transport": "tls"}]})
+            with faults.https(self.good_web, lambda path: (200, [JSON], document), self.web_port):
+                self.leads_to_web()
+                yield
+
+    @contextlib.contextmanager
+    def set_by_hand(self, server):
+        """As the options keep it."""
+        path = self.folder / "desk" / "home" / ".config" / "beckon" / "desktop.conf"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"[desktop]\nautomatic-server = false\ninternal-server = {server}\n")
+        try:
+            yield server
+        finally:
+            path.unlink()
+
+    @contextlib.contextmanager
+    def elsewhere(self):
+        """A computer whose only cable leads to one with a name server."""
+        why = net.why_not()
+        if why:
+            raise tap.Skip(why)
+        self.n += 1
+        domain = beckon.Domain(self.folder / f"elsewhere{self.n}", self.domain.programs, domain=net.DOMAIN, listen=net.SERVER)
+        domain.folder.mkdir()
+        with net.Network(["c1"]) as network:
+            yield network, net.Place(network, domain)
+
+    @contextlib.contextmanager
+    def dialect(self):
+        """A server that knows only the way in of the Lync dialect, where everything is signed."""
+        with beckon.Domain(self.folder / "dialect", self.domain.programs, domain="dialect.test", settings=["sign-in.beckon=no"]) as domain:
+            domain.init()
+            domain.add_user("ann", PASSWORD)
+            domain.start()
+            with open(self.trusted, "a") as to:
+                to.write(domain.ca.read_text())
+            yield domain
+
     # ---- the person
 
     @contextlib.contextmanager
-    def ann(self, *options, dns=None, trust=True):
-        """A program of her own at the desk of this file, with nothing left from before."""
+    def ann(self, *options, name="ann", dns=None, trust=True, profile=None, prefix=(), environment=()):
+        """A program of her own at the desk of this file, with nothing left from before where it is no profile known already."""
         self.leaves()
         if not self.desk:
             self.desk = self.stack.enter_context(Desk(self.folder / "desk", self.program, "ann"))
         self.n += 1
-        person = Person(self, self.desk, "ann", trust=False, server=False)
-        person.options = ["--dns", dns or self.names.address, "--discover-port", str(self.web_port), "--profile",
-                          str(self.folder / f"profile{self.n}"), *options]
+        person = Person(self, self.desk, name, trust=False, server=False)
+        person.options = ["--discover-port", str(self.web_port), "--profile", str(self.folder / (profile or f"profile{self.n}")), *options]
+        if not prefix:
+            person.options += ["--dns", dns or self.names.address]
         if trust:
             person.options += ["--ca", str(self.trusted)]
         person.details = ""
+        self.desk.prefix, before = list(prefix), dict(self.desk.env)
+        self.desk.env.update(environment)
         person.start()
+        self.desk.prefix, self.desk.env = [], before
         try:
             yield person
         except BaseException:
@@ -107,14 +164,23 @@ class Network:
             else:
                 ann.enter_password(PASSWORD)
             self.is_told(ann, record, *words)
-            # What goes on by itself must not meet the next fault.
-            if not ann.desk.sees("Try Again", role="push button"):
-                ann.desk.press("Cancel", role="push button")
-                ann.desk.wait("Sign In", role="push button")
+            self.gives_up(ann)
         except BaseException:
             ann.desk.evidence()
             self.leaves()
             raise
+
+    def gives_up(self, ann):
+        """What goes on by itself must not meet the next fault."""
+        if not ann.desk.sees("Try Again", role="push button"):
+            ann.desk.press("Cancel", role="push button")
+            ann.desk.wait("Sign In", role="push button")
+
+    def told(self, record, *words, **options):
+        """The same with a program of her own."""
+        with self.ann(**options) as ann:
+            ann.tries(PASSWORD)
+            self.is_told(ann, record, *words)
 
     def is_told(self, ann, record, *words):
         """The record's sentence, its number and, behind Details, these words. No server was reached: there is no code."""
@@ -244,7 +310,103 @@ def case_of(record, what, cause, words):
     return case
 
 
-CASES = [case_of(*fault) for fault in FAULTS]
+# ---- those that need more than a table
+
+def SI_108_the_server_of_last_time_is_gone(place):
+    for remembered in (False, True):
+        with faults.Wire(place.domain.tls_port) as wire, place.by_document(wire.port), place.ann(profile="moved") as ann:
+            if not remembered:
+                ann.signs_in()
+                continue
+            ann.desk.wait(has=f"Found your new server, {place.host}:{wire.port}.")
+            ann.is_signed_in()
+
+
+def SI_109_the_server_entered_by_hand_does_not_answer_and_automatic_settings_help(place):
+    with place.set_by_hand(f"{place.host}:{free_port()}") as server, place.ann() as ann:
+        place.leads_to(place.domain.tls_port)
+        ann.tries(PASSWORD)
+        place.is_told(ann, "SI-109", server, "connection refused, nothing listens there")
+        ann.desk.press("Use Automatic Settings", role="push button")
+        ann.is_signed_in()
+
+
+def SI_110_a_computer_without_any_authority(place):
+    nothing = {"SSL_CERT_FILE": "/nonexistent", "SSL_CERT_DIR": "/nonexistent"}
+    with faults.tls(place.good) as peer:
+        place.leads_to(peer.port)
+        place.told("SI-110", "Test Root", trust=False, environment=nothing)
+
+
+def SI_302_no_route_and_SI_312_no_cable(place):
+    with place.elsewhere() as (network, names):
+        with names.zone(net.host(f"gone.{net.DOMAIN}", "10.99.0.1"), net.srv("_sip._tls", f"gone.{net.DOMAIN}")):
+            network.ip("c1", "route", "add", "unreachable", "10.99.0.1/32")
+            with place.ann(name=f"ann@{net.DOMAIN}", prefix=network.inside("c1")) as ann:
+                ann.tries(PASSWORD)
+                place.is_told(ann, "SI-302", "no route to the host")
+                place.gives_up(ann)
+                network.unplug("c1")
+                ann.enter_password(PASSWORD)
+                place.is_told(ann, "SI-312", "7. A sipexternal.")
+
+
+def SI_307_the_port_for_SIP_is_silent_while_another_works(place):
+    with faults.silent() as port, place.by_document(port):
+        place.is_told_next("SI-307", f"connect {place.host}:{port}: no answer at all, as if filtered", "HTTP status 200")
+
+
+def SI_311_an_internal_answer_that_leads_nowhere_is_passed_over(place):
+    inside = f"inside.{place.domain.domain}"
+    with faults.silent() as port, place.ann() as ann:
+        place.leads_to(place.domain.tls_port, (f"_sipinternaltls._tcp.{place.domain.domain}", "SRV", (inside, port)), (inside, "A", "127.0.0.1"))
+        ann.signs_in()
+
+
+def SI_312_nobody_answers_for_names(place):
+    place.told("SI-312", "7. A sipexternal.", dns=f"127.0.0.1:{free_port(kind=socket.SOCK_DGRAM)}")
+
+
+def SI_313_a_family_that_leads_nowhere_is_passed_over(place):
+    port = place.domain.tls_port
+    try:
+        with faults.silent(port, "::1"), place.ann() as ann:
+            place.leads_to(port, (place.host, "AAAA", "::1"))
+            ann.signs_in()
+    except OSError as error:
+        raise tap.Skip(f"no IPv6 here: {error}") from None
+
+
+def SI_314_a_connection_that_is_reset_while_signed_in(place):
+    with faults.Wire(place.domain.tls_port) as wire, place.by_document(wire.port), place.ann() as ann:
+        ann.signs_in()
+        wire.cut()
+        ann.is_told("SI-314", code=False)
+        ann.desk.wait("Try Now", role="push button")
+        wire.mend()
+        ann.desk.wait_gone("Try Now", role="push button")
+
+
+def SI_316_an_answer_whose_signature_was_changed(place):
+    with place.dialect() as domain:
+        with faults.between(faults.tls_context(place.root.issue(domain.host)), domain.tls_port, domain.ca, domain.host,
+                            lambda data: re.sub(rb'(rspauth=")(.)', lambda found: found[1] + (b"1" if found[2] == b"0" else b"0"), data)) as liar:
+            place.names.set((f"_sip._tls.{domain.domain}", "SRV", (domain.host, liar.port)), (domain.host, "A", "127.0.0.1"))
+            place.told("SI-316", "an answer to REGISTER", name=f"ann@{domain.domain}")
+
+
+CASES = [case_of(*fault) for fault in FAULTS] + [
+    SI_108_the_server_of_last_time_is_gone,
+    SI_109_the_server_entered_by_hand_does_not_answer_and_automatic_settings_help,
+    SI_110_a_computer_without_any_authority,
+    SI_302_no_route_and_SI_312_no_cable,
+    SI_307_the_port_for_SIP_is_silent_while_another_works,
+    SI_311_an_internal_answer_that_leads_nowhere_is_passed_over,
+    SI_312_nobody_answers_for_names,
+    SI_313_a_family_that_leads_nowhere_is_passed_over,
+    SI_314_a_connection_that_is_reset_while_signed_in,
+    SI_316_an_answer_whose_signature_was_changed,
+]
 
 
 def main():
@@ -252,6 +414,8 @@ def main():
     if missing:
         print(f"1..0 # SKIP not installed: {missing}")
         return 0
+    for number in (signal.SIGTERM, signal.SIGHUP):  # what was made of namespaces goes away
+        signal.signal(number, lambda *_: sys.exit(1))
     programs = beckon.Programs(sys.argv[1])
     with tempfile.TemporaryDirectory(prefix="beckon-desk-") as folder:
         with beckon.Domain(pathlib.Path(folder) / "srv", programs) as domain:
