@@ -11,6 +11,9 @@ import subprocess
 import threading
 import time
 
+for _name in ("https_proxy", "HTTPS_PROXY", "no_proxy", "NO_PROXY"):  # of the computer that runs this; the domain is here
+    os.environ.pop(_name, None)
+
 PATIENCE = float(os.environ.get("BECKON_PATIENCE", "30"))
 
 

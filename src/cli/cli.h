@@ -35,7 +35,8 @@ struct cli {
     struct bk_client_config config;
     const char *address; /* --address or the last one used; NULL: none known */
     const char *user;
-    char *password; /* NULL: none given. From --password-file or -fd; wiped at the end */
+    const char *proxy; /* --proxy; "": --no-proxy; NULL: as the environment says */
+    char *password;    /* NULL: none given. From --password-file or -fd; wiped at the end */
     bool json, terminal_in, terminal_out, colour;
     int wait_s; /* how long an errand lets the engine try again; 0: not at all */
     const struct cli_errand *errand;
@@ -73,6 +74,9 @@ bool cli_wait(struct cli *cli);
 /* Asks on the terminal, for passwords without an echo; NULL: there is none. free() after wiping. */
 char *cli_ask(const char *prompt, bool echo);
 void cli_wipe(char *secret);
+
+/* ---- proxy.c ---- */
+void cli_find_proxy(void *ctx, struct bk_client *client, const char *url, uint64_t token);
 
 /* ---- password.c: a new password, asked for on the terminal ---- */
 enum cli_password_step {

@@ -138,6 +138,8 @@ static void set_event(json_t *o, const struct bk_client_event *e)
         set_text(o, "state", bk_client_state_name(e->state.state));
         set_text(o, "address", e->state.address);
         set_text(o, "detail", e->state.detail);
+        if (*e->state.proxy)
+            set_text(o, "proxy", e->state.proxy);
         if (e->state.state == BK_CLIENT_RECONNECTING)
             (void)json_object_set_new(o, "retry_in", json_integer(e->state.retry_in_s));
         return;

@@ -28,6 +28,8 @@ enum {
     OPT_CA = 256,
     OPT_ONLY_CA,
     OPT_DNS,
+    OPT_PROXY,
+    OPT_NO_PROXY,
     OPT_SERVER,
     OPT_DISCOVER_PORT,
     OPT_PASSWORD_FILE,
@@ -59,6 +61,9 @@ static const struct {
     { "only-ca", OPT_ONLY_CA, NULL, "trust only those of --ca" },
     { "server", OPT_SERVER, "HOST[:PORT]", "use this server, look for none" },
     { "dns", OPT_DNS, "ADDR:PORT,...", "ask these name servers" },
+    { "proxy", OPT_PROXY, "URL",
+      "go through this HTTP proxy; else as https_proxy and no_proxy say" },
+    { "no-proxy", OPT_NO_PROXY, NULL, "go through no proxy, whatever the environment says" },
     { "discover-port", OPT_DISCOVER_PORT, "PORT", "port of the HTTPS discovery services, for 443" },
     { "wait", OPT_WAIT, "SECONDS",
       "let a command try again so long; else the first failure ends it" },
@@ -236,6 +241,12 @@ static int take_option(struct cli *cli, int id, char *value)
         return 0;
     case OPT_SERVER:
         cli->config.manual_server = value;
+        return 0;
+    case OPT_PROXY:
+        cli->proxy = value;
+        return 0;
+    case OPT_NO_PROXY:
+        cli->proxy = "";
         return 0;
     case OPT_DISCOVER_PORT:
         if (number_of("discover-port", value, 1, 65535, &n) < 0)
@@ -487,6 +498,8 @@ int main(int argc, char **argv)
         cli.address = bk_buf_cstr(&last);
     cli.signals = block_signals();
     char *why = NULL;
+    cli.config.find_proxy = cli_find_proxy;
+    cli.config.find_proxy_ctx = &cli;
     r = bk_client_create(&cli.config, &cli.client, &why);
     if (r < 0) {
         (void)fprintf(stderr, "beckon-cli: %s\n", why ? why : strerror(-r));

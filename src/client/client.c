@@ -5,6 +5,7 @@
 #include "client/client_private.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
@@ -119,6 +120,13 @@ static void run_network_changed(struct bk_client *c, const struct command *k)
 {
     (void)k;
     bk_client_do_network_changed(c);
+}
+
+static void run_proxy_found(struct bk_client *c, const struct command *k)
+{
+    uint64_t token = 0;
+    if (c->proxies && bk_view_to_u64(bk_view_of_str(k->c), UINT64_MAX, &token) == 0)
+        bk_proxies_answer(c->proxies, token, k->a, k->b);
 }
 
 static void run_status(struct bk_client *c, const struct command *k)
@@ -304,6 +312,16 @@ int bk_client_retry_now(struct bk_client *client)
 int bk_client_network_changed(struct bk_client *client)
 {
     return submit(client, (struct command){ .run = run_network_changed });
+}
+
+int bk_client_proxy_found(struct bk_client *client, uint64_t token, const char *list,
+                          const char *why)
+{
+    char number[24];
+    (void)snprintf(number, sizeof number, "%" PRIu64, token);
+    return submit(
+        client,
+        (struct command){ .run = run_proxy_found, .a = TEXT(list), .b = TEXT(why), .c = number });
 }
 
 int bk_client_set_status(struct bk_client *client, enum bk_pidf_manual manual)
@@ -616,6 +634,20 @@ static void watch_network(struct bk_client *c, const struct bk_client_network *n
         bk_log(c->log, BK_LOG_NOTICE, "the network is not watched", "error", strerror(-r));
 }
 
+static void on_find_proxy(void *ctx, const char *url, uint64_t token)
+{
+    struct bk_client *c = ctx;
+    c->find_proxy(c->find_proxy_ctx, c, url, token);
+}
+
+static int make_proxies(struct bk_client *c, const struct bk_client_config *config)
+{
+    struct bk_proxies_config proxies = { .loop = c->loop, .ask = on_find_proxy, .ctx = c };
+    c->find_proxy = config->find_proxy;
+    c->find_proxy_ctx = config->find_proxy_ctx;
+    return c->find_proxy ? bk_proxies_create(&proxies, &c->proxies) : 0;
+}
+
 static void *run_engine(void *arg)
 {
     struct bk_client *c = arg;
@@ -634,6 +666,8 @@ static int start(struct bk_client *c, const struct bk_client_config *config, cha
         r = note_ca_file(c, c->ca_file);
     if (r == 0)
         r = bk_dns_create(c->loop, config->dns_servers, 2000, &c->dns);
+    if (r == 0)
+        r = make_proxies(c, config);
     if (r < 0)
         return r;
     c->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -686,6 +720,7 @@ struct bk_client *bk_client_destroy(struct bk_client *c)
     }
     c->netwatch = bk_netwatch_destroy(c->netwatch);
     bk_client_end(c);
+    (void)bk_proxies_destroy(c->proxies);
     (void)bk_dns_destroy(c->dns);
     /* Connections left behind write their last words and free themselves. */
     for (int i = 0; c->loop && i < 4; i++)

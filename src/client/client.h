@@ -64,6 +64,13 @@ struct bk_client_config {
     const struct bk_log *log;                /* NULL: none. No passwords, no texts of messages */
     const struct bk_client_network *network; /* NULL: the kernel (net/watch.h), watched too */
     const struct bk_client_guard *guard;     /* copied. NULL: the saved key is a plain file, 0600 */
+    /*
+     * Which way leads to a server? Asked for each connection, of HTTPS and of SIP over TLS alike, with "https://host:port/"; answered by
+     * bk_client_proxy_found, from within or later, from any thread. Called on the engine's thread: it must not wait there.
+     * NULL: every connection is direct.
+     */
+    void (*find_proxy)(void *ctx, struct bk_client *client, const char *url, uint64_t token);
+    void *find_proxy_ctx;
     struct bk_client_timing timing;
 };
 
@@ -122,6 +129,13 @@ int bk_client_retry_now(struct bk_client *client);
  * A connection without a way is given up now, and who waits for the next try has it now.
  */
 int bk_client_network_changed(struct bk_client *client);
+/*
+ * Answers find_proxy. list: URLs with blanks between, tried in that order: "http://[name:password@]proxy.example.org:3128/",
+ * "direct://". Nothing else is tried: who wants a direct connection where the proxy fails says so. NULL: it could not be found out, and
+ * why says what went wrong (SI-306d); so it ends too where no answer comes within 10 s. The server's name goes to a proxy unresolved.
+ */
+int bk_client_proxy_found(struct bk_client *client, uint64_t token, const char *list,
+                          const char *why);
 /* NONE resets to the automatic state. Kept and published once signed in. */
 int bk_client_set_status(struct bk_client *client, enum bk_pidf_manual manual);
 /* What this computer sees of its person: ACTIVE, INACTIVE or AWAY. */
@@ -296,6 +310,7 @@ struct bk_client_event {
             const char *address; /* whose sign-in this is; "" while idle */
             const char *detail;  /* "srv.example.org:5061"; "" for nothing */
             int retry_in_s;      /* RECONNECTING */
+            const char *proxy; /* "proxy.example.org:3128" the connection goes through; "": none */
         } state;
         struct bk_client_failure
             failure; /* FAILURE, ENDED, NOTICE (record may be NULL: user_text only) */

@@ -88,6 +88,9 @@ struct bk_client {
 
     /* ---- the engine's thread ---- */
     struct bk_dns *dns;
+    struct bk_proxies *proxies; /* NULL: every connection is direct */
+    void (*find_proxy)(void *ctx, struct bk_client *client, const char *url, uint64_t token);
+    void *find_proxy_ctx;
     struct bk_netwatch *netwatch; /* NULL: the kernel tells nothing, or a test does */
     struct bk_client_network network;
     struct bk_link *link;

@@ -162,6 +162,9 @@ static void on_https(void *ctx, const struct bk_http_result *result)
     if (result->failure != BK_HTTP_OK) {
         struct bk_fault fault;
         bk_fault_of_http(&fault, result, d->name);
+        /* A proxy that could not go on there knows no more than a missing name tells: most domains have but one of these hosts. */
+        if (result->failure == BK_HTTP_PROXY && fault.record && fault.record->number == 302)
+            fault.record = bk_record_find(301, 0);
         add_row(d, "https",
                 result->failure == BK_HTTP_DNS ? bk_dns_result_text(result->dns_result) : fault.why,
                 &fault);
@@ -191,6 +194,7 @@ static void ask_https(struct bk_discovery *d)
         .url = d->url,
         .tls = d->config.tls,
         .dns = d->config.dns,
+        .proxies = d->config.proxies,
         .accept = "application/json, application/vnd.microsoft.rtc.autodiscover+xml;v=1;q=0.5",
         .timeout_ms = d->config.http_ms,
     };

@@ -30,8 +30,9 @@ struct bk_discovery_config {
     struct bk_loop *loop;
     struct bk_dns *dns;
     struct bk_tls_client *tls;
-    const char *domain;  /* lower case; copied */
-    uint16_t https_port; /* 0: 443 */
+    struct bk_proxies *proxies; /* of the HTTPS steps; NULL: none */
+    const char *domain;         /* lower case; copied */
+    uint16_t https_port;        /* 0: 443 */
     int http_ms;
     int silence_ms; /* the walk ends when nobody, neither name server nor host, has said a word by then; 0: never */
     struct bk_tried *tried; /* each step adds its row */

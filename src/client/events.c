@@ -132,6 +132,7 @@ void bk_tell_state(struct bk_client *c, int retry_in_s)
     event->pub.state.address = bk_event_text(event, c->address);
     event->pub.state.detail = bk_event_text(event, c->state_detail);
     event->pub.state.retry_in_s = retry_in_s;
+    event->pub.state.proxy = bk_event_text(event, c->link ? bk_link_proxy(c->link) : "");
     bk_event_post(c, event);
 }
 

@@ -105,6 +105,96 @@ void bk_fault_of_dns(struct bk_fault *fault, enum bk_dns_result result, const ch
     }
 }
 
+/* ---- proxies ---- */
+
+/* "HTTP status 403 Forbidden" */
+static void status_text(const struct bk_tunnel_answer *tunnel, char *to, size_t size)
+{
+    (void)snprintf(to, size, "HTTP status %d%s%s", tunnel->status, tunnel->reason[0] ? " " : "",
+                   tunnel->reason);
+}
+
+/* It said nothing that could be read. */
+static void fault_of_mute_proxy(struct bk_fault *fault, const struct bk_tunnel_answer *tunnel,
+                                enum bk_conn_end end, const char *proxy, const char *detail)
+{
+    struct bk_fault plain;
+    bk_fault_of_conn(&plain, end, BK_TLS_OK, proxy, detail);
+    const char *why = plain.why;
+    if (tunnel->asked && end == BK_CONN_END_TIMEOUT)
+        why = "it was reached but did not answer";
+    else if (tunnel->asked)
+        why = tunnel->fault ? tunnel->fault : "it cut the connection";
+    bk_fault_set(fault, 306, 'c', proxy, why, detail);
+    fault->silent = plain.silent && !tunnel->asked;
+}
+
+static void fault_of_login(struct bk_fault *fault, const struct bk_tunnel_answer *tunnel,
+                           const char *proxy, const char *detail)
+{
+    char why[200];
+    if (!bk_tunnel_offers(tunnel, BK_VIEW("Basic")))
+        (void)snprintf(why, sizeof why, "it wants %s, of which this app has none",
+                       tunnel->schemes[0] ? tunnel->schemes : "nothing that it names");
+    else
+        (void)snprintf(why, sizeof why, "%s (HTTP status 407, %s)",
+                       tunnel->login_sent ? "it does not accept the user name and password"
+                                          : "it wants a user name and password",
+                       tunnel->schemes);
+    bk_fault_set(fault, 306, 'a', proxy, why, detail);
+}
+
+void bk_fault_of_proxy(struct bk_fault *fault, const struct bk_tunnel_answer *tunnel,
+                       enum bk_conn_end end, const char *proxy, const char *server)
+{
+    char status[120], detail[400], why[200];
+    status_text(tunnel, status, sizeof status);
+    (void)snprintf(detail, sizeof detail, "CONNECT %.180s through %.120s: %s", server, proxy,
+                   tunnel->status ? status : "no answer that can be read");
+    switch (tunnel->status) {
+    case 0:
+        fault_of_mute_proxy(fault, tunnel, end, proxy, detail);
+        return;
+    case 407:
+        fault_of_login(fault, tunnel, proxy, detail);
+        return;
+    case 404:
+    case 500:
+    case 502:
+    case 503:
+    case 504: /* it is a gateway here, and tells of what lies behind it (RFC 9110 15.6) */
+        (void)snprintf(why, sizeof why, "the proxy %.90s could not reach it: %.80s", proxy, status);
+        bk_fault_set(fault, 302, 0, server, why, detail);
+        return;
+    default:
+        bk_fault_set(fault, 306, 'b', proxy, status, detail);
+    }
+}
+
+void bk_fault_of_proxy_name(struct bk_fault *fault, enum bk_dns_result result, const char *proxy)
+{
+    struct bk_fault plain;
+    bk_fault_of_dns(&plain, result, proxy);
+    bk_fault_set(fault, 306, 'c', proxy, plain.why, "");
+    fault->silent = plain.silent;
+}
+
+static void fault_of_http_proxy(struct bk_fault *fault, const struct bk_http_result *result,
+                                const char *server)
+{
+    switch (result->how_proxy) {
+    case BK_HTTP_DNS:
+        bk_fault_of_proxy_name(fault, result->dns_result, result->proxy);
+        return;
+    case BK_HTTP_CONNECT:
+    case BK_HTTP_PROXY:
+        bk_fault_of_proxy(fault, &result->tunnel, result->conn_end, result->proxy, server);
+        return;
+    default:
+        bk_fault_set(fault, 306, 'd', "", result->detail, "");
+    }
+}
+
 void bk_fault_of_http(struct bk_fault *fault, const struct bk_http_result *result,
                       const char *server)
 {
@@ -117,6 +207,9 @@ void bk_fault_of_http(struct bk_fault *fault, const struct bk_http_result *resul
         return;
     case BK_HTTP_TLS:
         bk_fault_of_tls(fault, result->tls_fault, server, result->detail);
+        return;
+    case BK_HTTP_PROXY:
+        fault_of_http_proxy(fault, result, server);
         return;
     case BK_HTTP_TIMEOUT:
         bk_fault_set(fault, 302, 0, server, "no answer within the time allowed", result->detail);

@@ -33,6 +33,11 @@ void bk_fault_of_tls(struct bk_fault *fault, enum bk_tls_fault tls, const char *
 void bk_fault_of_conn(struct bk_fault *fault, enum bk_conn_end end, enum bk_tls_fault tls,
                       const char *server, const char *detail);
 void bk_fault_of_dns(struct bk_fault *fault, enum bk_dns_result result, const char *name);
+/* What a proxy did, asked for the way to server: SI-306 for what is its own doing, SI-302 where it says that the server is not there. */
+void bk_fault_of_proxy(struct bk_fault *fault, const struct bk_tunnel_answer *tunnel,
+                       enum bk_conn_end end, const char *proxy, const char *server);
+/* Its name has no address. */
+void bk_fault_of_proxy_name(struct bk_fault *fault, enum bk_dns_result result, const char *proxy);
 /* A call that brought no HTTP answer. */
 void bk_fault_of_http(struct bk_fault *fault, const struct bk_http_result *result,
                       const char *server);

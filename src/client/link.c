@@ -2,6 +2,7 @@
 #include "client/link.h"
 
 #include "base/cleanup.h"
+#include "base/text.h"
 #include "sip/frame.h"
 
 #include <errno.h>
@@ -15,7 +16,7 @@ struct
 try {
     struct bk_link *link; /* NULL: closing, nobody listens any more */
     struct bk_conn *conn;
-    char where[288];
+    char where[288], proxy[BK_PROXY_TEXT_MAX];
 };
 
 struct bk_owed {
@@ -48,6 +49,10 @@ struct bk_link {
     char verify_name[256], kind[12];
     int connect_ms;
     struct bk_tried *tried;
+    struct bk_proxy_query *roads_query;
+    struct bk_proxy_roads roads; /* to the server being tried */
+    int n_begun;                 /* of them; the last is under way */
+    struct bk_buf connect;       /* what its proxy is asked; wiped */
     struct bk_dns_query *query;
     struct bk_addr addrs[TRIES_MAX];
     int n_addrs, next_addr;
@@ -59,7 +64,7 @@ struct bk_link {
     struct bk_conn *conn; /* NULL: none */
     uint64_t flow;
     struct bk_sip_frame frame;
-    char local[64], via[96];
+    char local[64], via[96], proxy[BK_PROXY_TEXT_MAX];
     int n_left; /* connections that still write their last words */
     struct bk_timer ping, pong;
     int ping_ms;
@@ -80,6 +85,7 @@ static int64_t now(const struct bk_link *link)
 /* ---- dialling ---- */
 
 static void try_server(struct bk_link *link);
+static void try_road(struct bk_link *link);
 static void try_addr(struct bk_link *link);
 
 static bool anything_open(const struct bk_link *link)
@@ -113,6 +119,21 @@ static void abandon_try(struct try *t)
 
 static void take_conn(struct bk_link *link, struct bk_conn *conn);
 
+/* The passwords among them are not needed while the connection stands. */
+static void forget_roads(struct bk_link *link)
+{
+    bk_proxy_roads_wipe(&link->roads);
+    if (link->connect.at)
+        bk_wipe(link->connect.at, link->connect.cap);
+    bk_buf_finish(&link->connect);
+    link->n_begun = 0;
+}
+
+static const struct bk_proxy *road(const struct bk_link *link)
+{
+    return &link->roads.roads[link->n_begun - 1];
+}
+
 static void on_try_ready(struct bk_conn *conn, void *ctx)
 {
     struct try *t = ctx;
@@ -120,11 +141,13 @@ static void on_try_ready(struct bk_conn *conn, void *ctx)
     if (!link)
         return;
     forget_try(t);
+    memcpy(link->proxy, t->proxy, sizeof link->proxy);
     free(t);
     for (int i = 0; i < TRIES_MAX; i++)
         if (link->tries[i])
             abandon_try(link->tries[i]);
     bk_timer_disarm(timers(link), &link->head_start);
+    forget_roads(link);
     link->dialling = false;
     take_conn(link, conn);
 }
@@ -136,22 +159,35 @@ static size_t on_try_bytes(struct bk_conn *conn, void *ctx, struct bk_view bytes
     return bytes.len;
 }
 
+static void fault_of_try(const struct try *t, enum bk_conn_end why, struct bk_fault *ret)
+{
+    const struct bk_tunnel_answer *tunnel = bk_conn_tunnel(t->conn);
+    if (!tunnel) {
+        bk_fault_of_conn(ret, why, bk_conn_tls_fault(t->conn), t->where,
+                         bk_conn_fault_detail(t->conn));
+        ret->silent = ret->silent && !t->proxy[0]; /* the proxy did say something */
+        return;
+    }
+    bk_fault_of_proxy(ret, tunnel, why, t->proxy, t->where);
+    if (tunnel->status == 407 && tunnel->login_sent)
+        bk_proxies_login_refused(t->link->config.proxies, road(t->link));
+}
+
 /* When the last one failed, either another address is left or this server is done with. */
 static void on_try_closed(struct bk_conn *conn, void *ctx, enum bk_conn_end why)
 {
     struct try *t = ctx;
     struct bk_link *link = t->link;
+    (void)conn;
     if (link) {
         struct bk_fault fault;
-        bk_fault_of_conn(&fault, why, bk_conn_tls_fault(conn), t->where,
-                         bk_conn_fault_detail(conn));
+        fault_of_try(t, why, &fault);
         bk_tried_add(link->tried, link->kind, t->where, fault.why, &fault);
         forget_try(t);
         if (link->next_addr < link->n_addrs) {
             try_addr(link);
         } else if (!anything_open(link)) {
-            link->server++;
-            try_server(link);
+            try_road(link);
         }
     }
     free(t);
@@ -184,11 +220,16 @@ static int open_addr(struct bk_link *link, const struct bk_addr *addr)
     limits.in_max = BK_SIP_MESSAGE_BYTES_MAX + 1024;
     t->link = link;
     server_text(&link->servers[link->server], t->where, sizeof t->where);
-    int r = bk_conn_open(link->config.loop, addr, link->tls, name_to_verify(link), &limits,
-                         &try_ops, t, &t->conn);
+    bk_proxy_text(road(link), t->proxy);
+    int r = bk_conn_open_tunnel(link->config.loop, addr, bk_buf_view(&link->connect), link->tls,
+                                name_to_verify(link), &limits, &try_ops, t, &t->conn);
     if (r < 0) {
+        static const struct bk_tunnel_answer not_asked = { 0 };
         struct bk_fault fault;
-        bk_fault_of_conn(&fault, BK_CONN_END_UNREACHABLE, BK_TLS_OK, t->where, strerror(-r));
+        if (road(link)->direct)
+            bk_fault_of_conn(&fault, BK_CONN_END_UNREACHABLE, BK_TLS_OK, t->where, strerror(-r));
+        else
+            bk_fault_of_proxy(&fault, &not_asked, BK_CONN_END_UNREACHABLE, t->proxy, t->where);
         bk_tried_add(link->tried, link->kind, t->where, fault.why, &fault);
         free(t);
         return r;
@@ -206,10 +247,8 @@ static void try_addr(struct bk_link *link)
             return;
         }
     }
-    if (!anything_open(link)) {
-        link->server++;
-        try_server(link);
-    }
+    if (!anything_open(link))
+        try_road(link);
 }
 
 static void on_addrs(void *ctx, enum bk_dns_result result, const struct bk_addr *addrs, int n);
@@ -232,14 +271,19 @@ static void on_addrs(void *ctx, enum bk_dns_result result, const struct bk_addr 
     bk_timer_disarm(timers(link), &link->head_start);
     if (result != BK_DNS_FOUND || n < 1) {
         const char *host = link->servers[link->server].host;
+        char proxy[BK_PROXY_TEXT_MAX];
         struct bk_fault fault;
-        bk_fault_of_dns(&fault, result, host);
+        bk_proxy_text(road(link), proxy);
+        if (proxy[0])
+            bk_fault_of_proxy_name(&fault, result, proxy);
+        else
+            bk_fault_of_dns(&fault, result, host);
         /* A record led here, so that the name has no address is a wrong record, not a missing one. */
         if (fault.record && fault.record->number == 301)
             bk_fault_set(&fault, 303, 0, host, fault.why, "");
-        bk_tried_add(link->tried, link->kind, host, bk_dns_result_text(result), &fault);
-        link->server++;
-        try_server(link);
+        bk_tried_add(link->tried, link->kind, host,
+                     proxy[0] ? fault.why : bk_dns_result_text(result), &fault);
+        try_road(link);
         return;
     }
     link->n_addrs = n < TRIES_MAX ? n : TRIES_MAX;
@@ -248,19 +292,79 @@ static void on_addrs(void *ctx, enum bk_dns_result result, const struct bk_addr 
     try_addr(link);
 }
 
-static void try_server(struct bk_link *link)
+/* The name of the server goes to a proxy as it is; here only the proxy's own is looked up. */
+static int ask_proxy(struct bk_link *link)
 {
-    while (link->server < link->n_servers) {
+    const struct bk_answer_server *server = &link->servers[link->server];
+    bool knows = bk_proxies_login_usable(link->config.proxies, road(link));
+    return bk_tunnel_request(&link->connect, server->host, server->port,
+                             bk_view_of_str(knows ? road(link)->login : ""));
+}
+
+static void no_road(struct bk_link *link, const char *why)
+{
+    const char *host = link->servers[link->server].host;
+    struct bk_fault fault;
+    bk_fault_set(&fault, 306, 'd', "", why, "");
+    bk_tried_add(link->tried, link->kind, host, why, &fault);
+}
+
+/* The next road to this server; where none is left, the next server. */
+static void try_road(struct bk_link *link)
+{
+    link->n_addrs = link->next_addr = 0;
+    bk_timer_disarm(timers(link), &link->head_start);
+    while (link->n_begun < link->roads.n) {
         const struct bk_answer_server *server = &link->servers[link->server];
-        link->query = bk_dns_host(link->config.dns, server->host, server->port, on_addrs, link);
+        const struct bk_proxy *taken = &link->roads.roads[link->n_begun++];
+        if (link->connect.at)
+            bk_wipe(link->connect.at, link->connect.cap);
+        bk_buf_clear(&link->connect);
+        int r = taken->direct ? 0 : ask_proxy(link);
+        if (r < 0) {
+            no_road(link, strerror(-r));
+            continue;
+        }
+        link->query = bk_dns_host(link->config.dns, taken->direct ? server->host : taken->host,
+                                  taken->direct ? server->port : taken->port, on_addrs, link);
         if (link->query) {
             bk_timer_arm(timers(link), &link->head_start, now(link) + link->connect_ms);
             return;
         }
-        link->server++;
     }
-    link->dialling = false;
-    link->config.ops->unreachable(link->config.ctx);
+    link->server++;
+    try_server(link);
+}
+
+static void on_roads(void *ctx, const struct bk_proxy_roads *roads)
+{
+    struct bk_link *link = ctx;
+    link->roads_query = NULL;
+    link->roads = *roads;
+    if (!roads->n)
+        no_road(link, roads->why);
+    try_road(link);
+}
+
+static void try_server(struct bk_link *link)
+{
+    forget_roads(link);
+    if (link->server >= link->n_servers) {
+        link->dialling = false;
+        link->config.ops->unreachable(link->config.ctx);
+        return;
+    }
+    const struct bk_answer_server *server = &link->servers[link->server];
+    if (link->config.proxies) {
+        link->roads_query =
+            bk_proxies_find(link->config.proxies, server->host, server->port, on_roads, link);
+        if (link->roads_query)
+            return;
+        no_road(link, "out of memory");
+    } else {
+        link->roads = (struct bk_proxy_roads){ .n = 1, .roads[0].direct = true };
+    }
+    try_road(link);
 }
 
 static void stop_dialling(struct bk_link *link)
@@ -268,6 +372,9 @@ static void stop_dialling(struct bk_link *link)
     if (link->query)
         bk_dns_cancel(link->query);
     link->query = NULL;
+    bk_proxies_cancel(link->roads_query);
+    link->roads_query = NULL;
+    forget_roads(link);
     for (int i = 0; i < TRIES_MAX; i++)
         if (link->tries[i])
             abandon_try(link->tries[i]);
@@ -292,6 +399,8 @@ void bk_link_dial(struct bk_link *link, const struct bk_answer_server *servers, 
     /* Before the first one: the timer steps on from here, so no callback comes before this returns. */
     link->server = -1;
     link->n_addrs = link->next_addr = 0;
+    link->proxy[0] = '\0';
+    forget_roads(link);
     bk_timer_arm(timers(link), &link->head_start, 0);
 }
 
@@ -522,6 +631,11 @@ bool bk_link_ends(const struct bk_link *link, struct bk_addr *ret_local, struct 
 const struct bk_answer_server *bk_link_server(const struct bk_link *link)
 {
     return &link->servers[link->server >= 0 && link->server < link->n_servers ? link->server : 0];
+}
+
+const char *bk_link_proxy(const struct bk_link *link)
+{
+    return link->conn ? link->proxy : "";
 }
 
 const char *bk_link_local(const struct bk_link *link)

@@ -30,6 +30,7 @@ struct bk_link_ops {
 struct bk_link_config {
     struct bk_loop *loop;
     struct bk_dns *dns;
+    struct bk_proxies *proxies; /* NULL: every connection is direct */
     const struct bk_random *random;
     const char *user_agent;
     int ping_ms, pong_ms;
@@ -42,7 +43,7 @@ int bk_link_create(const struct bk_link_config *config, struct bk_link **ret);
 struct bk_link *bk_link_destroy(struct bk_link *link);
 
 /*
- * Tries the servers in order, the addresses of each 250 ms after one another (RFC 8305), first come
+ * Tries the servers in order, the roads to each as the proxy settings have them, the addresses of each 250 ms after one another (RFC 8305), first come
  * first served. kind: of the rows ("cached", "connect"). verify_name: what the certificate must
  * carry where a server is an address literal. What was open before is closed in order.
  */
@@ -58,6 +59,8 @@ bool bk_link_ends(const struct bk_link *link, struct bk_addr *ret_local, struct 
 void bk_link_give_up(struct bk_link *link, const char *why);
 /* The server that answered: "srv.example.org", 5061. */
 const struct bk_answer_server *bk_link_server(const struct bk_link *link);
+/* The proxy it goes through, "proxy.example.org:3128"; "": none. */
+const char *bk_link_proxy(const struct bk_link *link);
 /* "10.0.0.7:43210", for Contact and Via. */
 const char *bk_link_local(const struct bk_link *link);
 /* "SIP/2.0/TLS 10.0.0.7:43210;rport" */

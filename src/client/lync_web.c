@@ -212,6 +212,7 @@ static void ask(struct bk_lync_web *w, const char *url, const char *action, stru
         .url = url,
         .tls = c->tls_web,
         .dns = c->dns,
+        .proxies = c->proxies,
         .accept = "text/xml",
         .content_type = body.len ? "text/xml; charset=utf-8" : NULL,
         .fields = fields,

@@ -134,6 +134,7 @@ void bk_offer_next(struct bk_client *c)
             .loop = c->loop,
             .dns = c->dns,
             .tls = c->tls_web,
+            .proxies = c->proxies,
             .domain = c->domain,
             .https_port = c->discovery_port,
             .http_ms =

@@ -319,6 +319,8 @@ void bk_client_do_sign_in(struct bk_client *c, enum purpose purpose, const char 
     }
     bk_erase_finish(c);
     bk_client_take_connection(c);
+    if (c->proxies) /* the person tries anew */
+        bk_proxies_forget_refusals(c->proxies);
     if (!check_address(c, address))
         return;
     c->purpose = purpose;
@@ -354,6 +356,7 @@ void bk_client_begin(struct bk_client *c)
     struct bk_link_config config = {
         .loop = c->loop,
         .dns = c->dns,
+        .proxies = c->proxies,
         .random = c->random,
         .user_agent = c->user_agent,
         .ping_ms = c->timing.ping_ms,

@@ -297,6 +297,7 @@ static void read_event(struct reading *in, json_t *event, struct bk_fake_told *t
                                ? text_at(in, event, "address")
                                : expand(in->arena, NULL, in->fake->address);
         e->state.detail = text_at(in, event, "detail");
+        e->state.proxy = text_at(in, event, "proxy");
         e->state.retry_in_s = bk_fake_int_at(event, "retry-in");
         return;
     case BK_CLIENT_EVENT_FAILURE:

@@ -9,6 +9,7 @@
  */
 #include "net/conn.h"
 
+#include "base/text.h"
 #include "net/conn_private.h"
 #include "net/loop_private.h"
 #include "net/tls_private.h"
@@ -131,6 +132,18 @@ static void drop_out(struct bk_conn *conn)
     conn->busy->out_at = 0;
 }
 
+static void tunnel_free(struct bk_conn_busy *busy)
+{
+    struct bk_conn_tunnel *tunnel = busy->tunnel;
+    if (!tunnel)
+        return;
+    busy->tunnel = NULL;
+    if (tunnel->request.at)
+        bk_wipe(tunnel->request.at, tunnel->request.cap);
+    bk_buf_finish(&tunnel->request);
+    free(tunnel);
+}
+
 static void busy_free(struct bk_conn *conn)
 {
     struct bk_conn_busy *busy = conn->busy;
@@ -138,6 +151,7 @@ static void busy_free(struct bk_conn *conn)
         return;
     struct bk_conn_pool *pool = conn->pool;
     bk_timer_disarm(&pool->loop->timers, &busy->timer);
+    tunnel_free(busy);
     drop_out(conn);
     bk_buf_finish(&busy->in);
     conn->busy = NULL;
@@ -155,7 +169,7 @@ static void settle(struct bk_conn *conn)
 {
     const struct bk_conn_busy *busy = conn->busy;
     if (busy && !busy->in.at && !busy->out.at && !busy->first_at_ms && !busy->torn_at_ms &&
-        !busy->linger_at_ms)
+        !busy->linger_at_ms && !busy->tunnel)
         busy_free(conn);
 }
 
@@ -637,6 +651,70 @@ static void start(struct bk_conn *conn)
     }
 }
 
+/* ---- through a proxy ---- */
+
+static void no_tunnel(struct bk_conn *conn, const char *fault)
+{
+    struct bk_tunnel_answer *answer = &conn->busy->tunnel->answer;
+    if (!answer->fault)
+        answer->fault = fault;
+    die(conn, BK_CONN_END_PROXY);
+}
+
+/* Takes from the socket what belongs to the proxy's answer and not a byte more: the rest is for TLS. */
+static void hear_proxy(struct bk_conn *conn)
+{
+    struct bk_conn_tunnel *tunnel = conn->busy->tunnel;
+    char *to = conn->pool->read;
+    ssize_t n = recv(conn_fd(conn), to, READ_MAX, MSG_PEEK);
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        return;
+    if (n <= 0) {
+        no_tunnel(conn, n < 0 ? "it cut the connection" : "it closed the connection");
+        return;
+    }
+    size_t used = 0;
+    enum bk_tunnel_step step =
+        bk_tunnel_read(&tunnel->reader, (struct bk_view){ to, (size_t)n }, &used);
+    if (used > 0 && recv(conn_fd(conn), to, used, 0) != (ssize_t)used)
+        step = BK_TUNNEL_BAD;
+    switch (step) {
+    case BK_TUNNEL_MORE:
+        break;
+    case BK_TUNNEL_OPEN:
+        tunnel_free(conn->busy);
+        start(conn);
+        break;
+    case BK_TUNNEL_REFUSED:
+        no_tunnel(conn, NULL);
+        break;
+    case BK_TUNNEL_BAD:
+        no_tunnel(conn, "its answer cannot be read");
+        break;
+    }
+}
+
+static void ask_proxy(struct bk_conn *conn)
+{
+    struct bk_conn_tunnel *tunnel = conn->busy->tunnel;
+    conn->state = BK_CONN_TUNNELLING;
+    conn->blocked = false;
+    while (tunnel->request.len) {
+        size_t n = 0;
+        switch (plain_write(conn, tunnel->request.at, tunnel->request.len, &n)) {
+        case BK_TLS_DONE:
+            tunnel->answer.asked = true;
+            bk_buf_drop(&tunnel->request, n);
+            break;
+        case BK_TLS_WANT_WRITE:
+            conn->blocked = true;
+            return;
+        default: /* it may have said why before it closed: its answer is read next */
+            bk_buf_clear(&tunnel->request);
+        }
+    }
+}
+
 static void connected(struct bk_conn *conn)
 {
     int e = 0;
@@ -650,7 +728,10 @@ static void connected(struct bk_conn *conn)
     } else {
         conn->kind->local.len = sizeof conn->kind->local.v6;
         getsockname(conn_fd(conn), &conn->kind->local.sa, &conn->kind->local.len);
-        start(conn);
+        if (conn->busy && conn->busy->tunnel)
+            ask_proxy(conn);
+        else
+            start(conn);
     }
 }
 
@@ -664,8 +745,9 @@ static void set_interest(struct bk_conn *conn)
     short want = EV_PERSIST;
     if (conn->state == BK_CONN_CONNECTING || conn->blocked || conn->read_blocked)
         want |= EV_WRITE;
-    if ((conn->state == BK_CONN_SHAKING && !conn->blocked) || conn->state == BK_CONN_DRAINED ||
-        (conn->state == BK_CONN_OPEN && !conn->paused) || conn->write_blocked)
+    if (((conn->state == BK_CONN_SHAKING || conn->state == BK_CONN_TUNNELLING) && !conn->blocked) ||
+        conn->state == BK_CONN_DRAINED || (conn->state == BK_CONN_OPEN && !conn->paused) ||
+        conn->write_blocked)
         want |= EV_READ;
     bool added = event_pending(&conn->event, EV_READ | EV_WRITE, NULL);
     bool wanted = want & (EV_READ | EV_WRITE);
@@ -687,6 +769,12 @@ static void on_event(evutil_socket_t fd, short what, void *arg)
     switch (conn->state) {
     case BK_CONN_CONNECTING:
         connected(conn);
+        break;
+    case BK_CONN_TUNNELLING:
+        if (conn->blocked)
+            ask_proxy(conn);
+        else
+            hear_proxy(conn);
         break;
     case BK_CONN_SHAKING:
         shake(conn);
@@ -901,9 +989,30 @@ static bool is_network_error(int e)
     return e == ECONNREFUSED || e == ETIMEDOUT || end_of_errno(e) == BK_CONN_END_UNREACHABLE;
 }
 
+static int make_tunnel(struct bk_conn *conn, struct bk_view request)
+{
+    struct bk_conn_tunnel *tunnel = calloc(1, sizeof *tunnel);
+    if (!tunnel)
+        return -ENOMEM;
+    conn->busy->tunnel = tunnel;
+    bk_tunnel_reader_init(&tunnel->reader, &tunnel->answer);
+    bk_buf_add_view(&tunnel->request, request);
+    tunnel->answer.login_sent =
+        bk_view_find_view(request, BK_VIEW("\nProxy-Authorization:")) < request.len;
+    return tunnel->request.failed ? -ENOMEM : 0;
+}
+
 int bk_conn_open(struct bk_loop *loop, const struct bk_addr *to, struct bk_tls_client *tls,
                  const char *name, const struct bk_conn_limits *limits,
                  const struct bk_conn_ops *ops, void *ctx, struct bk_conn **ret)
+{
+    return bk_conn_open_tunnel(loop, to, (struct bk_view){ 0 }, tls, name, limits, ops, ctx, ret);
+}
+
+int bk_conn_open_tunnel(struct bk_loop *loop, const struct bk_addr *to, struct bk_view request,
+                        struct bk_tls_client *tls, const char *name,
+                        const struct bk_conn_limits *limits, const struct bk_conn_ops *ops,
+                        void *ctx, struct bk_conn **ret)
 {
     int fd = socket(to->sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
@@ -913,6 +1022,8 @@ int bk_conn_open(struct bk_loop *loop, const struct bk_addr *to, struct bk_tls_c
     int r = make(loop, fd, to, limits, ops, ctx, false, &conn);
     if (r == 0 && tls)
         r = bk_tls_connect(tls, fd, name, &conn->tls);
+    if (r == 0 && request.len)
+        r = make_tunnel(conn, request);
     if (r < 0)
         goto fail;
     if (connect(fd, &to->sa, to->len) == 0 || errno == EINPROGRESS) {
@@ -1033,6 +1144,11 @@ size_t bk_conn_out_queued(const struct bk_conn *conn)
 enum bk_tls_fault bk_conn_tls_fault(const struct bk_conn *conn)
 {
     return conn->tls ? bk_tls_fault(conn->tls) : BK_TLS_OK;
+}
+
+const struct bk_tunnel_answer *bk_conn_tunnel(const struct bk_conn *conn)
+{
+    return conn->busy && conn->busy->tunnel ? &conn->busy->tunnel->answer : NULL;
 }
 
 const char *bk_conn_fault_detail(const struct bk_conn *conn)

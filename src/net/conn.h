@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 
 struct bk_conn;
+struct bk_tunnel_answer; /* net/tunnel.h */
 
 /* Of a socket: 32 bytes, because each idle connection keeps one. Text forms are made when asked for. */
 struct bk_addr {
@@ -40,6 +41,7 @@ enum bk_conn_end {
     BK_CONN_END_TLS,      /* handshake or record failure, bk_conn_tls_fault says which */
     BK_CONN_END_OVERFLOW, /* the out-queue passed its limit */
     BK_CONN_END_LOCAL,    /* bk_conn_close */
+    BK_CONN_END_PROXY,    /* the proxy was reached and gave no tunnel, bk_conn_tunnel says why */
 };
 
 /* Called on the loop's thread. closed() is the last call, exactly once, after it the pointer is dead. */
@@ -57,7 +59,7 @@ struct bk_conn_ops {
 };
 
 struct bk_conn_limits { /* docs/limits.md, "Connections"; 0: none */
-    int handshake_ms;   /* TCP and TLS together */
+    int handshake_ms;   /* TCP, a proxy's answer and TLS together */
     int first_ms;       /* until the owner calls bk_conn_calm: the first complete request */
     int torn_ms;        /* bytes were left unused for so long: an unfinished message */
     size_t in_max;   /* unused bytes kept; more closes (owners check message sizes before this) */
@@ -79,6 +81,17 @@ int bk_conn_accept(struct bk_loop *loop, int fd, const struct bk_addr *peer,
 int bk_conn_open(struct bk_loop *loop, const struct bk_addr *to, struct bk_tls_client *tls,
                  const char *name, const struct bk_conn_limits *limits,
                  const struct bk_conn_ops *ops, void *ctx, struct bk_conn **ret);
+
+/*
+ * The same through an HTTP proxy at `to`, asked with `request` (bk_tunnel_request; copied, wiped when it was answered). TLS is with
+ * the server behind it, whose certificate carries name.
+ */
+int bk_conn_open_tunnel(struct bk_loop *loop, const struct bk_addr *to, struct bk_view request,
+                        struct bk_tls_client *tls, const char *name,
+                        const struct bk_conn_limits *limits, const struct bk_conn_ops *ops,
+                        void *ctx, struct bk_conn **ret);
+/* What a proxy answered so far; NULL: there is none, or the tunnel stands. Within closed(): the proxy it is that failed. */
+const struct bk_tunnel_answer *bk_conn_tunnel(const struct bk_conn *conn);
 
 void bk_conn_set_ops(struct bk_conn *conn, const struct bk_conn_ops *ops, void *ctx);
 void *bk_conn_ctx(const struct bk_conn *conn);

@@ -5,6 +5,7 @@
 
 #include "base/buf.h"
 #include "net/conn.h"
+#include "net/tunnel_private.h"
 
 #include <event2/event.h>
 #include <event2/event_struct.h>
@@ -16,11 +17,19 @@ void bk_listener_ip_known(struct bk_listener_ip *ip);
 
 enum bk_conn_state {
     BK_CONN_CONNECTING,
+    BK_CONN_TUNNELLING, /* a proxy was asked for the way on */
     BK_CONN_SHAKING,
     BK_CONN_OPEN,
     BK_CONN_CLOSING, /* bk_conn_close: what is queued still goes out */
     BK_CONN_DRAINED, /* all is written and our side is shut; the peer's end is awaited */
     BK_CONN_DEAD,    /* only closed() is left */
+};
+
+/* Of a connection that is not through its proxy yet. */
+struct bk_conn_tunnel {
+    struct bk_tunnel_answer answer;
+    struct bk_tunnel_reader reader;
+    struct bk_buf request; /* wiped: it may hold a password */
 };
 
 /* What a connection needs while something is going on; an idle one has none. */
@@ -31,7 +40,8 @@ struct bk_conn_busy {
     };
     struct bk_timer timer;
     struct bk_buf in, out;
-    size_t out_at; /* bytes of out that are written */
+    size_t out_at;                 /* bytes of out that are written */
+    struct bk_conn_tunnel *tunnel; /* NULL: none, or it stands */
     /* Deadlines on the monotonic clock; 0: none. */
     int64_t first_at_ms; /* handshake, then first request */
     int64_t torn_at_ms;

@@ -6,6 +6,8 @@
 #include "base/arena.h"
 #include "net/conn.h"
 #include "net/dns.h"
+#include "net/proxy.h"
+#include "net/tunnel.h"
 
 enum { BK_HTTP_BODY_MAX = 256 * 1024, BK_HTTP_HEAD_MAX = 16 * 1024, BK_HTTP_FIELDS_MAX = 64 };
 
@@ -63,14 +65,19 @@ enum bk_http_failure {
     BK_HTTP_TLS,     /* see tls_fault */
     BK_HTTP_TIMEOUT,
     BK_HTTP_PROTOCOL, /* the answer is no HTTP, or larger than the limit */
+    BK_HTTP_PROXY, /* no way through a proxy: see proxy, tunnel, and how_proxy for which of all these it was */
 };
 struct bk_http_result {
     enum bk_http_failure failure;
     enum bk_dns_result dns_result;
     enum bk_conn_end conn_end;
     enum bk_tls_fault tls_fault;
-    const char *detail;  /* static or alive during the callback; may be NULL */
-    struct bk_addr peer; /* the address that answered or failed last */
+    const char *detail;            /* static or alive during the callback; may be NULL */
+    struct bk_addr peer;           /* the address that answered or failed last */
+    char proxy[BK_PROXY_TEXT_MAX]; /* "proxy.test:3128", gone through or failed at; "": none */
+    /* BK_HTTP_PROXY: DNS (of its name), CONNECT (see conn_end), PROXY (see tunnel); OK: none could be found out (see detail). */
+    enum bk_http_failure how_proxy;
+    struct bk_tunnel_answer tunnel;
     int status;
     struct bk_view body;
     struct bk_view content_type, location, date, diagnostics, retry_after; /* empty: none */
@@ -86,13 +93,14 @@ struct bk_http_call_config {
     bool allow_clear;
     struct bk_tls_client *tls;
     struct bk_dns *dns;
+    struct bk_proxies *proxies; /* NULL: directly */
     const struct bk_addr
         *connect_to; /* ask nobody: connect there, still check the URL's host name */
     const char *accept, *content_type;
     const struct bk_http_call_field *fields; /* further ones, copied */
     size_t n_fields;
     struct bk_view body; /* copied */
-    int timeout_ms;      /* for the whole, default 10 s */
+    int timeout_ms;      /* for the whole, default 10 s; finding out the proxies comes before */
 };
 /* Redirects are not followed: the caller decides. Tries the next address when one fails to connect (250 ms head start, RFC 8305). */
 /* -EINVAL: method or fields that cannot be sent (control bytes in one); a bad URL is told by done(), which never comes from within this call. */

@@ -2,6 +2,8 @@
 /*
  * One request on a connection of its own. Addresses are tried as RFC 8305 says: the next one
  * starts 250 ms behind the last, or at once when that failed; the first whose TLS stands wins.
+ * Where there are proxies, that is one road: the addresses are those of the proxy then, and the next road begins when all have
+ * failed.
  */
 #include "base/cleanup.h"
 #include "base/text.h"
@@ -11,6 +13,7 @@
 #include <errno.h>
 #include <http_parser.h>
 #include <stdlib.h>
+#include <strings.h>
 
 enum {
     TIMEOUT_MS = 10000,
@@ -19,7 +22,7 @@ enum {
     ANSWER_MAX = BK_HTTP_BODY_MAX,
 };
 
-enum stage { STAGE_START, STAGE_NAME, STAGE_CONNECT, STAGE_ANSWER, STAGE_DONE };
+enum stage { STAGE_START, STAGE_ROADS, STAGE_NAME, STAGE_CONNECT, STAGE_ANSWER, STAGE_DONE };
 
 enum wanted {
     WANT_NOTHING,
@@ -60,6 +63,15 @@ struct bk_http_call {
 
     enum stage stage;
     struct bk_timer whole, next;
+    struct bk_proxies *proxies;
+    struct bk_proxy_query *roads_query;
+    struct bk_proxy_roads roads; /* without proxies: one, direct */
+    int n_begun;                 /* of the roads; the last of them is under way */
+    struct bk_buf connect;       /* what its proxy is asked; wiped */
+    bool at_proxy;               /* what failed last, failed before the road left its proxy */
+    bool proxy_failed;
+    bool over;                          /* the time for all roads together */
+    struct bk_http_result proxy_result; /* the first failure of that kind */
     struct bk_dns_query *query;
     struct attempt attempts[ATTEMPTS_MAX];
     int n_addrs, n_started, n_failed;
@@ -78,6 +90,7 @@ struct bk_http_call {
 };
 
 static void start_next(struct bk_http_call *call);
+static void begin_road(struct bk_http_call *call);
 
 /* ---- the end ---- */
 
@@ -113,11 +126,21 @@ static void leave(struct attempt *attempt)
     attempt->conn = NULL;
 }
 
+static void wipe(struct bk_buf *secret)
+{
+    if (secret->at)
+        bk_wipe(secret->at, secret->cap);
+    bk_buf_finish(secret);
+}
+
 static void call_free(struct bk_http_call *call)
 {
     for (int i = 0; i < call->n_started; i++)
         leave(&call->attempts[i]);
     bk_dns_cancel(call->query);
+    bk_proxies_cancel(call->roads_query);
+    bk_proxy_roads_wipe(&call->roads);
+    wipe(&call->connect);
     bk_timer_disarm(&call->loop->timers, &call->whole);
     bk_timer_disarm(&call->loop->timers, &call->next);
     bk_tls_client_unref(call->tls);
@@ -125,9 +148,7 @@ static void call_free(struct bk_http_call *call)
         bk_buf_finish(&call->values[i]);
     bk_buf_finish(&call->name);
     bk_buf_finish(&call->body);
-    if (call->request.at)
-        bk_wipe(call->request.at, call->request.cap);
-    bk_buf_finish(&call->request);
+    wipe(&call->request);
     free(call->host);
     free(call->url_text);
     free(call);
@@ -284,6 +305,38 @@ static size_t conn_bytes(struct bk_conn *conn, void *ctx, struct bk_view bytes)
     return bytes.len;
 }
 
+static const struct bk_proxy *road(const struct bk_http_call *call)
+{
+    return &call->roads.roads[call->n_begun - 1];
+}
+
+/* The next road, if there is one. What a proxy said counts more than what came of a road that was second choice. */
+static void road_failed(struct bk_http_call *call, enum bk_http_failure failure, const char *detail)
+{
+    if (failure == BK_HTTP_PROXY && !call->proxy_failed) {
+        call->proxy_failed = true;
+        call->proxy_result = call->result;
+    }
+    if (call->n_begun < call->roads.n && !call->over) {
+        begin_road(call);
+    } else if (call->proxy_failed) {
+        call->result = call->proxy_result;
+        say(call, BK_HTTP_PROXY, NULL);
+    } else {
+        say(call, failure, detail);
+    }
+}
+
+static void note_tunnel(struct bk_http_call *call, const struct bk_tunnel_answer *tunnel)
+{
+    call->at_proxy = tunnel != NULL;
+    if (!tunnel)
+        return;
+    call->result.tunnel = *tunnel;
+    if (tunnel->status == 407 && tunnel->login_sent)
+        bk_proxies_login_refused(call->proxies, road(call));
+}
+
 /* What is told of several failures: the one of TLS, because somebody answered; else the last. */
 static void note_failure(struct bk_http_call *call, const struct attempt *attempt,
                          struct bk_conn *conn, enum bk_conn_end why)
@@ -295,16 +348,23 @@ static void note_failure(struct bk_http_call *call, const struct attempt *attemp
     r->conn_end = why;
     r->peer = attempt->to;
     r->tls_fault = bk_conn_tls_fault(conn);
+    note_tunnel(call, bk_conn_tunnel(conn));
     const char *detail = bk_conn_fault_detail(conn);
     size_t len = strnlen(detail, sizeof call->detail - 1);
     memcpy(call->detail, detail, len);
     call->detail[len] = '\0';
 }
 
-static void say_not_connected(struct bk_http_call *call)
+static void not_connected(struct bk_http_call *call)
 {
-    bool tls = call->result.conn_end == BK_CONN_END_TLS;
-    say(call, tls ? BK_HTTP_TLS : BK_HTTP_CONNECT, NULL);
+    struct bk_http_result *r = &call->result;
+    if (call->at_proxy)
+        r->how_proxy = r->conn_end == BK_CONN_END_PROXY ? BK_HTTP_PROXY : BK_HTTP_CONNECT;
+    road_failed(call,
+                call->at_proxy                   ? BK_HTTP_PROXY
+                : r->conn_end == BK_CONN_END_TLS ? BK_HTTP_TLS
+                                                 : BK_HTTP_CONNECT,
+                NULL);
 }
 
 static void answer_cut(struct bk_http_call *call, struct bk_conn *conn, enum bk_conn_end why)
@@ -341,7 +401,7 @@ static void conn_closed(struct bk_conn *conn, void *ctx, enum bk_conn_end why)
     if (call->n_started < call->n_addrs)
         start_next(call);
     else if (call->n_failed == call->n_addrs)
-        say_not_connected(call);
+        not_connected(call);
 }
 
 static const struct bk_conn_ops conn_ops = { conn_ready, conn_bytes, conn_closed, NULL };
@@ -350,12 +410,14 @@ static const struct bk_conn_ops conn_ops = { conn_ready, conn_bytes, conn_closed
 static void start_next(struct bk_http_call *call)
 {
     struct bk_conn_limits limits = bk_conn_limits_default;
-    limits.handshake_ms = call->timeout_ms;
+    limits.handshake_ms =
+        call->timeout_ms / call->roads.n; /* silence of one leaves time for the next */
     while (call->n_started < call->n_addrs) {
         struct attempt *attempt = &call->attempts[call->n_started++];
         attempt->call = call;
-        int r = bk_conn_open(call->loop, &attempt->to, call->url.secure ? call->tls : NULL,
-                             call->host, &limits, &conn_ops, attempt, &attempt->conn);
+        int r = bk_conn_open_tunnel(call->loop, &attempt->to, bk_buf_view(&call->connect),
+                                    call->url.secure ? call->tls : NULL, call->host, &limits,
+                                    &conn_ops, attempt, &attempt->conn);
         if (r == 0) {
             if (call->n_started < call->n_addrs)
                 bk_timer_arm(&call->loop->timers, &call->next,
@@ -366,10 +428,11 @@ static void start_next(struct bk_http_call *call)
         call->n_failed++;
         call->result.conn_end =
             BK_CONN_END_UNREACHABLE; /* no such family here, no descriptor left */
+        call->at_proxy = !road(call)->direct;
         call->result.peer = attempt->to;
     }
     if (call->n_failed == call->n_addrs)
-        say_not_connected(call);
+        not_connected(call);
 }
 
 static void on_next(struct bk_timer *timer)
@@ -388,15 +451,82 @@ static void connect_to(struct bk_http_call *call, const struct bk_addr *addrs, i
     start_next(call);
 }
 
+static void no_name(struct bk_http_call *call, enum bk_dns_result result, const char *detail)
+{
+    call->result.dns_result = result;
+    call->result.how_proxy = BK_HTTP_DNS;
+    road_failed(call, road(call)->direct ? BK_HTTP_DNS : BK_HTTP_PROXY, detail);
+}
+
 static void on_addrs(void *ctx, enum bk_dns_result result, const struct bk_addr *addrs, int n)
 {
     struct bk_http_call *call = ctx;
     call->query = NULL;
     call->result.dns_result = result;
     if (n == 0)
-        say(call, BK_HTTP_DNS, bk_dns_result_text(result));
+        no_name(call, result, bk_dns_result_text(result));
     else
         connect_to(call, addrs, n);
+}
+
+static void find_addrs(struct bk_http_call *call, const char *host, uint16_t port)
+{
+    struct bk_addr literal;
+    if (call->has_connect_to) {
+        connect_to(call, &call->connect_to, 1);
+    } else if (bk_addr_parse(host, port, &literal) == 0) {
+        connect_to(call, &literal, 1);
+    } else {
+        call->stage = STAGE_NAME;
+        call->query = call->dns ? bk_dns_host(call->dns, host, port, on_addrs, call) : NULL;
+        if (!call->query)
+            no_name(call, BK_DNS_UNREACHABLE, "no resolver");
+    }
+}
+
+static void begin_road(struct bk_http_call *call)
+{
+    const struct bk_proxy *proxy = &call->roads.roads[call->n_begun++];
+    for (int i = 0; i < call->n_started; i++)
+        leave(&call->attempts[i]);
+    bk_timer_disarm(&call->loop->timers, &call->next);
+    call->n_addrs = call->n_started = call->n_failed = 0;
+    call->at_proxy = false;
+    call->result.tls_fault = BK_TLS_OK;
+    call->result.dns_result = BK_DNS_FOUND;
+    bk_proxy_text(proxy, call->result.proxy);
+    wipe(&call->connect);
+    if (proxy->direct) {
+        find_addrs(call, call->host, call->url.port);
+        return;
+    }
+    bool knows = bk_proxies_login_usable(call->proxies, proxy);
+    int r = bk_tunnel_request(&call->connect, call->host, call->url.port,
+                              bk_view_of_str(knows ? proxy->login : ""));
+    if (r == 0) {
+        find_addrs(call, proxy->host, proxy->port);
+        return;
+    }
+    call->result.how_proxy = BK_HTTP_OK;
+    road_failed(call, BK_HTTP_PROXY, strerror(-r));
+}
+
+static void take_roads(struct bk_http_call *call)
+{
+    bk_timer_arm(&call->loop->timers, &call->whole,
+                 bk_clock_mono_ms(&call->loop->clock) + call->timeout_ms);
+    begin_road(call);
+}
+
+static void on_roads(void *ctx, const struct bk_proxy_roads *roads)
+{
+    struct bk_http_call *call = ctx;
+    call->roads_query = NULL;
+    call->roads = *roads;
+    if (roads->n)
+        take_roads(call);
+    else
+        say(call, BK_HTTP_PROXY, call->roads.why);
 }
 
 static void begin(struct bk_http_call *call)
@@ -405,23 +535,28 @@ static void begin(struct bk_http_call *call)
         say(call, BK_HTTP_BAD_URL, NULL);
         return;
     }
-    bk_timer_arm(&call->loop->timers, &call->whole,
-                 bk_clock_mono_ms(&call->loop->clock) + call->timeout_ms);
-    struct bk_addr literal;
-    call->result.dns_result = BK_DNS_FOUND;
-    if (call->has_connect_to) {
-        connect_to(call, &call->connect_to, 1);
-    } else if (bk_addr_parse(call->host, call->url.port, &literal) == 0) {
-        connect_to(call, &literal, 1);
-    } else {
-        call->stage = STAGE_NAME;
-        call->query =
-            call->dns ? bk_dns_host(call->dns, call->host, call->url.port, on_addrs, call) : NULL;
-        if (!call->query) {
-            call->result.dns_result = BK_DNS_UNREACHABLE;
-            say(call, BK_HTTP_DNS, "no resolver");
-        }
+    if (!call->proxies || call->has_connect_to) {
+        call->roads = (struct bk_proxy_roads){ .n = 1, .roads[0].direct = true };
+        take_roads(call);
+        return;
     }
+    call->stage = STAGE_ROADS;
+    call->roads_query = bk_proxies_find(call->proxies, call->host, call->url.port, on_roads, call);
+    if (!call->roads_query)
+        say(call, BK_HTTP_PROXY, "out of memory");
+}
+
+static void time_out_connecting(struct bk_http_call *call)
+{
+    const struct attempt *last = call->n_started ? &call->attempts[call->n_started - 1] : NULL;
+    if (call->result.tls_fault == BK_TLS_OK)
+        call->result.conn_end = BK_CONN_END_TIMEOUT;
+    if (last)
+        call->result.peer = last->to;
+    if (last && last->conn && call->result.tls_fault == BK_TLS_OK)
+        note_tunnel(call, bk_conn_tunnel(last->conn));
+    call->over = true;
+    not_connected(call);
 }
 
 static void on_whole(struct bk_timer *timer)
@@ -431,16 +566,14 @@ static void on_whole(struct bk_timer *timer)
     case STAGE_START:
         begin(call);
         break;
+    case STAGE_ROADS: /* who finds them has a time of his own */
+        break;
     case STAGE_NAME:
-        call->result.dns_result = BK_DNS_TIMEOUT;
-        say(call, BK_HTTP_DNS, bk_dns_result_text(BK_DNS_TIMEOUT));
+        call->over = true;
+        no_name(call, BK_DNS_TIMEOUT, bk_dns_result_text(BK_DNS_TIMEOUT));
         break;
     case STAGE_CONNECT:
-        if (call->result.tls_fault == BK_TLS_OK)
-            call->result.conn_end = BK_CONN_END_TIMEOUT;
-        if (call->n_started)
-            call->result.peer = call->attempts[call->n_started - 1].to;
-        say_not_connected(call);
+        time_out_connecting(call);
         break;
     case STAGE_ANSWER:
         call->result.conn_end = BK_CONN_END_TIMEOUT;
@@ -524,6 +657,8 @@ int bk_http_call(struct bk_loop *loop, const struct bk_http_call_config *config,
     call->loop = loop;
     call->tls = bk_tls_client_ref(config->tls);
     call->dns = config->dns;
+    call->proxies =
+        config->url && strncasecmp(config->url, "https:", 6) == 0 ? config->proxies : NULL;
     call->timeout_ms = config->timeout_ms > 0 ? config->timeout_ms : TIMEOUT_MS;
     call->done = done;
     call->ctx = ctx;

@@ -16,7 +16,7 @@ enum { SAY_ANYBODY = 1, STOP = 2, LATER = 4 };
     {                                                                                              \
         number_, sub_, slug_, BK_CATEGORY_##category_, sip_, http_,                                \
             (id_) ? (uint32_t)(id_) : 95000u + (number_), ((flags_)&SAY_ANYBODY) != 0,             \
-            ((flags_)&STOP) != 0, ((flags_)&LATER) == 0, __VA_ARGS__                                                      \
+            ((flags_)&STOP) != 0, ((flags_)&LATER) == 0, __VA_ARGS__                               \
     }
 
 /* clang-format off */
@@ -361,6 +361,26 @@ ROW(306, 0, "proxy-blocks", NETWORK, 0, 0, 0, LATER,
     BK_SAY("Enter the proxy's user name and password, or ask support."),
     "An HTTP proxy asks for a login or refuses: {why}.",
     "Put the service's names on the proxy's allow list."),
+ROW(306, 'a', "proxy-asks-login", NETWORK, 0, 0, 0, 0,
+    BK_SAY("The proxy of this network, {server}, asks for a user name and password."),
+    BK_SAY("Enter the proxy's user name and password, or ask support for them."),
+    "The HTTP proxy {server} answers 407: {why}.",
+    "Tell people what to log in with (Basic is the scheme that the app speaks), or let the service's names through without a login."),
+ROW(306, 'b', "proxy-refuses", NETWORK, 0, 0, 0, 0,
+    BK_SAY("The proxy of this network, {server}, does not let the app through."),
+    BK_SAY("Ask support, or use another network."),
+    "The HTTP proxy {server} refuses CONNECT: {why}.",
+    "Put the service's names on the proxy's allow list, with port 443 and the port of SIP over TLS."),
+ROW(306, 'c', "proxy-does-not-work", NETWORK, 0, 0, 0, 0,
+    BK_SAY("The proxy {server}, which this computer is set to use, does not work."),
+    BK_SAY("Check the proxy in the network settings of this computer, or choose to connect without it; the app tries again by itself."),
+    "The HTTP proxy {server} cannot be used: {why}.",
+    "Repair the proxy, or the settings that name it."),
+ROW(306, 'd', "proxy-settings-unusable", NETWORK, 0, 0, 0, 0,
+    BK_SAY("The proxy settings of this computer cannot be used."),
+    BK_SAY("Check the proxy in the network settings of this computer, or choose to connect without it; the app tries again by itself."),
+    "Which proxy to use could not be found out: {why}.",
+    "Check the automatic configuration (PAC) and the kind of proxy; HTTP proxies are supported."),
 ROW(307, 0, "firewall-blocks", NETWORK, 0, 0, 0, 0,
     BK_SAY("This network blocks the way to your server."),
     BK_SAY("Use another network, or ask support."),

@@ -26,6 +26,9 @@ static void write_file(const char *path, const char *text)
 static int make(void **state)
 {
     (void)state;
+    static const char *const proxies[] = { "https_proxy", "HTTPS_PROXY", "no_proxy", "NO_PROXY" };
+    for (size_t i = 0; i < BK_COUNT_OF(proxies); i++)
+        assert_int_equal(unsetenv(proxies[i]), 0);
     place_make(&p, NULL);
     (void)snprintf(password_file, sizeof password_file, "%s/password", p.dir);
     (void)snprintf(wrong_file, sizeof wrong_file, "%s/wrong", p.dir);
