@@ -343,23 +343,48 @@ static bool same_note(const struct bk_person *person, struct bk_view note)
 }
 
 /* 0, or the status to answer with. */
-static int publish_check(struct request *rq, struct bk_pidf *doc, const char **ret_why)
+static int publish_check(struct request *rq, struct bk_pidf *doc, int64_t *ret_expires_s,
+                         const char **ret_why)
 {
     struct bk_sip_event event;
-    *ret_why = NULL;
     if (!bk_view_equal(rq->identity, rq->target))
         return 403;
     if (bk_sip_event_parse(bk_sip_msg_value(rq->msg, BK_SIP_HDR_EVENT), &event) < 0 ||
         !bk_view_equal_nocase(event.package, BK_VIEW("presence")))
         return 489;
-    if (!rq->msg->body.len)
-        return 0;
-    struct bk_sip_content_type type;
-    if (bk_sip_content_type_parse(bk_sip_msg_value(rq->msg, BK_SIP_HDR_CONTENT_TYPE), &type) < 0 ||
-        !bk_view_equal_nocase(type.type, BK_VIEW("application")) ||
-        !bk_view_equal_nocase(type.subtype, BK_VIEW("pidf+xml")))
-        return 415;
-    return bk_pidf_parse(rq->msg->body, &rq->core->arena, doc, ret_why) < 0 ? 400 : 0;
+    if (rq->msg->body.len) {
+        struct bk_sip_content_type type;
+        if (bk_sip_content_type_parse(bk_sip_msg_value(rq->msg, BK_SIP_HDR_CONTENT_TYPE), &type) <
+                0 ||
+            !bk_view_equal_nocase(type.type, BK_VIEW("application")) ||
+            !bk_view_equal_nocase(type.subtype, BK_VIEW("pidf+xml")))
+            return 415;
+        if (bk_pidf_parse(rq->msg->body, &rq->core->arena, doc, ret_why) < 0)
+            return 400;
+    }
+    int64_t expires_s = PUBLISH_DEFAULT_S;
+    if (bk_sip_msg_expires(rq->msg, &expires_s) == -EBADMSG)
+        return 400;
+    if (expires_s && expires_s < PUBLISH_MIN_S)
+        return 423;
+    *ret_expires_s = expires_s < PUBLISH_MAX_S ? expires_s : PUBLISH_MAX_S;
+    return 0;
+}
+
+static void refuse_publish(struct request *rq, int status, const char *why)
+{
+    struct bk_view lines = { 0 };
+    if (status == 403) {
+        refuse(rq, 214, 0, 403, NULL);
+        return;
+    }
+    if (status == 489)
+        lines = BK_VIEW("Allow-Events: presence\r\n");
+    else if (status == 415)
+        lines = BK_VIEW("Accept: application/pidf+xml\r\n");
+    else if (status == 423)
+        lines = BK_VIEW("Min-Expires: 60\r\n");
+    answer(rq, status, why ? bk_view_of_str(why) : (struct bk_view){ 0 }, lines);
 }
 
 /* RFC 3903 section 6, step 6: each 200 has both fields, also where nothing is left that the tag could name. */
@@ -371,32 +396,84 @@ static void answer_removed(struct request *rq)
     answer(rq, 200, (struct bk_view){ 0 }, bk_view_of_str(lines));
 }
 
-void handle_publish(struct request *rq)
+/* What the body says takes the place of `old` (NULL: of nothing). NULL: no room, and refused. */
+static struct bk_publication *publish_body(struct request *rq, struct bk_person *person,
+                                           const struct bk_pidf *doc, struct bk_publication *old)
+{
+    struct bk_publication *p = NULL;
+    int n = 0;
+    BK_LIST_EACH(&person->publications, it)
+    n++;
+    struct bk_view note = doc->manual != BK_PIDF_MANUAL_MISSING ? (struct bk_view){ 0 }
+                                                                : bk_view_head(doc->note, NOTE_MAX);
+    if ((n >= PUBLICATIONS_MAX && !old) || bk_state_publish(person, rq->endpoint, note, &p) < 0) {
+        refuse(rq, 404, 0, 503, NULL);
+        return NULL;
+    }
+    p->timer.fire = publication_expired;
+    p->link = rq->asker.link;
+    p->machine_since = core_real(rq->core);
+    fill_publication(doc, p);
+    if (old)
+        bk_state_unpublish(old);
+    return p;
+}
+
+static void publish_for(struct request *rq, struct bk_person *person, const struct bk_pidf *doc,
+                        int64_t expires_s)
 {
     struct bk_core *core = rq->core;
-    struct bk_pidf *doc = bk_arena_alloc(&core->arena, sizeof *doc);
-    const char *why;
-    int64_t expires_s = PUBLISH_DEFAULT_S;
-    int status = doc ? publish_check(rq, doc, &why) : 503;
+    bool has_body = rq->msg->body.len > 0;
+    struct bk_view if_match = bk_sip_msg_value(rq->msg, BK_SIP_HDR_SIP_IF_MATCH);
+    struct bk_publication *old = if_match.len ? bk_person_publication(person, if_match) : NULL;
+    if (if_match.len && !old) {
+        answer(rq, 412, (struct bk_view){ 0 }, (struct bk_view){ 0 });
+        return;
+    }
+    if (!if_match.len && !has_body) {
+        answer(rq, 400, BK_VIEW("Nothing to publish"), (struct bk_view){ 0 });
+        return;
+    }
+    if (!if_match.len && expires_s == 0) {
+        answer_removed(rq);
+        return;
+    }
+    /* Without a tag the newest of a connection wins: a stock client starts over that way. */
+    if (!old)
+        old = of_link(person, rq->asker.link);
+    if (expires_s == 0) {
+        if (old)
+            bk_state_unpublish(old);
+        changed(core, person, true);
+        answer_removed(rq);
+        return;
+    }
+    struct bk_publication *p = has_body ? publish_body(rq, person, doc, old) : old;
+    if (!p)
+        return;
+    etag_make(core, p->etag);
+    bk_timer_arm(core->config.timers, &p->timer, core_now(core) + expires_s * 1000);
+    char lines[96];
+    snprintf(lines, sizeof lines, "SIP-ETag: %s\r\nExpires: %lld\r\n", p->etag,
+             (long long)expires_s);
+    changed(core, person, true);
+    bool own = has_body && doc->manual != BK_PIDF_MANUAL_MISSING;
+    if (own && (doc->manual != person->manual || !same_note(person, doc->note)))
+        store_manual(rq, person, doc, bk_view_of_str(lines));
+    else
+        answer(rq, 200, (struct bk_view){ 0 }, bk_view_of_str(lines));
+}
 
-    if (!status && bk_sip_msg_expires(rq->msg, &expires_s) == -EBADMSG)
-        status = 400;
-    if (!status && expires_s && expires_s < PUBLISH_MIN_S)
-        status = 423;
-    if (status == 403) {
-        refuse(rq, 214, 0, 403, NULL);
-        return;
-    }
+void handle_publish(struct request *rq)
+{
+    struct bk_pidf *doc = bk_arena_alloc(&rq->core->arena, sizeof *doc);
+    const char *why = NULL;
+    int64_t expires_s;
+    int status = doc ? publish_check(rq, doc, &expires_s, &why) : 503;
     if (status) {
-        answer(rq, status, status == 400 && why ? bk_view_of_str(why) : (struct bk_view){ 0 },
-               status == 489   ? BK_VIEW("Allow-Events: presence\r\n")
-               : status == 415 ? BK_VIEW("Accept: application/pidf+xml\r\n")
-               : status == 423 ? BK_VIEW("Min-Expires: 60\r\n")
-                               : (struct bk_view){ 0 });
+        refuse_publish(rq, status, why);
         return;
     }
-    if (expires_s > PUBLISH_MAX_S)
-        expires_s = PUBLISH_MAX_S;
     struct bk_person *person = bk_state_person(rq->shard->state, rq->target, true);
     if (!person) {
         refuse(rq, 404, 0, 503, NULL);
@@ -404,63 +481,8 @@ void handle_publish(struct request *rq)
     }
     person->server = rq->shard;
     person->holds++;
-    presence_load(core, person);
-
-    struct bk_view if_match = bk_sip_msg_value(rq->msg, BK_SIP_HDR_SIP_IF_MATCH);
-    struct bk_publication *old = if_match.len ? bk_person_publication(person, if_match) : NULL;
-    struct bk_publication *p = NULL;
-    if (if_match.len && !old) {
-        answer(rq, 412, (struct bk_view){ 0 }, (struct bk_view){ 0 });
-        goto out;
-    }
-    if (!if_match.len && (!rq->msg->body.len || expires_s == 0)) {
-        if (expires_s == 0 && rq->msg->body.len)
-            answer_removed(rq);
-        else
-            answer(rq, 400, BK_VIEW("Nothing to publish"), (struct bk_view){ 0 });
-        goto out;
-    }
-    /* Without a tag the newest of a connection wins: a stock client starts over that way. */
-    if (!old)
-        old = of_link(person, rq->asker.link);
-    bool own = rq->msg->body.len && doc->manual != BK_PIDF_MANUAL_MISSING;
-    if (expires_s == 0) {
-        if (old)
-            bk_state_unpublish(old);
-        changed(core, person, true);
-        answer_removed(rq);
-        goto out;
-    }
-    if (rq->msg->body.len) {
-        int n = 0;
-        BK_LIST_EACH(&person->publications, it)
-        n++;
-        struct bk_view note = own ? (struct bk_view){ 0 } : bk_view_head(doc->note, NOTE_MAX);
-        if ((n >= PUBLICATIONS_MAX && !old) ||
-            bk_state_publish(person, rq->endpoint, note, &p) < 0) {
-            refuse(rq, 404, 0, 503, NULL);
-            goto out;
-        }
-        p->timer.fire = publication_expired;
-        p->link = rq->asker.link;
-        p->machine_since = core_real(core);
-        fill_publication(doc, p);
-        if (old)
-            bk_state_unpublish(old);
-    } else {
-        p = old; /* a refresh */
-    }
-    etag_make(core, p->etag);
-    bk_timer_arm(core->config.timers, &p->timer, core_now(core) + expires_s * 1000);
-    char lines[96];
-    snprintf(lines, sizeof lines, "SIP-ETag: %s\r\nExpires: %lld\r\n", p->etag,
-             (long long)expires_s);
-    changed(core, person, true);
-    if (own && (doc->manual != person->manual || !same_note(person, doc->note)))
-        store_manual(rq, person, doc, bk_view_of_str(lines));
-    else
-        answer(rq, 200, (struct bk_view){ 0 }, bk_view_of_str(lines));
-out:
+    presence_load(rq->core, person);
+    publish_for(rq, person, doc, expires_s);
     person->holds--;
     bk_state_settle(person);
 }
