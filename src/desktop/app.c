@@ -1024,6 +1024,12 @@ static gboolean on_signal(gpointer app)
     return G_SOURCE_CONTINUE;
 }
 
+static void say_complaints(BkApp *app)
+{
+    for (const char *const *at = bk_settings_complaints(app->settings); *at; at++)
+        g_printerr("beckon: %s\n", *at);
+}
+
 static void startup(GApplication *application)
 {
     BkApp *app = BK_APP(application);
@@ -1031,8 +1037,7 @@ static void startup(GApplication *application)
 
     app->profile = bk_profile_root(options.profile);
     app->settings = bk_settings_new(NULL, NULL);
-    for (const char *const *at = bk_settings_complaints(app->settings); *at; at++)
-        g_printerr("beckon: %s\n", *at);
+    say_complaints(app);
     app->accounts = bk_accounts_new(app->profile);
     app->secrets = bk_secrets_create(app->profile, BK_SECRETS_DEADLINE_MS);
     app->guard = bk_secrets_guard(app->secrets);
@@ -1064,6 +1069,7 @@ static void startup(GApplication *application)
                              app);
     g_signal_connect_swapped(app->settings, "changed::colour-scheme", G_CALLBACK(apply_colours),
                              app);
+    g_signal_connect_swapped(app->settings, "policy-read", G_CALLBACK(say_complaints), app);
     g_signal_connect_swapped(app->settings, "changed::start-at-log-on", G_CALLBACK(apply_start),
                              app);
     g_signal_connect_swapped(app->accounts, "items-changed", G_CALLBACK(update_actions), app);

@@ -19,7 +19,16 @@ struct row {
     GtkWidget *row, *control; /* the control is the row for an entry and a choice */
     const char *const *words; /* of a choice: what stands in the file */
     void (*show)(struct row *row);
+    char *explained;    /* its subtitle while it is not managed; NULL: none */
+    GtkWidget *managed; /* of an entry: says so; NULL: it never was */
 };
+
+static void free_row(gpointer data)
+{
+    struct row *row = data;
+    g_free(row->explained);
+    g_free(row);
+}
 
 /* ---- kinds of rows ---- */
 
@@ -101,6 +110,8 @@ static void put_control(struct row *row, GtkWidget *control)
 
 static void subtitle(struct row *row, const char *text)
 {
+    g_free(row->explained);
+    row->explained = g_strdup(text);
     if (!bk_settings_is_managed(row->window->settings, row->which))
         adw_action_row_set_subtitle(ADW_ACTION_ROW(row->row), text);
 }
@@ -201,19 +212,25 @@ static GtkWidget *add_file(BkOptionsWindow *window, GtkWidget *group, enum bk_se
 
 /* ---- what the organisation fixed ---- */
 
+/* Also while the window is open. */
 static void mark_managed(struct row *row)
 {
-    if (!bk_settings_is_managed(row->window->settings, row->which))
-        return;
-    gtk_widget_set_sensitive(row->row, FALSE);
+    bool managed = bk_settings_is_managed(row->window->settings, row->which);
+    gtk_widget_set_sensitive(row->row, !managed);
     if (ADW_IS_ACTION_ROW(row->row)) {
-        adw_action_row_set_subtitle(ADW_ACTION_ROW(row->row), _("Set by your organisation"));
+        const char *plain = row->explained ? row->explained : "";
+        adw_action_row_set_subtitle(ADW_ACTION_ROW(row->row),
+                                    managed ? _("Set by your organisation") : plain);
         return;
     }
-    GtkWidget *label = gtk_label_new(_("Set by your organisation"));
-    gtk_widget_add_css_class(label, "dim-label");
-    gtk_widget_add_css_class(label, "caption");
-    adw_entry_row_add_suffix(ADW_ENTRY_ROW(row->row), label);
+    if (managed && !row->managed) {
+        row->managed = gtk_label_new(_("Set by your organisation"));
+        gtk_widget_add_css_class(row->managed, "dim-label");
+        gtk_widget_add_css_class(row->managed, "caption");
+        adw_entry_row_add_suffix(ADW_ENTRY_ROW(row->row), row->managed);
+    }
+    if (row->managed)
+        gtk_widget_set_visible(row->managed, managed);
 }
 
 /* With the automatic way the typed names are not used; they stay, for when it is switched off again. */
@@ -222,6 +239,7 @@ static void show_all(BkOptionsWindow *window)
     for (guint i = 0; i < window->rows->len; i++) {
         struct row *row = window->rows->pdata[i];
         row->show(row);
+        mark_managed(row);
     }
     bool manual = !bk_settings_bool(window->settings, BK_SETTING_AUTOMATIC_SERVER);
     gtk_widget_set_sensitive(
@@ -341,7 +359,7 @@ static void bk_options_window_class_init(BkOptionsWindowClass *class)
 
 static void bk_options_window_init(BkOptionsWindow *window)
 {
-    window->rows = g_ptr_array_new_with_free_func(g_free);
+    window->rows = g_ptr_array_new_with_free_func(free_row);
 }
 
 BkOptionsWindow *bk_options_window_new(BkApp *app, GtkWindow *parent)
@@ -356,8 +374,6 @@ BkOptionsWindow *bk_options_window_new(BkApp *app, GtkWindow *parent)
     fill_connection(window);
     fill_appearance(window);
     show_all(window);
-    for (guint i = 0; i < window->rows->len; i++)
-        mark_managed(window->rows->pdata[i]);
     g_signal_connect_object(window->settings, "changed", G_CALLBACK(show_all), window,
                             G_CONNECT_SWAPPED);
     return window;

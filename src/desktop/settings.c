@@ -10,7 +10,12 @@
 #include <glib/gstdio.h>
 #include <string.h>
 
-enum { FILE_MAX = 64 * 1024, WRITE_AFTER_MS = 300, TEXT_MAX = 16 * 1024 };
+enum {
+    FILE_MAX = 64 * 1024,
+    WRITE_AFTER_MS = 300,
+    TEXT_MAX = 16 * 1024,
+    READ_AFTER_MS = 200, /* the organisation's file, when nothing happened to it for so long */
+};
 
 enum kind { KIND_BOOL, KIND_INT, KIND_CHOICE, KIND_TEXT };
 
@@ -152,14 +157,18 @@ struct _BkSettings {
     char *value[BK_SETTING_COUNT];  /* NULL: the fallback */
     char *policy[BK_SETTING_COUNT]; /* NULL: not managed */
     GPtrArray *lines;               /* of the user's file, as they stand there */
-    GPtrArray *complaints;          /* NULL-terminated */
+    GPtrArray *complaints;          /* NULL-terminated; those about the user's file come first */
+    guint n_own_complaints;
+    char *policy_path;
+    GFileMonitor *policy_watch; /* NULL: not possible */
+    guint policy_timer;
     struct store *store;
     unsigned state; /* counts changes; written when store->written is the same */
     guint timer;
 };
 G_DEFINE_TYPE(BkSettings, bk_settings, G_TYPE_OBJECT)
 
-static guint changed_signal;
+static guint changed_signal, policy_signal;
 
 static void store_unref(gpointer p)
 {
@@ -234,15 +243,16 @@ static void take_pair(BkSettings *settings, char **values, const char *path, siz
     values[which] = g_strdup(value);
 }
 
-static void read_file(BkSettings *settings, const char *path, char **values, GPtrArray *keep)
+/* 0, -ENOENT or what else keeps it from being read, which is told. */
+static int read_file(BkSettings *settings, const char *path, char **values, GPtrArray *keep)
 {
     BK_AUTO_BUF struct bk_buf text = { 0 };
     int r = bk_file_read(path, FILE_MAX, &text);
     if (r == -ENOENT)
-        return;
+        return r;
     if (r < 0 || memchr(text.at ? text.at : "", 0, text.len)) {
         complain(settings, path, 0, g_strdup(r < 0 ? g_strerror(-r) : "no text file"));
-        return;
+        return r < 0 ? r : -EINVAL;
     }
     g_autofree char *copy = g_strndup(text.at ? text.at : "", text.len);
     g_auto(GStrv) lines = g_strsplit(copy, "\n", -1);
@@ -266,6 +276,7 @@ static void read_file(BkSettings *settings, const char *path, char **values, GPt
             break;
         }
     }
+    return 0;
 }
 
 /* ---- writing ---- */
@@ -435,11 +446,65 @@ bool bk_settings_set_string(BkSettings *settings, enum bk_setting which, const c
     return set(settings, which, plain);
 }
 
+/* ---- the organisation's file, while the program runs ---- */
+
+static void drop_policy_complaints(BkSettings *settings)
+{
+    g_ptr_array_set_size(settings->complaints, (int)settings->n_own_complaints);
+    g_ptr_array_add(settings->complaints, NULL);
+}
+
+/* One that cannot be read (any more) fixes what it fixed before. */
+static gboolean read_policy(gpointer p)
+{
+    g_autoptr(BkSettings) settings = g_object_ref(p);
+    char *values[BK_SETTING_COUNT] = { 0 };
+    bool other[BK_SETTING_COUNT];
+    settings->policy_timer = 0;
+    drop_policy_complaints(settings);
+    int r = read_file(settings, settings->policy_path, values, NULL);
+    for (int i = 0; i < BK_SETTING_COUNT; i++) {
+        other[i] = (r == 0 || r == -ENOENT) && g_strcmp0(values[i], settings->policy[i]) != 0;
+        if (!other[i])
+            continue;
+        g_free(settings->policy[i]);
+        settings->policy[i] = g_steal_pointer(&values[i]);
+    }
+    g_signal_emit(settings, policy_signal, 0);
+    for (int i = 0; i < BK_SETTING_COUNT; i++) {
+        if (other[i])
+            g_signal_emit(settings, changed_signal, g_quark_from_static_string(rows[i].key));
+        g_free(values[i]);
+    }
+    return G_SOURCE_REMOVE;
+}
+
+/* Whoever writes it may do so in many steps. */
+static void policy_touched(BkSettings *settings)
+{
+    g_clear_handle_id(&settings->policy_timer, g_source_remove);
+    settings->policy_timer = g_timeout_add(READ_AFTER_MS, read_policy, settings);
+}
+
+static void watch_policy(BkSettings *settings)
+{
+    g_autoptr(GFile) policy = g_file_new_for_path(settings->policy_path);
+    settings->policy_watch = g_file_monitor_file(policy, G_FILE_MONITOR_WATCH_MOVES, NULL, NULL);
+    if (settings->policy_watch)
+        g_signal_connect_object(settings->policy_watch, "changed", G_CALLBACK(policy_touched),
+                                settings, G_CONNECT_SWAPPED);
+}
+
 /* ---- life ---- */
 
 static void finalize(GObject *object)
 {
     BkSettings *settings = BK_SETTINGS(object);
+    g_clear_handle_id(&settings->policy_timer, g_source_remove);
+    if (settings->policy_watch)
+        (void)g_file_monitor_cancel(settings->policy_watch);
+    g_clear_object(&settings->policy_watch);
+    g_free(settings->policy_path);
     bk_settings_flush(settings);
     for (int i = 0; i < BK_SETTING_COUNT; i++) {
         g_free(settings->value[i]);
@@ -457,6 +522,8 @@ static void bk_settings_class_init(BkSettingsClass *class)
     changed_signal =
         g_signal_new("changed", BK_TYPE_SETTINGS, G_SIGNAL_RUN_LAST | G_SIGNAL_DETAILED, 0, NULL,
                      NULL, NULL, G_TYPE_NONE, 0);
+    policy_signal = g_signal_new("policy-read", BK_TYPE_SETTINGS, G_SIGNAL_RUN_LAST, 0, NULL, NULL,
+                                 NULL, G_TYPE_NONE, 0);
 }
 
 static void bk_settings_init(BkSettings *settings)
@@ -476,9 +543,11 @@ BkSettings *bk_settings_new(const char *file, const char *policy_file)
     settings->store->path =
         file ? g_strdup(file)
              : g_build_filename(g_get_user_config_dir(), "beckon", "desktop.conf", NULL);
-    read_file(settings, settings->store->path, settings->value, settings->lines);
-    read_file(settings, policy && *policy ? policy : BK_SETTINGS_POLICY_FILE, settings->policy,
-              NULL);
+    settings->policy_path = g_strdup(policy && *policy ? policy : BK_SETTINGS_POLICY_FILE);
+    (void)read_file(settings, settings->store->path, settings->value, settings->lines);
+    settings->n_own_complaints = settings->complaints->len - 1;
+    watch_policy(settings); /* before it is read: nothing is missed in between */
+    (void)read_file(settings, settings->policy_path, settings->policy, NULL);
     return settings;
 }
 

@@ -13,7 +13,8 @@
  *   3 the default.
  * Both are key files with the group [desktop]; man/beckon-desktop.conf.5. What cannot be understood is told by bk_settings_complaints and
  * taken as absent; an unknown key is kept. The file is replaced whole, 300 ms after the last change and at bk_settings_flush.
- * signal "changed", detailed by the key.
+ * signal "changed", detailed by the key: another value, or managed and no longer so. The organisation's file is read anew within a second
+ * of a change ("policy-read": the complaints may be others); what it fixed stays fixed while it cannot be read, and ends with the file.
  */
 #define BK_SETTINGS_POLICY_FILE "/etc/beckon/desktop.conf"
 
@@ -66,7 +67,7 @@ bool bk_settings_is_set(BkSettings *settings, enum bk_setting which);
 const char *bk_setting_key(enum bk_setting which); /* "start-at-log-on" */
 /* What it is called for people, in their language. */
 const char *bk_setting_title(enum bk_setting which);
-/* GStrv: file, line and what is wrong there; empty where all is well. */
+/* GStrv: file, line and what is wrong there; empty where all is well. Until "policy-read". */
 const char *const *bk_settings_complaints(BkSettings *settings);
 void bk_settings_flush(BkSettings *settings);
 

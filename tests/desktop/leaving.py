@@ -12,6 +12,7 @@ import sys
 # This folder's contacts.py, not the scenario's.
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "scenario"))
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+from desk import wait_for  # noqa: E402
 from others_view import Place  # noqa: E402
 from person import PASSWORD, Person  # noqa: E402
 from signing_in import run  # noqa: E402
@@ -137,11 +138,31 @@ def where_nothing_is_kept_the_address_goes_and_what_was_never_sent_is_asked_abou
         equal(ann.desk.wait(**Person.ADDRESS)["text"], "", "the address is still offered")
 
 
+def what_the_organisation_fixes_meanwhile_counts_at_once_and_says_so(place):
+    policy = place.folder / "policy.conf"
+    with place.ann_and_bob(environment={"BECKON_POLICY_FILE": str(policy)}) as ann:
+        ann.desk.key("ctrl+comma")
+        ann.desk.wait("Options", role="frame")
+        equal(ann.desk.sees(has="Set by your organisation"), None, "before")
+        policy.write_text("[desktop]\nsave-sign-in=false\nsounds=false\n")
+        ann.desk.wait(has="Set by your organisation")
+        ann.desk.key("Escape")
+        ann.desk.wait_gone("Options", role="frame")
+        ann.chooses("Sign Out")
+        ann.desk.wait(has="Sign-in Info Deleted")  # that was kept before
+        ann.desk.press("Done", role="push button")
+        assert "sensitive" not in ann.desk.wait("Keep me signed in", role="check box")["states"]
+        equal([f for f in ann.desk.home.rglob("identity.pem")], [], "what is kept")
+        policy.unlink()
+        wait_for("the choice to be hers again", lambda: "sensitive" in ann.desk.wait("Keep me signed in", role="check box")["states"])
+
+
 CASES = [
     without_a_notification_area_the_first_close_explains_and_a_second_start_finds_it,
     started_while_it_ends_it_starts_again,
     with_unsent_text_every_way_out_asks_and_staying_is_seen_by_nobody,
     where_nothing_is_kept_the_address_goes_and_what_was_never_sent_is_asked_about,
+    what_the_organisation_fixes_meanwhile_counts_at_once_and_says_so,
 ]
 
 

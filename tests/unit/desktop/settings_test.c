@@ -178,6 +178,49 @@ static void what_the_organisation_fixed_wins_and_stays(void **state)
     assert_string_equal(bk_settings_string(s, BK_SETTING_HELP_LINK), "https://help.example.org/");
 }
 
+static bool becomes(BkSettings *s, bool managed)
+{
+    gint64 until = g_get_monotonic_time() + 20 * G_TIME_SPAN_SECOND;
+    while (bk_settings_is_managed(s, BK_SETTING_SOUNDS) != managed &&
+           g_get_monotonic_time() < until)
+        g_main_context_iteration(NULL, FALSE);
+    return bk_settings_is_managed(s, BK_SETTING_SOUNDS) == managed;
+}
+
+static void count_change(BkSettings *s, int *n)
+{
+    (void)s;
+    ++*n;
+}
+
+static void what_the_organisation_changes_counts_while_the_program_runs(void **state)
+{
+    (void)state;
+    int sounds = 0, others = 0;
+    write_text(file, "[desktop]\nsounds=true\naway-minutes=7\n");
+    (void)g_remove(policy);
+    g_autoptr(BkSettings) s = bk_settings_new(file, policy);
+    g_signal_connect(s, "changed::sounds", G_CALLBACK(count_change), &sounds);
+    g_signal_connect(s, "changed::away-minutes", G_CALLBACK(count_change), &others);
+    write_text(policy, "[desktop]\nsounds=false\n");
+    assert_true(becomes(s, true));
+    assert_false(bk_settings_bool(s, BK_SETTING_SOUNDS));
+    assert_false(bk_settings_set_bool(s, BK_SETTING_SOUNDS, true));
+    assert_int_equal(sounds, 1);
+    write_text(policy, "[desktop]\nnonsense\n");
+    assert_true(becomes(s, false));
+    assert_true(bk_settings_bool(s, BK_SETTING_SOUNDS));
+    assert_int_equal(g_strv_length((char **)(uintptr_t)bk_settings_complaints(s)), 1);
+    write_text(policy, "[desktop]\nsounds=false\n");
+    assert_true(becomes(s, true));
+    assert_int_equal(g_strv_length((char **)(uintptr_t)bk_settings_complaints(s)), 0);
+    assert_int_equal(g_remove(policy), 0);
+    assert_true(becomes(s, false));
+    assert_int_equal(sounds, 4);
+    assert_int_equal(others, 0);
+    assert_int_equal(bk_settings_int(s, BK_SETTING_AWAY_MIN), 7);
+}
+
 static void what_is_wrong_in_a_file_is_told_with_its_line_and_taken_as_absent(void **state)
 {
     (void)state;
@@ -262,6 +305,7 @@ int main(void)
         TEST(a_change_is_told_once_and_under_its_key),
         TEST(what_is_no_value_is_refused_and_changes_nothing),
         TEST(what_the_organisation_fixed_wins_and_stays),
+        TEST(what_the_organisation_changes_counts_while_the_program_runs),
         TEST(what_is_wrong_in_a_file_is_told_with_its_line_and_taken_as_absent),
         TEST(comments_unknown_keys_and_other_groups_survive_a_change),
         TEST(every_state_a_person_can_choose_may_be_the_first_one),
