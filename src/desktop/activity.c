@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "desktop/activity.h"
 
+#include "desktop/x11_idle.h"
+
 #include <gio/gunixfdlist.h>
 #include <glib/gi18n.h>
 #include <glib/gstdio.h>
@@ -48,7 +50,8 @@ struct _BkActivity {
     BkSettings *settings;
     GDBusConnection *session, *system;
     struct helper helpers[KINDS];
-    struct helper *source; /* of the idle time; NULL: our own windows */
+    struct helper *source;       /* of the idle time; NULL: the display or our own windows */
+    struct bk_x11_idle *display; /* NULL: none that knows */
     guint kde_watch;
     gboolean is_kde;
 
@@ -133,6 +136,8 @@ static void choose_source(BkActivity *activity)
     if (best == activity->source)
         return;
     activity->source = best;
+    if (!best && activity->display)
+        bk_x11_idle_ask(activity->display);
     if (best && best->kind->does & MONITOR)
         watch_idle(best);
 }
@@ -209,7 +214,7 @@ static void set_timer(BkActivity *activity)
     else
         next = G_MAXINT32;
     /* Who is away is back with the first input, which nobody tells: it is looked for. */
-    if (source && idle >= inactive_ms(activity))
+    if ((source || activity->display) && idle >= inactive_ms(activity))
         next = LOOK_AGAIN_MS;
     if (next < G_MAXINT32)
         activity->timer = g_timeout_add((guint)MAX(next, 50), look_again, activity);
@@ -219,8 +224,21 @@ void bk_activity_look(BkActivity *activity)
 {
     if (activity->source)
         ask_idle_time(activity->source);
+    else if (activity->display)
+        bk_x11_idle_ask(activity->display);
     else
         tell(activity);
+}
+
+static void on_display_idle(void *self, int64_t ms)
+{
+    BkActivity *activity = self;
+    if (ms < 0)
+        activity->display = bk_x11_idle_destroy(activity->display);
+    if (ms < 0)
+        tell(activity);
+    else if (!activity->source)
+        idle_for(activity, ms);
 }
 
 /* ---- monitors ---- */
@@ -524,6 +542,7 @@ static void dispose(GObject *object)
 {
     BkActivity *activity = BK_ACTIVITY(object);
     g_clear_handle_id(&activity->timer, g_source_remove);
+    activity->display = bk_x11_idle_destroy(activity->display);
     g_clear_handle_id(&activity->kde_watch, g_bus_unwatch_name);
     g_clear_handle_id(&activity->login_watch, g_bus_unwatch_name);
     for (int i = 0; i < KINDS; i++) {
@@ -566,7 +585,7 @@ static void bk_activity_init(BkActivity *activity)
 }
 
 BkActivity *bk_activity_new(BkEngine *engine, BkSettings *settings, GDBusConnection *connection,
-                            GDBusConnection *system)
+                            GDBusConnection *system, const char *display)
 {
     BkActivity *activity = g_object_new(BK_TYPE_ACTIVITY, NULL);
     activity->engine = g_object_ref(engine);
@@ -580,6 +599,10 @@ BkActivity *bk_activity_new(BkEngine *engine, BkSettings *settings, GDBusConnect
     g_signal_connect_swapped(settings, inactive, G_CALLBACK(limits_changed), activity);
     g_signal_connect_swapped(settings, away, G_CALLBACK(limits_changed), activity);
     tell(activity);
+    if (display)
+        activity->display = bk_x11_idle_create(display, on_display_idle, activity);
+    if (activity->display)
+        bk_x11_idle_ask(activity->display);
     if (activity->session)
         watch_session(activity);
     if (activity->system)

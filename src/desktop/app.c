@@ -18,6 +18,7 @@
 #include "desktop/words.h"
 
 #include <errno.h>
+#include <gdk/x11/gdkx.h>
 #include <glib-unix.h>
 #include <glib/gi18n.h>
 #include <signal.h>
@@ -974,6 +975,13 @@ static void apply_start(BkApp *app)
         (void)bk_settings_apply_autostart(app->settings, program);
 }
 
+/* Not the one that programs of old have beside Wayland: it sees their input alone. */
+static const char *x11_display(void)
+{
+    GdkDisplay *display = gdk_display_get_default();
+    return GDK_IS_X11_DISPLAY(display) ? gdk_display_get_name(display) : NULL;
+}
+
 /* Without one nobody tells of suspend; the rest works all the same. */
 static void on_system_bus(GObject *source, GAsyncResult *result, gpointer p)
 {
@@ -984,9 +992,9 @@ static void on_system_bus(GObject *source, GAsyncResult *result, gpointer p)
     if (system)
         g_dbus_connection_set_exit_on_close(system, FALSE);
     if (!g_error_matches(error, G_IO_ERROR, G_IO_ERROR_CANCELLED))
-        app->activity =
-            bk_activity_new(app->engine, app->settings,
-                            g_application_get_dbus_connection(G_APPLICATION(app)), system);
+        app->activity = bk_activity_new(app->engine, app->settings,
+                                        g_application_get_dbus_connection(G_APPLICATION(app)),
+                                        system, x11_display());
 }
 
 /* Any key, click or movement in one of our windows, before it does anything. */

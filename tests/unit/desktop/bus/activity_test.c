@@ -79,7 +79,7 @@ static int set_up(void **state)
 
 static void start(struct fixture *f)
 {
-    f->activity = bk_activity_new(f->engine.engine, f->settings, f->bus, f->bus);
+    f->activity = bk_activity_new(f->engine.engine, f->settings, f->bus, f->bus, NULL);
     bus_settle(f->bus);
 }
 
@@ -388,7 +388,7 @@ static void who_is_not_signed_in_sleeps_at_once(void **state)
 static void no_bus_at_all_is_no_harm(void **state)
 {
     struct fixture *f = *state;
-    f->activity = bk_activity_new(f->engine.engine, f->settings, NULL, NULL);
+    f->activity = bk_activity_new(f->engine.engine, f->settings, NULL, NULL, NULL);
     bk_activity_touched(f->activity);
     bk_activity_look(f->activity);
     told(f, "machine active\n");
