@@ -519,6 +519,7 @@ static int copy_config(struct bk_client *c, const struct bk_client_config *confi
     fill_timing(&c->timing);
     c->only_ca_file = config->only_ca_file;
     c->discovery_port = config->discovery_port;
+    c->plain_port = config->plain_port ? config->plain_port : 80;
     c->machine = BK_PIDF_MACHINE_ACTIVE;
     if (gethostname(c->device_name, sizeof c->device_name - 1) < 0)
         c->device_name[0] = 0;

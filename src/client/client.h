@@ -55,7 +55,8 @@ struct bk_client_config {
     bool only_ca_file;         /* those roots alone */
     const char *manual_server; /* see struct bk_client_connection */
     uint16_t discovery_port;   /* of the HTTPS steps of discovery; 0: 443 */
-    bool keep_nothing;         /* likewise */
+    uint16_t plain_port; /* of plain HTTP, which a network's own sign-in page redirects; 0: 80 */
+    bool keep_nothing;   /* likewise */
     /* A server of the Lync dialect that offers NTLM and no TLS-DSK may have it: weaker, and the password is needed at each start. */
     bool allow_ntlm;
     const struct bk_clock

@@ -80,7 +80,7 @@ struct bk_client {
     const struct bk_client_guard *guard; /* NULL: none */
     struct bk_answer_server manual[BK_CLIENT_MANUAL_MAX];
     int n_manual; /* 0: automatic */
-    uint16_t discovery_port;
+    uint16_t discovery_port, plain_port;
     const struct bk_clock *clock;
     const struct bk_random *random;
     const struct bk_log *log;
@@ -134,7 +134,8 @@ struct bk_client {
     struct bk_http_call *report; /* best effort */
     struct bk_buf new_key;       /* PEM, for the certificate asked for */
     char url[1200];
-    struct bk_fault clock_fault; /* being looked into: is it our clock? */
+    struct bk_fault clock_fault;  /* being looked into: is it our clock? */
+    struct bk_fault portal_fault; /* likewise: does this network want a sign-in of its own first? */
     int64_t clock_judge_ms;
 
     /* register.c */
@@ -277,6 +278,10 @@ void bk_services_report(struct bk_client *c, const struct bk_fault *fault);
 /* Asks https://server/ for the time, judging its certificate by judge_ms; answers with bk_client_clock_known. */
 void bk_services_ask_time(struct bk_client *c, const char *server, int64_t judge_ms);
 void bk_client_clock_known(struct bk_client *c);
+/* Asks http://server/ whether it leads to another organisation; answers with bk_client_portal_known. */
+void bk_services_ask_portal(struct bk_client *c, const char *server);
+/* leads_to: the host that plain HTTP was redirected to; empty: none, or its own domain's. */
+void bk_client_portal_known(struct bk_client *c, struct bk_view leads_to);
 /* The personal certificate in the profile into c->tls_own. */
 int bk_services_use_identity(struct bk_client *c);
 

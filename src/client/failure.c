@@ -178,6 +178,39 @@ static void look_at_roots(struct bk_client *c, struct bk_fault *fault)
     *fault = own;
 }
 
+/*
+ * A network that wants its own sign-in first (a hotel's) answers in everybody's place, and its certificate cannot be the server's. Plain
+ * HTTP, which it leads to its page, tells: then the server is not to blame, and it goes on by itself (SI-312).
+ */
+static bool look_at_portal(struct bk_client *c, const struct bk_fault *fault)
+{
+    unsigned number = fault->record ? fault->record->number : 0;
+    char sub = fault->record ? fault->record->sub : 0;
+    bool certificate = number == 309 && (sub == 'c' || sub == 'd' || sub == 'e');
+    bool not_tls =
+        number == 303 && !sub && strcmp(fault->why, bk_tls_fault_text(BK_TLS_NOT_TLS)) == 0;
+    if (!certificate && !not_tls)
+        return false;
+    c->portal_fault = *fault;
+    bk_services_ask_portal(c, fault->server);
+    return true;
+}
+
+void bk_client_portal_known(struct bk_client *c, struct bk_view leads_to)
+{
+    struct bk_fault fault = c->portal_fault;
+    c->portal_fault = (struct bk_fault){ 0 };
+    if (leads_to.len) {
+        struct bk_fault portal;
+        char detail[sizeof portal.detail];
+        (void)snprintf(detail, sizeof detail, "plain HTTP is led to %.*s; %.250s",
+                       BK_VIEW_ARGS(bk_view_head(leads_to, 100)), fault.detail);
+        bk_fault_set(&portal, 312, 0, fault.server, fault.why, detail);
+        fault = portal;
+    }
+    conclude(c, &fault);
+}
+
 void bk_client_fail(struct bk_client *c, const struct bk_fault *fault)
 {
     struct bk_fault copy = *fault;
@@ -188,7 +221,7 @@ void bk_client_fail(struct bk_client *c, const struct bk_fault *fault)
         copy.minutes = minutes_of(skew);
     }
     look_at_roots(c, &copy);
-    if (!look_at_clock(c, &copy))
+    if (!look_at_clock(c, &copy) && !look_at_portal(c, &copy))
         conclude(c, &copy);
 }
 

@@ -174,7 +174,6 @@ static void remember_server(struct bk_client *c)
         struct bk_fault fault;
         (void)snprintf(where, sizeof where, "%s:%u", server->host, server->port);
         bk_fault_set(&fault, 108, 0, where, "", c->profile.server);
-        (void)snprintf(fault.text, sizeof fault.text, "Found your new server, %s.", where);
         bk_tell_fault(c, BK_CLIENT_EVENT_NOTICE, &fault, BK_CLIENT_NEXT_STOP, 0);
         c->cached_failed = false;
     }

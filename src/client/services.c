@@ -502,3 +502,45 @@ void bk_services_ask_time(struct bk_client *c, const char *server, int64_t judge
     if (r < 0)
         bk_client_clock_known(c);
 }
+
+/* ---- does the network itself answer? ---- */
+
+static void on_plain(void *ctx, const struct bk_http_result *result)
+{
+    struct bk_client *c = ctx;
+    struct bk_url from, to;
+    struct bk_view leads_to = { 0 };
+    c->call = NULL;
+    if (result->failure == BK_HTTP_OK && result->status >= 301 && result->status <= 308 &&
+        bk_url_parse(bk_view_of_str(c->url), &from) == 0 &&
+        bk_url_parse(result->location, &to) == 0 && !bk_view_equal_nocase(to.host, from.host) &&
+        !bk_answer_host_in_domain(to.host, bk_view_of_str(c->domain)))
+        leads_to = to.host;
+    bk_client_portal_known(c, leads_to);
+}
+
+void bk_services_ask_portal(struct bk_client *c, const char *server)
+{
+    struct bk_answer_server at;
+    struct bk_view none = { 0 };
+    if (bk_answer_host_port(bk_view_of_str(server), c->plain_port, &at) < 0) {
+        bk_client_portal_known(c, none);
+        return;
+    }
+    if (c->call)
+        bk_http_call_cancel(c->call);
+    c->call = NULL;
+    at.port = c->plain_port;
+    char host[288];
+    bk_offer_server_text(&at, host, sizeof host);
+    (void)snprintf(c->url, sizeof c->url, "http://%s/", host);
+    struct bk_http_call_config config = {
+        .method = "GET",
+        .url = c->url,
+        .allow_clear = true,
+        .dns = c->dns,
+        .timeout_ms = c->timing.connect_ms,
+    };
+    if (bk_http_call(c->loop, &config, on_plain, c, &c->call) < 0)
+        bk_client_portal_known(c, none);
+}

@@ -228,7 +228,6 @@ static char *from_template(const char *template, const char *text)
 
 /* What the client core says that is no record's, with something in it. */
 static const char *const sentences[] = {
-    N_("Found your new server, {server}."),
     N_("The server refused it: {why}."),
     N_("not revoked: HTTP status {why}"),
 };

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a network, a name server and a peer can do wrong, each on a free port of loopback, as long as its `with` lasts."""
 import contextlib
+import ctypes
 import datetime
 import select
 import socket
@@ -98,11 +99,11 @@ class Names:
 class Peer:
     """Takes connections; each is a thread's, that ends with handle(connection)."""
 
-    def __init__(self, handle, port=0):
+    def __init__(self, handle, port=0, host="127.0.0.1"):
         self.handle = handle
         self.socket = socket.socket()
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self.socket.bind(("127.0.0.1", port))
+        self.socket.bind((host, port))
         self.socket.listen(16)
         self.port = self.socket.getsockname()[1]
         self.open = []
@@ -140,6 +141,23 @@ class Peer:
             connection.close()
 
 
+def inside(namespace, make):
+    """make(), with its sockets in that network namespace."""
+    done = []
+
+    def there():
+        with open(f"/run/netns/{namespace}") as handle:
+            if ctypes.CDLL(None, use_errno=True).setns(handle.fileno(), 0):
+                raise OSError(ctypes.get_errno(), "setns")
+        done.append(make())
+    thread = threading.Thread(target=there)
+    thread.start()
+    thread.join()
+    if not done:
+        raise Failed(f"no socket in {namespace}")
+    return done[0]
+
+
 def reset(connection):
     with contextlib.suppress(OSError):
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -147,12 +165,12 @@ def reset(connection):
         connection.close()
 
 
-def says(text):
+def says(text, port=0, host="127.0.0.1"):
     """A peer that speaks, but no TLS."""
     def handle(connection):
         connection.recv(4096)
         connection.sendall(text)
-    return Peer(handle)
+    return Peer(handle, port, host)
 
 
 def tls_context(files, oldest=ssl.TLSVersion.TLSv1_2, newest=ssl.TLSVersion.TLSv1_3):
@@ -163,12 +181,12 @@ def tls_context(files, oldest=ssl.TLSVersion.TLSv1_2, newest=ssl.TLSVersion.TLSv
     return context
 
 
-def tls(context, then=lambda connection: connection.recv(4096), port=0):
+def tls(context, then=lambda connection: connection.recv(4096), port=0, host="127.0.0.1"):
     """A peer with this certificate, and what it does once the connection stands."""
     def handle(connection):
         with context.wrap_socket(connection, server_side=True) as secure:
             then(secure)
-    return Peer(handle, port)
+    return Peer(handle, port, host)
 
 
 def https(context, answer, port=0):

@@ -123,9 +123,9 @@ class Network:
             self.desk = self.stack.enter_context(Desk(self.folder / "desk", self.program, "ann"))
         self.n += 1
         person = Person(self, self.desk, name, trust=False, server=False)
-        person.options = ["--discover-port", str(self.web_port), "--profile", str(self.folder / (profile or f"profile{self.n}")), *options]
+        person.options = ["--profile", str(self.folder / (profile or f"profile{self.n}")), *options]
         if not prefix:
-            person.options += ["--dns", dns or self.names.address]
+            person.options += ["--dns", dns or self.names.address, "--discover-port", str(self.web_port)]
         if trust:
             person.options += ["--ca", str(self.trusted)]
         person.details = ""
@@ -318,7 +318,8 @@ def SI_108_the_server_of_last_time_is_gone(place):
             if not remembered:
                 ann.signs_in()
                 continue
-            ann.desk.wait(has=f"Found your new server, {place.host}:{wire.port}.")
+            ann.is_told("SI-108", code=False)
+            ann.desk.wait(has=f"{place.host}:{wire.port}")
             ann.is_signed_in()
 
 
@@ -367,6 +368,18 @@ def SI_312_nobody_answers_for_names(place):
     place.told("SI-312", "7. A sipexternal.", dns=f"127.0.0.1:{free_port(kind=socket.SOCK_DGRAM)}")
 
 
+def SI_312_a_network_that_wants_its_own_sign_in_first(place):
+    page = b"HTTP/1.1 302 Found\r\nLocation: http://login.hotel.test/\r\nContent-Length: 0\r\n\r\n"
+    context = faults.tls_context(place.stranger.issue("login.hotel.test"))
+    with place.elsewhere() as (network, names), names.zone(f"--address=/{net.DOMAIN}/{net.SERVER}"):
+        with faults.inside(network.server, lambda: faults.says(page, 80, net.SERVER)), \
+                faults.inside(network.server, lambda: faults.tls(context, port=443, host=net.SERVER)), \
+                place.ann(name=f"ann@{net.DOMAIN}", prefix=network.inside("c1")) as ann:
+            ann.tries(PASSWORD)
+            place.is_told(ann, "SI-312", "plain HTTP is led to login.hotel.test")
+            place.gives_up(ann)
+
+
 def SI_313_a_family_that_leads_nowhere_is_passed_over(place):
     port = place.domain.tls_port
     try:
@@ -403,6 +416,7 @@ CASES = [case_of(*fault) for fault in FAULTS] + [
     SI_307_the_port_for_SIP_is_silent_while_another_works,
     SI_311_an_internal_answer_that_leads_nowhere_is_passed_over,
     SI_312_nobody_answers_for_names,
+    SI_312_a_network_that_wants_its_own_sign_in_first,
     SI_313_a_family_that_leads_nowhere_is_passed_over,
     SI_314_a_connection_that_is_reset_while_signed_in,
     SI_316_an_answer_whose_signature_was_changed,

@@ -166,6 +166,7 @@ void place_client(struct place *place)
         .only_ca_file = !place->no_ca,
         .manual_server = place->manual,
         .discovery_port = uc_server_port(place->server),
+        .plain_port = place->plain_port ? place->plain_port : 1,
         .clock = &place->clock,
         .network = &place->network,
         .guard = place->guard,

@@ -38,6 +38,7 @@ struct place {
     struct bk_client_network network;
     struct bk_client_timing timing; /* small numbers; a test may change them before place_client */
     const char *manual;
+    uint16_t plain_port; /* 0: nobody listens there */
     const struct bk_client_guard *guard;
     bool no_ca; /* trust what the system trusts */
     _Atomic bool

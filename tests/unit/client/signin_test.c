@@ -4,9 +4,13 @@
 
 #include "base/text.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 static struct place p;
 
@@ -700,6 +704,82 @@ static void what_is_wrong_with_the_servers_certificate_is_told_apart(void **stat
     pki_free(stranger);
 }
 
+/* Answers one plain connection with this text. */
+struct plain {
+    int listener;
+    const char *says;
+    pthread_t thread;
+};
+
+static void *plain_serve(void *ctx)
+{
+    struct plain *plain = ctx;
+    char asked[2000];
+    int fd = accept(plain->listener, NULL, NULL);
+    if (fd >= 0 && read(fd, asked, sizeof asked) > 0)
+        (void)!write(fd, plain->says, strlen(plain->says));
+    if (fd >= 0)
+        (void)close(fd);
+    return NULL;
+}
+
+static uint16_t plain_start(struct plain *plain, const char *says)
+{
+    struct sockaddr_in at = { .sin_family = AF_INET, .sin_addr = { htonl(INADDR_LOOPBACK) } };
+    socklen_t len = sizeof at;
+    *plain =
+        (struct plain){ .listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), .says = says };
+    assert_int_equal(bind(plain->listener, (struct sockaddr *)&at, sizeof at), 0);
+    assert_int_equal(listen(plain->listener, 4), 0);
+    assert_int_equal(getsockname(plain->listener, (struct sockaddr *)&at, &len), 0);
+    assert_int_equal(pthread_create(&plain->thread, NULL, plain_serve, plain), 0);
+    return ntohs(at.sin_port);
+}
+
+static void plain_stop(struct plain *plain)
+{
+    (void)shutdown(plain->listener, SHUT_RDWR);
+    (void)pthread_join(plain->thread, NULL);
+    (void)close(plain->listener);
+}
+
+static void a_network_that_wants_its_own_sign_in_first_is_not_a_bad_server(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *says, *id;
+        enum bk_client_next next;
+    } cases[] = {
+        { "HTTP/1.1 302 Found\r\nLocation: http://login.hotel.test/?to=x\r\nContent-Length: "
+          "0\r\n\r\n",
+          "SI-312", BK_CLIENT_NEXT_RETRY },
+        { "HTTP/1.1 301 Moved\r\nLocation: https://www." DOMAIN "/\r\nContent-Length: 0\r\n\r\n",
+          "SI-309e", BK_CLIENT_NEXT_STOP },
+        { "HTTP/1.1 302 Found\r\nContent-Length: 0\r\n\r\n", "SI-309e", BK_CLIENT_NEXT_STOP },
+        { "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nHi", "SI-309e", BK_CLIENT_NEXT_STOP },
+        { "what?", "SI-309e", BK_CLIENT_NEXT_STOP },
+    };
+    struct pki_cert *stranger =
+        pki_make(&(struct pki_request){ .name = "Stranger", .subject_o = "Other", .ca = true });
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct plain plain;
+        place_make(&p, &(struct pki_request){ .name = "a", .issuer = stranger });
+        p.plain_port = plain_start(&plain, cases[i].says);
+        place_client(&p);
+        assert_int_equal(bk_client_sign_in(p.client, ANN, "secret", NULL), 0);
+        const struct bk_client_event *e = await_event(&p, BK_CLIENT_EVENT_FAILURE);
+        assert_string_equal(e->failure.id, cases[i].id);
+        assert_int_equal(e->failure.next, cases[i].next);
+        if (i == 0)
+            assert_non_null(strstr(e->failure.detail, "login.hotel.test"));
+        done(&p, e);
+        assert_int_equal(uc_server_count(p.server, "POST sign-in"), 0);
+        place_free(&p);
+        plain_stop(&plain);
+    }
+    pki_free(stranger);
+}
+
 static void a_computer_without_any_authority_is_told_apart_from_a_bad_server(void **state)
 {
     (void)state;
@@ -789,6 +869,7 @@ int main(void)
         IN_PLACE(a_silent_server_is_named_and_tried_again),
         cmocka_unit_test(what_is_wrong_with_the_servers_certificate_is_told_apart),
         IN_PLACE(a_computer_without_any_authority_is_told_apart_from_a_bad_server),
+        cmocka_unit_test(a_network_that_wants_its_own_sign_in_first_is_not_a_bad_server),
         cmocka_unit_test(a_clock_that_makes_certificates_wrong_is_the_root),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -184,9 +184,6 @@ static void what_the_core_says_is_found_again(void **state)
     (void)state;
     SAYS(bk_word_said("The password was changed."), "The password was changed.",
          "Das Passwort wurde geändert.");
-    SAYS(bk_word_said("Found your new server, a.example:5061."),
-         "Found your new server, a.example:5061.",
-         "Ihr neuer Server wurde gefunden: a.example:5061.");
     SAYS(bk_word_said("not revoked: HTTP status 500"), "not revoked: HTTP status 500",
          "nicht widerrufen: HTTP-Status 500");
     SAYS(bk_word_said("No server is published for the domain example.org."),
