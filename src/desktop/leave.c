@@ -118,7 +118,7 @@ void bk_leave_explain_close(BkApp *app, GtkWindow *window)
 {
     (void)app;
     GtkWidget *dialog =
-        adw_message_dialog_new(window, _("Beckon Goes On"),
+        adw_message_dialog_new(window, _("Beckon Keeps Running"),
                                _("You can still be reached, and messages raise alerts. Start "
                                  "Beckon again to see this window. To end it, "
                                  "choose Exit in the menu."));

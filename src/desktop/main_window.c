@@ -14,6 +14,7 @@ struct _BkMainWindow {
     AdwToastOverlay *toasts;
     GtkStack *pages;
     GtkWidget *signin_page, *main_page;
+    AdwToast *offered; /* shown, with what somebody wrote; NULL: none */
 };
 G_DEFINE_TYPE(BkMainWindow, bk_main_window, ADW_TYPE_APPLICATION_WINDOW)
 
@@ -45,6 +46,7 @@ void bk_main_window_offer(BkMainWindow *window, const char *text, const char *bu
     AdwToast *toast = make_toast(text, 20); /* a button stands behind it */
     adw_toast_set_button_label(toast, button);
     adw_toast_set_action_name(toast, action);
+    g_set_weak_pointer(&window->offered, toast);
     adw_toast_overlay_add_toast(window->toasts, toast);
 }
 
@@ -57,6 +59,9 @@ void bk_main_window_focus_search(BkMainWindow *window)
 static void show_page(BkMainWindow *window)
 {
     bool session = bk_engine_has_session(bk_app_engine(window->app));
+    /* What was written to them is for nobody who stands before the sign-in page. */
+    if (!session && window->offered)
+        adw_toast_dismiss(window->offered);
     GtkWidget *shown = session ? window->main_page : window->signin_page;
     GtkWidget *hidden = session ? window->signin_page : window->main_page;
     if (gtk_stack_get_visible_child(window->pages) == shown && gtk_widget_get_visible(shown))
@@ -83,8 +88,15 @@ static gboolean close_request(GtkWindow *gtk_window)
     return TRUE; /* the session goes on */
 }
 
+static void dispose(GObject *object)
+{
+    g_clear_weak_pointer(&BK_MAIN_WINDOW(object)->offered);
+    G_OBJECT_CLASS(bk_main_window_parent_class)->dispose(object);
+}
+
 static void bk_main_window_class_init(BkMainWindowClass *class)
 {
+    G_OBJECT_CLASS(class)->dispose = dispose;
     GtkWidgetClass *widget = GTK_WIDGET_CLASS(class);
     GTK_WINDOW_CLASS(class)->close_request = close_request;
     gtk_widget_class_set_template_from_resource(widget, "/org/beckon/Beckon/main_window.ui");

@@ -17,6 +17,7 @@ struct row {
     BkOptionsWindow *window;
     enum bk_setting which;
     GtkWidget *row, *control; /* the control is the row for an entry and a choice */
+    GtkWidget *clear;         /* of a file: none any more */
     const char *const *words; /* of a choice: what stands in the file */
     void (*show)(struct row *row);
     char *explained;    /* its subtitle while it is not managed; NULL: none */
@@ -162,7 +163,8 @@ static void show_file(struct row *row)
 {
     const char *path = bk_settings_string(row->window->settings, row->which);
     g_autofree char *escaped = g_markup_escape_text(path, -1);
-    subtitle(row, *path ? escaped : _("Those of the system only"));
+    subtitle(row, *path ? escaped : _("None besides those of the system"));
+    gtk_widget_set_visible(row->clear, *path != 0);
 }
 
 static void on_file_chosen(GtkNativeDialog *dialog, int response, gpointer p)
@@ -195,7 +197,7 @@ static void on_clear_file(struct row *row)
 static GtkWidget *add_file(BkOptionsWindow *window, GtkWidget *group, enum bk_setting which)
 {
     struct row *row = new_row(window, group, which, adw_action_row_new(), show_file);
-    GtkWidget *clear = gtk_button_new_from_icon_name("edit-clear-symbolic");
+    GtkWidget *clear = row->clear = gtk_button_new_from_icon_name("edit-clear-symbolic");
     GtkWidget *choose = gtk_button_new_with_label(_("Choose…"));
     gtk_widget_set_tooltip_text(clear, _("Trust those of the system only"));
     gtk_widget_set_valign(clear, GTK_ALIGN_CENTER);
@@ -333,7 +335,7 @@ static void fill_appearance(BkOptionsWindow *window)
     static const char *const views[] = { "group", "status", NULL };
     const char *const scheme_names[] = { _("Follow Desktop"), _("Light"), _("Dark"), NULL };
     const char *const view_names[] = { _("Group"), _("Status"), NULL };
-    GtkWidget *page = add_page(window, _("Appearance"), "applications-graphics-symbolic");
+    GtkWidget *page = add_page(window, _("Appearance"), "preferences-desktop-appearance-symbolic");
     GtkWidget *group = add_group(page, NULL, NULL);
     add_choice(window, group, BK_SETTING_COLOUR_SCHEME, schemes, scheme_names);
     group = add_group(page, _("Contacts"), NULL);

@@ -71,7 +71,7 @@ static const struct row {
                                      .title = N_("Internal server") },
     [BK_SETTING_EXTERNAL_SERVER] = { "external-server", KIND_TEXT, "",
                                      .title = N_("External server") },
-    [BK_SETTING_CA_FILE] = { "ca-file", KIND_TEXT, "", .title = N_("Additional authorities") },
+    [BK_SETTING_CA_FILE] = { "ca-file", KIND_TEXT, "", .title = N_("Additional certificate authorities") },
     [BK_SETTING_COLOUR_SCHEME] = { "colour-scheme", KIND_CHOICE, "system", scheme_choices,
                                    .title = N_("Colours") },
     [BK_SETTING_CONTACTS_BY] = { "contacts-by", KIND_CHOICE, "group", view_choices,

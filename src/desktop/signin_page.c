@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "desktop/signin_page.h"
 
+#include "desktop/failure_card.h"
 #include "desktop/words.h"
 
 #include <glib/gi18n.h>
@@ -13,10 +14,9 @@ struct _BkSigninPage {
     GtkWidget parent;
     BkApp *app; /* outlives the page */
     GtkWidget *menu, *scrolled, *form, *progress, *trust, *change, *deleted;
-    GtkWidget *logo, *error_box, *error_text, *error_does, *error_code, *error_expander,
-        *error_details;
-    GtkWidget *error_fix, *error_retry, *error_copy, *error_help;
-    GtkWidget *address, *accounts, *password, *user, *status, *hint, *keep, *keep_managed;
+    GtkWidget *logo, *welcome;
+    BkFailureCard *failure;
+    GtkWidget *address, *accounts, *password, *user, *status, *hint, *keep_row, *keep;
     GtkWidget *sign_in, *user_differs, *forget;
     GtkWidget *progress_address, *spinner, *progress_text, *cancel, *try_now;
     GtkWidget *trust_text, *trust_always, *trust_once, *trust_no;
@@ -32,7 +32,6 @@ struct _BkSigninPage {
     bool changing;     /* a password change is under way */
     bool keep_changed; /* since the password was asked for: the sign-in begins anew with it */
     char *new_secret;  /* to sign in with, once it counts; wiped */
-    char *details;     /* of the error, for the clipboard */
     char *deleted_address;
 };
 G_DEFINE_TYPE(BkSigninPage, bk_signin_page, GTK_TYPE_WIDGET)
@@ -169,7 +168,7 @@ static void update_form(BkSigninPage *page)
     g_autofree char *complaint = address_complaint(page, address);
     bool good = is_address(address);
     BkAccount *account = bk_accounts_find(bk_app_accounts(page->app), address);
-    bool keeps = gtk_check_button_get_active(GTK_CHECK_BUTTON(page->keep));
+    bool keeps = gtk_switch_get_active(GTK_SWITCH(page->keep));
     bool asked = page->asked && g_ascii_strcasecmp(page->asked, address) == 0;
     bool saved = account && bk_account_is_saved(account) && keeps;
     bool has_user = account && *bk_account_user(account);
@@ -240,6 +239,35 @@ static void fill_address(BkSigninPage *page)
     gtk_editable_set_position(GTK_EDITABLE(page->address), -1);
 }
 
+/* ---- the error ---- */
+
+/* Who never signed in here is told with what; a failure needs the room. */
+static void show_head(BkSigninPage *page)
+{
+    bool failed = gtk_widget_get_visible(GTK_WIDGET(page->failure));
+    bool known = g_list_model_get_n_items(G_LIST_MODEL(bk_app_accounts(page->app))) > 0;
+    gtk_widget_set_visible(page->logo, page->view != VIEW_DELETED && !failed);
+    gtk_widget_set_visible(page->welcome, page->view == VIEW_FORM && !failed && !known);
+}
+
+static void hide_error(BkSigninPage *page)
+{
+    bk_failure_card_hide(page->failure);
+    show_head(page);
+}
+
+static void failure_is_shown(BkSigninPage *page)
+{
+    show_head(page);
+    gtk_adjustment_set_value(
+        gtk_scrolled_window_get_vadjustment(GTK_SCROLLED_WINDOW(page->scrolled)), 0);
+}
+
+static bool is_about(const struct bk_client_failure *failure, unsigned number)
+{
+    return failure->record && failure->record->number == number;
+}
+
 /* ---- views ---- */
 
 static GtkWidget *widget_of(BkSigninPage *page, enum view view)
@@ -268,8 +296,7 @@ static void show_view(BkSigninPage *page, enum view view)
     page->view = view;
     for (int i = 0; i < VIEW_COUNT; i++)
         gtk_widget_set_visible(widget_of(page, (enum view)i), i == (int)view);
-    gtk_widget_set_visible(page->logo,
-                           view != VIEW_DELETED && !gtk_widget_get_visible(page->error_box));
+    show_head(page);
     gtk_spinner_set_spinning(GTK_SPINNER(page->spinner), view == VIEW_PROGRESS);
     if (view == VIEW_FORM)
         update_form(page);
@@ -286,104 +313,6 @@ static void show_view(BkSigninPage *page, enum view view)
                                                              : page->old_password);
     else
         gtk_widget_grab_focus(page->deleted_done);
-}
-
-/* ---- the error ---- */
-
-static void hide_error(BkSigninPage *page)
-{
-    gtk_widget_set_visible(page->error_box, FALSE);
-    gtk_widget_set_visible(page->logo, TRUE);
-    g_clear_pointer(&page->details, g_free);
-}
-
-static void set_text(GtkWidget *label, const char *text)
-{
-    gtk_label_set_label(GTK_LABEL(label), text);
-    gtk_widget_set_visible(label, *text != 0);
-}
-
-static bool is_about(const struct bk_client_failure *failure, unsigned number)
-{
-    return failure->record && failure->record->number == number;
-}
-
-/* What one press can do about it, besides trying again. */
-static void show_fix(BkSigninPage *page, const struct bk_client_failure *failure)
-{
-    const char *label = NULL, *name = NULL;
-    if (is_about(failure, 109) &&
-        !bk_settings_is_managed(bk_app_settings(page->app), BK_SETTING_AUTOMATIC_SERVER)) {
-        label = _("Use Automatic Settings");
-        name = "signin.automatic";
-    } else if (is_about(failure, 301)) {
-        label = _("Connection Settings");
-        name = "app.options";
-    }
-    gtk_widget_set_visible(page->error_fix, label != NULL);
-    if (!label)
-        return;
-    gtk_button_set_label(GTK_BUTTON(page->error_fix), label);
-    gtk_actionable_set_action_name(GTK_ACTIONABLE(page->error_fix), name);
-}
-
-static void show_help(BkSigninPage *page)
-{
-    const char *link = bk_settings_string(bk_app_settings(page->app), BK_SETTING_HELP_LINK);
-    bool good = g_str_has_prefix(link, "https://") || g_str_has_prefix(link, "http://") ||
-                g_str_has_prefix(link, "mailto:");
-    if (good)
-        gtk_link_button_set_uri(GTK_LINK_BUTTON(page->error_help), link);
-    gtk_widget_set_visible(page->error_help, good);
-}
-
-static void show_error(BkSigninPage *page, const struct bk_client_failure *failure)
-{
-    g_autofree char *text = bk_word_failure(failure);
-    g_autofree char *does = bk_word_failure_does(failure);
-    /* Translators: what support asks for, and the number of the cause in the manual: "Code K7QF-3M2P, SI-202" */
-    g_autofree char *code = *failure->case_code
-                                ? g_strdup_printf(_("Code %s, %s"), failure->case_code, failure->id)
-                                : g_strdup(failure->id);
-    g_free(page->details);
-    page->details = bk_word_failure_details(failure);
-    gtk_label_set_label(GTK_LABEL(page->error_text), text);
-    set_text(page->error_does, does);
-    set_text(page->error_code, code);
-    gtk_label_set_label(GTK_LABEL(page->error_details), page->details);
-    gtk_widget_set_visible(page->error_retry,
-                           failure->next == BK_CLIENT_NEXT_STOP && !is_about(failure, 111) &&
-                               !is_about(failure, 202) && !is_about(failure, 206));
-    show_fix(page, failure);
-    show_help(page);
-    gtk_widget_set_visible(page->error_box, TRUE);
-    gtk_widget_set_visible(page->logo, FALSE); /* its room is needed */
-    gtk_adjustment_set_value(
-        gtk_scrolled_window_get_vadjustment(GTK_SCROLLED_WINDOW(page->scrolled)), 0);
-}
-
-/* Something that is wrong with the options of this computer: no record, no code. */
-static void show_plain_error(BkSigninPage *page, const char *text, const char *does)
-{
-    struct bk_client_failure failure = { .id = "",
-                                         .case_code = "",
-                                         .user_text = text,
-                                         .user_does = does,
-                                         .admin_text = "",
-                                         .detail = "" };
-    show_error(page, &failure);
-    gtk_widget_set_visible(page->error_retry, FALSE);
-}
-
-static void act_copy(GtkWidget *widget, const char *name, GVariant *target)
-{
-    BkSigninPage *page = BK_SIGNIN_PAGE(widget);
-    (void)name;
-    (void)target;
-    if (!page->details)
-        return;
-    gdk_clipboard_set_text(gtk_widget_get_clipboard(widget), page->details);
-    bk_app_toast(page->app, _("Copied"));
 }
 
 /* ---- signing in ---- */
@@ -421,9 +350,11 @@ static void begin_sign_in(BkSigninPage *page)
     int r = answers
                 ? bk_engine_credential(engine, password, name)
                 : bk_app_sign_in(page->app, address, wants_password ? password : NULL, name, &why);
-    if (r < 0)
-        show_plain_error(page, why ? why : g_strerror(-r),
-                         _("Look at the connection settings in the options."));
+    if (r >= 0)
+        return;
+    bk_failure_card_say(page->failure, page->app, why ? why : g_strerror(-r),
+                        _("Look at the connection settings in the options."));
+    failure_is_shown(page);
 }
 
 static void act_sign_in(GtkWidget *widget, const char *name, GVariant *target)
@@ -503,10 +434,11 @@ static void act_trust(GtkWidget *widget, const char *name, GVariant *target)
 static void on_trust(BkSigninPage *page, const struct bk_client_event *event)
 {
     g_autofree char *text =
-        g_strdup_printf(_("%s is to be used for %s. It is a secure connection, but the server "
-                          "belongs to another domain than your "
-                          "address. Ask your support if you do not expect this."),
-                        event->trust.server, event->trust.address);
+        /* Translators: first an address, then a server */
+        g_strdup_printf(_("For %s Beckon found the server %s. The connection is secure, but this "
+                          "server belongs to another domain than your address. If you did not "
+                          "expect that, ask your support first."),
+                        event->trust.address, event->trust.server);
     gtk_label_set_label(GTK_LABEL(page->trust_text), text);
     show_view(page, VIEW_TRUST);
 }
@@ -543,8 +475,12 @@ static void act_change_password(GtkWidget *widget, const char *name, GVariant *t
         wrong = page->new_password, why = _("The new password is the old one.");
     else if (strcmp(new, secret_of(page->repeat_password)) != 0)
         wrong = page->repeat_password, why = _("The two new passwords differ.");
+    set_class(page->old_password, "error", wrong == page->old_password);
+    set_class(page->new_password, "error", wrong == page->new_password);
+    set_class(page->repeat_password, "error", wrong == page->repeat_password);
     if (wrong) {
-        set_text(page->change_hint, why);
+        gtk_label_set_label(GTK_LABEL(page->change_hint), why);
+        gtk_widget_set_visible(page->change_hint, TRUE);
         gtk_widget_grab_focus(wrong);
         return;
     }
@@ -640,8 +576,14 @@ static void on_deleted(BkSigninPage *page, const struct bk_client_event *event)
     adw_preferences_group_set_title(ADW_PREFERENCES_GROUP(page->deleted_group),
                                     all ? _("Sign-in Info Deleted")
                                         : _("Deleted, With Exceptions"));
-    adw_preferences_group_set_description(ADW_PREFERENCES_GROUP(page->deleted_group),
-                                          event->deleted.address);
+    g_autofree char *what_to_do =
+        all ? g_strdup(event->deleted.address)
+            : g_strdup_printf(
+                  /* Translators: %s is an address */
+                  _("%s\nWhat has a warning sign was not done. Tell your support, who can do it at "
+                    "the server."),
+                  event->deleted.address);
+    adw_preferences_group_set_description(ADW_PREFERENCES_GROUP(page->deleted_group), what_to_do);
     update_delete_history(page);
     hide_error(page);
     g_clear_pointer(&page->asked, g_free);
@@ -673,6 +615,8 @@ static void update_progress(BkSigninPage *page, enum bk_client_state state, cons
     g_autofree char *text = bk_word_progress(state, detail, retry_in);
     gtk_label_set_label(GTK_LABEL(page->progress_text), text);
     gtk_label_set_label(GTK_LABEL(page->progress_address), bk_engine_address(engine));
+    /* Nothing goes on while the seconds are counted. */
+    gtk_widget_set_visible(page->spinner, state != BK_CLIENT_RECONNECTING || retry_in <= 0);
     gtk_widget_set_visible(page->try_now, state == BK_CLIENT_RECONNECTING);
 }
 
@@ -693,6 +637,9 @@ static void on_state(BkSigninPage *page, const struct bk_client_event *event)
         clear_secrets(page);
         page->user_opened = false;
         g_clear_pointer(&page->asked, g_free);
+        /* For the next time, when they did not type it here. */
+        if (!*gtk_editable_get_text(GTK_EDITABLE(page->address)))
+            gtk_editable_set_text(GTK_EDITABLE(page->address), event->state.address);
         break;
     default:
         break;
@@ -744,9 +691,8 @@ static GtkWidget *wrong_row(BkSigninPage *page, const struct bk_client_failure *
     case 203:
         return is_shown(page->user) ? page->user : page->sign_in;
     default:
-        return is_shown(page->error_fix)     ? page->error_fix
-               : is_shown(page->error_retry) ? page->error_retry
-                                             : page->sign_in;
+        return bk_failure_card_button(page->failure) ? bk_failure_card_button(page->failure)
+                                                     : page->sign_in;
     }
 }
 
@@ -755,7 +701,8 @@ static void on_failure(BkSigninPage *page, const struct bk_client_event *event)
     const struct bk_client_failure *failure = &event->failure;
     if (bk_engine_has_session(bk_app_engine(page->app)) && failure->next == BK_CLIENT_NEXT_RETRY)
         return;
-    show_error(page, failure);
+    bk_failure_card_show(page->failure, page->app, failure);
+    failure_is_shown(page);
     page->changing = false;
     wipe(&page->new_secret);
     if (failure->next != BK_CLIENT_NEXT_STOP)
@@ -821,7 +768,7 @@ static void keep_toggled(BkSigninPage *page)
 {
     page->keep_changed |= bk_engine_state(bk_app_engine(page->app)) == BK_CLIENT_ASKING_CREDENTIAL;
     (void)bk_settings_set_bool(bk_app_settings(page->app), BK_SETTING_SAVE_SIGN_IN,
-                               gtk_check_button_get_active(GTK_CHECK_BUTTON(page->keep)));
+                               gtk_switch_get_active(GTK_SWITCH(page->keep)));
     update_form(page);
 }
 
@@ -833,13 +780,16 @@ static void read_settings(BkSigninPage *page)
     for (guint i = 0; i < G_N_ELEMENTS(first_states); i++)
         if (first_states[i] == manual)
             adw_combo_row_set_selected(ADW_COMBO_ROW(page->status), i);
-    gtk_widget_set_sensitive(page->status,
-                             !bk_settings_is_managed(settings, BK_SETTING_STATUS_AT_SIGN_IN));
+    bool status_managed = bk_settings_is_managed(settings, BK_SETTING_STATUS_AT_SIGN_IN);
+    gtk_widget_set_sensitive(page->status, !status_managed);
+    if (status_managed)
+        adw_action_row_set_subtitle(ADW_ACTION_ROW(page->status), _("Set by your organisation"));
     bool managed = bk_settings_is_managed(settings, BK_SETTING_SAVE_SIGN_IN);
-    gtk_check_button_set_active(GTK_CHECK_BUTTON(page->keep),
-                                bk_settings_bool(settings, BK_SETTING_SAVE_SIGN_IN));
-    gtk_widget_set_sensitive(page->keep, !managed);
-    gtk_widget_set_visible(page->keep_managed, managed);
+    gtk_switch_set_active(GTK_SWITCH(page->keep),
+                          bk_settings_bool(settings, BK_SETTING_SAVE_SIGN_IN));
+    gtk_widget_set_sensitive(page->keep_row, !managed);
+    if (managed)
+        adw_action_row_set_subtitle(ADW_ACTION_ROW(page->keep_row), _("Set by your organisation"));
 }
 
 static void fill_status(BkSigninPage *page)
@@ -867,7 +817,6 @@ static void finalize(GObject *object)
 {
     BkSigninPage *page = BK_SIGNIN_PAGE(object);
     g_free(page->asked);
-    g_free(page->details);
     g_free(page->deleted_address);
     wipe(&page->new_secret);
     G_OBJECT_CLASS(bk_signin_page_parent_class)->finalize(object);
@@ -907,6 +856,7 @@ static void bk_signin_page_class_init(BkSigninPageClass *class)
     G_OBJECT_CLASS(class)->dispose = dispose;
     G_OBJECT_CLASS(class)->finalize = finalize;
     widget->grab_focus = grab_focus;
+    g_type_ensure(BK_TYPE_FAILURE_CARD);
     gtk_widget_class_set_template_from_resource(widget, "/org/beckon/Beckon/signin_page.ui");
 #define CHILD(name) gtk_widget_class_bind_template_child(widget, BkSigninPage, name)
     CHILD(menu);
@@ -917,24 +867,16 @@ static void bk_signin_page_class_init(BkSigninPageClass *class)
     CHILD(change);
     CHILD(deleted);
     CHILD(logo);
-    CHILD(error_box);
-    CHILD(error_text);
-    CHILD(error_does);
-    CHILD(error_code);
-    CHILD(error_expander);
-    CHILD(error_details);
-    CHILD(error_fix);
-    CHILD(error_retry);
-    CHILD(error_copy);
-    CHILD(error_help);
+    CHILD(welcome);
+    CHILD(failure);
     CHILD(address);
     CHILD(accounts);
     CHILD(password);
     CHILD(user);
     CHILD(status);
     CHILD(hint);
+    CHILD(keep_row);
     CHILD(keep);
-    CHILD(keep_managed);
     CHILD(sign_in);
     CHILD(user_differs);
     CHILD(forget);
@@ -962,7 +904,6 @@ static void bk_signin_page_class_init(BkSigninPageClass *class)
     gtk_widget_class_install_action(widget, "signin.sign-in", NULL, act_sign_in);
     gtk_widget_class_install_action(widget, "signin.retry", NULL, act_sign_in);
     gtk_widget_class_install_action(widget, "signin.cancel", NULL, act_cancel);
-    gtk_widget_class_install_action(widget, "signin.copy", NULL, act_copy);
     gtk_widget_class_install_action(widget, "signin.automatic", NULL, act_automatic);
     gtk_widget_class_install_action(widget, "signin.user-differs", NULL, act_user_differs);
     gtk_widget_class_install_action(widget, "signin.forget", NULL, act_forget);
@@ -973,9 +914,24 @@ static void bk_signin_page_class_init(BkSigninPageClass *class)
     gtk_widget_class_install_action(widget, "signin.delete-history", NULL, act_delete_history);
 }
 
+/* A long label takes a second line; it must not make the window wider. */
+static void wrap(GtkWidget *button)
+{
+    GtkWidget *label = gtk_button_get_child(GTK_BUTTON(button));
+    gtk_label_set_wrap(GTK_LABEL(label), TRUE);
+    gtk_label_set_justify(GTK_LABEL(label), GTK_JUSTIFY_CENTER);
+}
+
 static void bk_signin_page_init(BkSigninPage *page)
 {
     gtk_widget_init_template(GTK_WIDGET(page));
+    wrap(page->user_differs);
+    wrap(page->forget);
+    wrap(page->delete_history);
+    wrap(page->trust_always);
+    wrap(page->trust_once);
+    wrap(page->trust_no);
+    wrap(page->change_button);
 }
 
 static void on_row_enter(BkSigninPage *page)
@@ -1006,7 +962,7 @@ BkSigninPage *bk_signin_page_new(BkApp *app)
     SWAPPED(page->user, "entry-activated", on_row_enter);
     SWAPPED(page->repeat_password, "entry-activated", on_change_enter);
     SWAPPED(page->status, "notify::selected", status_chosen);
-    SWAPPED(page->keep, "toggled", keep_toggled);
+    SWAPPED(page->keep, "notify::active", keep_toggled);
     SWAPPED(bk_app_settings(app), "changed", read_settings);
     SWAPPED(bk_app_accounts(app), "items-changed", fill_accounts);
     SWAPPED(bk_app_engine(app), "notify::retry-in", retry_ticks);

@@ -124,6 +124,14 @@ static const char *const waiting[] = {
     N_("still waiting for the server's answer"),
 };
 
+/* Of "srv.example.org:5061" what says something to everybody: the usual port does not. */
+static char *place(const char *where)
+{
+    static const char usual[] = ":5061";
+    gsize len = strlen(where) - (g_str_has_suffix(where, usual) ? strlen(usual) : 0);
+    return g_strndup(where, len);
+}
+
 static char *waiting_text(const char *detail)
 {
     for (gsize i = 0; i < G_N_ELEMENTS(waiting); i++) {
@@ -132,7 +140,8 @@ static char *waiting_text(const char *detail)
             continue;
         g_autofree char *what = g_strdup(_(waiting[i]));
         g_autofree char *first = g_utf8_strup(what, (gssize)(g_utf8_next_char(what) - what));
-        const char *where = g_str_has_prefix(detail + len, ": ") ? detail + len + 2 : "";
+        g_autofree char *where =
+            g_str_has_prefix(detail + len, ": ") ? place(detail + len + 2) : g_strdup("");
         return *where ? g_strdup_printf("%s%s (%s)", first, g_utf8_next_char(what), where)
                       : g_strdup_printf("%s%s", first, g_utf8_next_char(what));
     }
@@ -147,9 +156,11 @@ char *bk_word_progress(enum bk_client_state state, const char *detail, int retry
     switch (state) {
     case BK_CLIENT_RESOLVING:
         return g_strdup(_("Looking for your server"));
-    case BK_CLIENT_CONTACTING:
-        return detail && *detail ? g_strdup_printf(_("Contacting %s"), detail)
-                                 : g_strdup(_("Contacting your server"));
+    case BK_CLIENT_CONTACTING: {
+        g_autofree char *where = place(detail ? detail : "");
+        return *where ? g_strdup_printf(_("Contacting %s"), where)
+                      : g_strdup(_("Contacting your server"));
+    }
     case BK_CLIENT_ASKING_TRUST:
         return g_strdup(_("Waiting for your decision"));
     case BK_CLIENT_ASKING_CREDENTIAL:
@@ -277,7 +288,7 @@ char *bk_word_failure_details(const struct bk_client_failure *failure)
     g_autofree char *says = bk_word_failure(failure);
     g_autofree char *does = bk_word_failure_does(failure);
     g_autoptr(GDateTime) now = g_date_time_new_now_utc();
-    g_autofree char *time = g_date_time_format_iso8601(now);
+    g_autofree char *time = g_date_time_format(now, "%Y-%m-%dT%H:%M:%SZ");
     GString *to = g_string_new(says);
     if (*does)
         g_string_append_printf(to, "\n%s", does);

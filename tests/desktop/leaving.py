@@ -24,7 +24,7 @@ def without_a_notification_area_the_first_close_explains_and_a_second_start_find
     with place.ann_and_bob(panel=False) as ann:
         begin = ann.mark()
         ann.desk.ask("close", "Beckon")
-        ann.desk.wait(has="Beckon Goes On")
+        ann.desk.wait(has="Beckon Keeps Running")
         ann.desk.press("Close Window", role="push button")
         ann.desk.wait_gone(role="frame")
         ann.gets("with no icon", "sent")

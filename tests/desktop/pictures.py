@@ -74,14 +74,16 @@ class Look:
         self.desk.ask("activate", "search")
         self.desk.type(text)
 
-    def starts(self, program, script):
+    def starts(self, program, script, policy=False):
         home = self.folder / f"home-{time.monotonic_ns()}"
         settings = home / ".config" / "gtk-4.0" / "settings.ini"
         settings.parent.mkdir(parents=True)
         settings.write_text(SETTINGS)
         self.desk.env |= {"HOME": str(home), "XDG_CONFIG_HOME": str(home / ".config"), "XDG_DATA_HOME": str(home / ".local/share"),
                           "XDG_CACHE_HOME": str(home / ".cache"), "XDG_STATE_HOME": str(home / ".local/state")}
+        self.desk.env["BECKON_POLICY_FILE"] = str(HERE / "fake" / "managed.conf") if policy else "/dev/null"
         self.desk.program = str(program)
+        self.desk.ask("panel_appear")
         self.first_alert = len(self.desk.ask("alerts"))
         self.desk.run("--fake", script)
 
@@ -328,6 +330,87 @@ def deletes(look):
     look.desk.press(pattern="^(Delete|Löschen)$", role="push button")
 
 
+def types(text, *keys):
+    def act(look):
+        look.desk.type(text)
+        for key in keys:
+            look.desk.key(key)
+    return act
+
+
+def in_turn(*acts):
+    def act(look):
+        for one in acts:
+            one(look)
+            look.settles(0.4)
+    return act
+
+
+def pressed(text):
+    return lambda look: look.press(text)
+
+
+def waits(state):
+    """Its first letter may be a big one."""
+    return lambda look: look.desk.wait(has=look.word(state)[1:], role="label")
+
+
+def options(page):
+    def act(look):
+        look.desk.ask("activate", "options")
+        look.desk.wait(role="frame", name=look.word("Options"))
+        look.desk.ask("focus", look.word("Options"))
+        look.press(page, role="page tab")
+    return act
+
+
+def to_the_end(look):
+    look.desk.ask("activate", "configuration-information")
+    look.desk.wait(role="frame", name=look.word("Configuration Information"))
+    look.desk.ask("focus", look.word("Configuration Information"))
+    look.desk.ask("scroll", 60)
+
+
+def unsent_and(name):
+    """Something is written and not sent when this is chosen."""
+    def act(look):
+        look.opens(BJOERN, "Björn Ångström")
+        look.desk.type("I will be there at")
+        look.desk.ask("activate", name)
+        look.desk.wait(role="dialog")
+    return act
+
+
+def changes_password(look):
+    signs_in(look)
+    look.desk.wait(role="text", name=look.word("New Password"))
+    look.desk.type("new")
+    look.desk.key("Tab", "Tab")
+    look.desk.type("other")
+    look.desk.key("Return")
+
+
+def sign_in_side(script):
+    """What is seen of Beckon without being signed in, and on the way out. What begins with "managed" has an organisation's file."""
+    first, calm, still = script("credential"), script("calm"), script("deleted")
+    slow, still_waiting = script("slow"), waits("still waiting for a connection")
+    rows = {"first": (first, nothing), "typed": (first, types("ann@example.org")), "typed-incomplete": (first, types("ann", "Tab")),
+            "typed-wrong": (first, types("ann lee@example.org")), "password-missing": (first, types("ann@example.org", "Return", "Return")),
+            "user-differs": (first, in_turn(types("ann@example.org"), pressed("My user name differs from my address"))),
+            "signed-out": (still, action("sign-out")), "slow-connection": (slow, in_turn(signs_in, still_waiting)),
+            "fail-details": (script("fail-no-server"), in_turn(signs_in, lambda look: look.desk.press(look.word("Details")))),
+            "change-differs": (script("fail-must-change"), changes_password), "trust": (script("trust"), signs_in)}
+    rows |= {f"options-{page.lower()}": (still, options(page)) for page in ("Personal", "Alerts", "Connection", "Appearance")}
+    rows |= {f"managed-{page.lower()}": (still, options(page)) for page in ("Personal", "Alerts", "Connection")}
+    rows |= {"options-first": (first, options("Personal")), "managed-first": (first, nothing),
+             "configuration": (still, action("configuration-information")), "configuration-more": (still, to_the_end),
+             "about": (still, action("about")), "shortcuts": (still, action("shortcuts")), "delete": (still, action("delete-sign-in-info")),
+             "delete-unsent": (still, unsent_and("delete-sign-in-info")), "deleted": (still, deletes), "deleted-all": (calm, deletes),
+             "sign-out-unsent": (still, unsent_and("sign-out")), "exit-unsent": (still, unsent_and("exit")),
+             "close-first": (still, in_turn(lambda look: look.desk.ask("panel_vanish"), action("close")))}
+    return rows
+
+
 def pictures():
     """name -> (script, what is done)"""
     def script(name):
@@ -335,10 +418,8 @@ def pictures():
     rows = {path.stem: (path, signs_in if path.stem.startswith(("fail-", "slow", "trust", "user-name", "credential")) else nothing)
             for path in sorted((HERE / "fake").glob("*.json"))}
     calm, still, long, new, words = script("calm"), script("deleted"), script("long-names"), script("new-here"), script("words")
-    rows |= {"main": (still, nothing), "deleted": (still, deletes)}
-    rows |= {"first": (script("credential"), nothing), "options": (calm, action("options")),
-             "configuration": (calm, action("configuration-information")), "about": (calm, action("about")),
-             "shortcuts": (calm, action("shortcuts")), "delete": (calm, action("delete-sign-in-info"))}
+    rows |= {"main": (still, nothing)}
+    rows |= sign_in_side(script)
     rows |= {  # the main window
         "by-status": (still, by_status), "crowd-by-status": (script("crowd"), by_status), "collapsed": (still, collapsed),
         "status-menu": (still, status_menu), "main-menu": (still, opens_menu("Menu")), "view-menu": (still, opens_menu("How contacts are shown")),
@@ -397,7 +478,7 @@ def takes(name, build, to, rows):
             look = Look(desk, build, folder, name)
             look.to = to
             for row, (script, act) in rows.items():
-                look.starts(pathlib.Path(build) / "src" / "desktop" / "beckon", script)
+                look.starts(pathlib.Path(build) / "src" / "desktop" / "beckon", script, policy=row.startswith("managed"))
                 try:
                     look.settles(0.4)
                     act(look)

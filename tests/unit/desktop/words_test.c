@@ -90,14 +90,15 @@ static void progress_says_what_is_waited_for(void **state)
     SAYS(bk_word_progress(BK_CLIENT_RESOLVING, "", 0), "Looking for your server",
          "Ihr Server wird gesucht");
     SAYS(bk_word_progress(BK_CLIENT_CONTACTING, "srv.example.org:5061", 0),
-         "Contacting srv.example.org:5061", "Verbindung mit srv.example.org:5061 wird hergestellt");
+         "Contacting srv.example.org", "Verbindung mit srv.example.org wird hergestellt");
+    SAYS(bk_word_progress(BK_CLIENT_CONTACTING, "srv.example.org:443", 0),
+         "Contacting srv.example.org:443", "Verbindung mit srv.example.org:443 wird hergestellt");
     SAYS(bk_word_progress(BK_CLIENT_RECONNECTING, NULL, 1), "Trying again in 1 second",
          "Neuer Versuch in 1 Sekunde");
     SAYS(bk_word_progress(BK_CLIENT_RECONNECTING, "", 8), "Trying again in 8 seconds",
          "Neuer Versuch in 8 Sekunden");
     SAYS(bk_word_progress(BK_CLIENT_CONTACTING, "still waiting for a connection: srv:5061", 0),
-         "Still waiting for a connection (srv:5061)",
-         "Es wird noch auf eine Verbindung gewartet (srv:5061)");
+         "Still waiting for a connection (srv)", "Es wird noch auf eine Verbindung gewartet (srv)");
     SAYS(bk_word_progress(BK_CLIENT_REGISTERING, "still waiting for the server's answer", 0),
          "Still waiting for the server's answer",
          "Es wird noch auf die Antwort des Servers gewartet");
