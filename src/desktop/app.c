@@ -29,6 +29,7 @@ enum {
     CLOSE_WAITS_MS = 2500,    /* and so long for the engine's thread */
     MISSED_TELL_MS = 400,     /* what waited at the server comes in a row */
     MISSED_LINES = 3,         /* of it said in the window; more are opened */
+    MISSED_LETTERS = 48,      /* of each of them */
     LOST_TELL_S = 20,         /* a connection away for so long is worth an alert */
 };
 
@@ -418,10 +419,14 @@ static void add_missed(BkApp *app, GString *to, BkTalk *talk)
     guint n = g_list_model_get_n_items(G_LIST_MODEL(talk));
     g_autoptr(BkLine) line = n ? g_list_model_get_item(G_LIST_MODEL(talk), n - 1) : NULL;
     const char *name = bk_person_name(bk_talk_person(talk));
-    if (line && bk_settings_bool(app->settings, BK_SETTING_ALERT_TEXT))
-        g_string_append_printf(to, "\n%s: %.160s", name, bk_line_text(line));
-    else
-        g_string_append_printf(to, "\n%s", name);
+    g_string_append_printf(to, "\n%s", name);
+    if (!line || !bk_settings_bool(app->settings, BK_SETTING_ALERT_TEXT))
+        return;
+    g_autofree char *text = g_utf8_make_valid(bk_line_text(line), -1);
+    bool fits = g_utf8_strlen(text, -1) <= MISSED_LETTERS;
+    g_autofree char *some = g_utf8_substring(text, 0, fits ? -1 : MISSED_LETTERS - 1);
+    g_string_append_printf(to, ": %s%s", g_strdelimit(some, "\r\n\t", ' '),
+                           fits ? "" : "\342\200\246");
 }
 
 /* What came while nobody was here; alerts alone would be gone when somebody looks at the window. */
@@ -442,7 +447,7 @@ static gboolean tell_missed(gpointer p)
     app->missed_told = lines > 0; /* once a session; what comes while somebody is here has alerts */
     if (lines && app->window && gtk_widget_get_visible(GTK_WIDGET(app->window)) &&
         bk_engine_has_session(app->engine)) {
-        g_autofree char *valid = g_utf8_make_valid(text->str, -1); /* may be cut in a letter */
+        g_autofree char *valid = g_utf8_make_valid(text->str, -1);
         bk_main_window_offer(app->window, valid, _("Open"), "app.missed");
     }
     return G_SOURCE_REMOVE;

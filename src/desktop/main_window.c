@@ -25,7 +25,6 @@ static AdwToast *make_toast(const char *text, int letters_a_line)
     GtkWidget *label = gtk_label_new(text);
     gtk_label_set_wrap(GTK_LABEL(label), TRUE);
     gtk_label_set_wrap_mode(GTK_LABEL(label), PANGO_WRAP_WORD_CHAR); /* a link is one word */
-    gtk_label_set_natural_wrap_mode(GTK_LABEL(label), GTK_NATURAL_WRAP_WORD);
     gtk_label_set_max_width_chars(GTK_LABEL(label), letters_a_line);
     gtk_label_set_xalign(GTK_LABEL(label), 0);
     gtk_widget_set_margin_top(label, 6);
@@ -43,7 +42,7 @@ void bk_main_window_toast(BkMainWindow *window, const char *text)
 void bk_main_window_offer(BkMainWindow *window, const char *text, const char *button,
                           const char *action)
 {
-    AdwToast *toast = make_toast(text, 20); /* a button stands behind it */
+    AdwToast *toast = make_toast(text, 22); /* a button stands behind it */
     adw_toast_set_button_label(toast, button);
     adw_toast_set_action_name(toast, action);
     g_set_weak_pointer(&window->offered, toast);

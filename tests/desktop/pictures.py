@@ -245,7 +245,7 @@ def card(pattern, search=None):
 def blocked(look):
     menu("^Zoë", "_Block…")(look)
     look.press("_Block", within=look.word("Block %s?").split("%")[0])
-    look.desk.wait(role="list item", pattern="^Zoë.*" + look.word("Blocked"))
+    look.desk.wait(role="list item", pattern="^Zoë.*" + look.word("Blocked", "person"))
 
 
 def card_of_blocked(look):
@@ -423,7 +423,7 @@ def pictures():
     rows |= {  # the main window
         "by-status": (still, by_status), "crowd-by-status": (script("crowd"), by_status), "collapsed": (still, collapsed),
         "status-menu": (still, status_menu), "main-menu": (still, opens_menu("Menu")), "view-menu": (still, opens_menu("How contacts are shown")),
-        "note": (still, types_note("Back on Monday")), "note-long": (still, types_note("x" * 520)),
+        "note": (still, types_note("Back on Monday")),
         "search": (calm, finds("no", "There are more. Type more of the name to see them.")),
         "search-contact": (still, finds("bj")), "search-new": (new, finds("no", "There are more. Type more of the name to see them.")),
         "search-nobody": (script("limited"), finds("qqq", "Nobody found. Try another spelling, or type the whole address.")),
@@ -493,7 +493,7 @@ def takes(name, build, to, rows):
                 # What lies around the windows becomes transparent; it is grey where a compositor paints it.
                 ground = "#808080" if desk.compositor else "black"
                 subprocess.run(["convert", str(raw), "-bordercolor", ground, "-border", "1", "-trim", "+repage", "-bordercolor", ground, "-border", "1",
-                                "-alpha", "set", "-fill", "none", "-floodfill", "+0+0", ground, "-shave", "1x1", str(file)], check=True)
+                                "-alpha", "set", "-fuzz", "6%", "-fill", "none", "-floodfill", "+0+0", ground, "-shave", "1x1", str(file)], check=True)
                 print(file, flush=True)
                 look.ends()
     return failed
