@@ -200,6 +200,8 @@ static AdwMessageDialog *ask(GtkWidget *from, struct question *question, const c
 static void show(AdwMessageDialog *dialog, AdwResponseAppearance appearance)
 {
     adw_message_dialog_set_response_appearance(dialog, "do", appearance);
+    if (appearance == ADW_RESPONSE_DESTRUCTIVE) /* Enter, pressed without reading, does no harm */
+        adw_message_dialog_set_default_response(dialog, "cancel");
     gtk_window_present(GTK_WINDOW(dialog));
 }
 

@@ -140,6 +140,16 @@ def talk_and_write(look):
     look.desk.wait(role="list item", pattern="Good, thank you")
 
 
+def talk_alone(look):
+    """Without the main window behind it."""
+    look.desk.wait(role="list item", pattern="Björn.*2 ")
+    look.opens(BJOERN, "Björn Ångström")
+    look.desk.ask("close", "Beckon")
+    look.desk.type("Nine is fine, in the small room.")
+    look.desk.key("Return")
+    look.sees("%s is typing…", role="label")
+
+
 def types_back(look):
     look.opens(BJOERN, "Björn Ångström")
     look.says(BJOERN, "Did you sleep well?")
@@ -246,6 +256,7 @@ def blocked(look):
     menu("^Zoë", "_Block…")(look)
     look.press("_Block", within=look.word("Block %s?").split("%")[0])
     look.desk.wait(role="list item", pattern="^Zoë.*" + look.word("Blocked", "person"))
+    look.settles(0.3)  # the question is gone
 
 
 def card_of_blocked(look):
@@ -438,7 +449,7 @@ def pictures():
         "ask-rename": (still, menu("^José", "_Rename…")), "ask-rename-group": (still, group_menu("_Rename Group…")),
         "ask-delete-group": (still, group_menu("_Delete Group…")), "ask-block": (still, menu("^José", "_Block…"))}
     rows |= {  # conversations
-        "talk": (calm, talk_and_write), "talk-typing": (calm, types_back), "talk-states": (calm, message_states),
+        "talk": (calm, talk_and_write), "talk-typing": (calm, types_back), "talk-alone": (script("unread"), talk_alone), "talk-states": (calm, message_states),
         "talk-words": (words, own_words), "talk-missed": (calm, opens_missed), "talk-draft": (still, long_draft),
         "talk-nothing": (still, lambda look: look.opens(ZOE, "Zoë Lefèvre")), "talk-several": (calm, several_talks),
         "talk-reconnecting": (script("reconnecting"), reconnecting_talk), "talk-blocked": (still, talk_with_blocked),
