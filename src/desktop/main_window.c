@@ -6,7 +6,11 @@
 
 #include <glib/gi18n.h>
 
-enum { TOAST_S = 6, TOAST_LETTERS_A_S = 15 }; /* sentences, not words, read calmly */
+enum {
+    TOAST_S = 6,
+    TOAST_LETTERS_A_S = 15, /* sentences, not words, read calmly */
+    NARROWEST = 340,        /* pixels; main_window.ui */
+};
 
 struct _BkMainWindow {
     AdwApplicationWindow parent;
@@ -18,14 +22,35 @@ struct _BkMainWindow {
 };
 G_DEFINE_TYPE(BkMainWindow, bk_main_window, ADW_TYPE_APPLICATION_WINDOW)
 
+/* As many letters as stand in a line before the button: a toast cuts off what does not fit. */
+static int letters_a_line(BkMainWindow *window, const char *button)
+{
+    enum { AROUND = 92, AROUND_BUTTON = 46, MANY = 30, FEW = 8 }; /* pixels; letters */
+    PangoContext *context = gtk_widget_get_pango_context(GTK_WIDGET(window));
+    PangoFontMetrics *metrics = pango_context_get_metrics(context, NULL, NULL);
+    int letter = MAX(pango_font_metrics_get_approximate_char_width(metrics),
+                     pango_font_metrics_get_approximate_digit_width(metrics)) /
+                 PANGO_SCALE;
+    pango_font_metrics_unref(metrics);
+    int width = gtk_widget_get_width(GTK_WIDGET(window->toasts)), taken = 0;
+    if (button) {
+        PangoLayout *layout = gtk_widget_create_pango_layout(GTK_WIDGET(window), button);
+        pango_layout_get_pixel_size(layout, &taken, NULL);
+        g_object_unref(layout);
+        taken += taken / 10 + AROUND_BUTTON; /* it is bold */
+    }
+    int room = (width ? width : NARROWEST) - AROUND - taken;
+    return CLAMP(room / MAX(letter, 1), FEW, MANY);
+}
+
 /* A toast's own title is one line, cut off: what is said once must be readable, however long it is. */
-static AdwToast *make_toast(const char *text, int letters_a_line)
+static AdwToast *make_toast(BkMainWindow *window, const char *text, const char *button)
 {
     AdwToast *toast = adw_toast_new("");
     GtkWidget *label = gtk_label_new(text);
     gtk_label_set_wrap(GTK_LABEL(label), TRUE);
     gtk_label_set_wrap_mode(GTK_LABEL(label), PANGO_WRAP_WORD_CHAR); /* a link is one word */
-    gtk_label_set_max_width_chars(GTK_LABEL(label), letters_a_line);
+    gtk_label_set_max_width_chars(GTK_LABEL(label), letters_a_line(window, button));
     gtk_label_set_xalign(GTK_LABEL(label), 0);
     gtk_widget_set_margin_top(label, 6);
     gtk_widget_set_margin_bottom(label, 6);
@@ -36,13 +61,13 @@ static AdwToast *make_toast(const char *text, int letters_a_line)
 
 void bk_main_window_toast(BkMainWindow *window, const char *text)
 {
-    adw_toast_overlay_add_toast(window->toasts, make_toast(text, 30));
+    adw_toast_overlay_add_toast(window->toasts, make_toast(window, text, NULL));
 }
 
 void bk_main_window_offer(BkMainWindow *window, const char *text, const char *button,
                           const char *action)
 {
-    AdwToast *toast = make_toast(text, 22); /* a button stands behind it */
+    AdwToast *toast = make_toast(window, text, button);
     adw_toast_set_button_label(toast, button);
     adw_toast_set_action_name(toast, action);
     g_set_weak_pointer(&window->offered, toast);

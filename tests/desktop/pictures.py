@@ -469,12 +469,10 @@ def german(folder):
 
 
 def environment_of(look, build, folder):
-    language, dress = look.split("-")
+    language = look.split("-")[0]
     extra = {"BECKON_LOCALE_DIR": str(pathlib.Path(build) / "po")}
     if language == "de":
         extra |= german(folder)
-    if dress == "large":
-        extra["GDK_DPI_SCALE"] = "1.5"
     return extra
 
 
@@ -486,6 +484,9 @@ def takes(name, build, to, rows):
         folder = pathlib.Path(temporary)
         with Desk(folder, "", name, language=LANGUAGES[language], dark=dress == "dark", contrast=dress == "contrast", size="940x800",
                   keyring="none", compositor=True, environment=environment_of(name, build, folder)) as desk:
+            if dress == "large":
+                subprocess.run(["xprop", "-root", "-f", "RESOURCE_MANAGER", "8s", "-set", "RESOURCE_MANAGER", "Xft.dpi:\t144\n"], env=desk.env,
+                               check=True)
             look = Look(desk, build, folder, name)
             look.to = to
             for row, (script, act) in rows.items():
