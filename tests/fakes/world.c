@@ -4,6 +4,7 @@
 #include "base/text.h"
 #include "sip/frame.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -223,6 +224,15 @@ struct world *world_create(const struct world_config *config)
     return w;
 }
 
+struct world *world_create_pair(unsigned shards)
+{
+    struct world *w = world_create(
+        &(struct world_config){ .shards = shards, .bus_always_queues = shards > 1, .seed = 1 });
+    world_user(w, "ann", "MD5");
+    world_user(w, "bob", "SHA-256");
+    return w;
+}
+
 static void end(struct world *w)
 {
     work(w, true);
@@ -241,6 +251,8 @@ void world_destroy(struct world *w)
 {
     if (!w)
         return;
+    while (w->links)
+        world_disconnect(w->links, BK_LINK_END_CLOSED);
     /* Answers that wait for the store come before the core goes. */
     bk_store_pump(w->store);
     end(w);
@@ -317,6 +329,8 @@ struct world_link *world_connect(struct world *w, enum bk_link_transport transpo
     if (!link)
         abort();
     link->world = w;
+    link->next = w->links;
+    w->links = link;
     link->open = true;
     link->last_in_ms = w->mono_ms;
     struct bk_link_info info = { .transport = transport,
@@ -334,8 +348,13 @@ struct world_link *world_connect(struct world *w, enum bk_link_transport transpo
 void world_disconnect(struct world_link *link, enum bk_link_end why)
 {
     link->open = false;
-    if (link->world)
+    if (link->world) {
+        struct world_link **at = &link->world->links;
+        while (*at != link)
+            at = &(*at)->next;
+        *at = link->next;
         bk_core_link_gone(link->world->core, link->id, why);
+    }
     bk_buf_finish(&link->out);
     free(link);
 }
@@ -432,4 +451,35 @@ int world_sign_in(struct world_link *link, const char *name, const char *endpoin
         bk_buf_finish(&value);
     }
     return status;
+}
+
+struct world_link *world_signed_in(struct world *w, const char *name, const char *endpoint)
+{
+    struct world_link *link = world_connect(w, BK_LINK_TLS);
+    if (world_sign_in(link, name, endpoint, 600) != 200)
+        world_must(-EACCES, name);
+    return link;
+}
+
+void world_answer(struct world_link *link, const char *request, int status, const char *more)
+{
+    world_must(request ? 0 : -ENOMSG, "a request to answer");
+    char *copy = strdup(request ? request : ""), *line = copy;
+    if (!copy)
+        abort();
+    struct bk_buf out = { 0 };
+    bk_buf_addf(&out, "SIP/2.0 %d X\r\n", status);
+    for (char *next; (next = strstr(line, "\r\n")) && next != line; line = next + 2) {
+        *next = 0;
+        if (!strncasecmp(line, "Via:", 4) || !strncasecmp(line, "From:", 5) ||
+            !strncasecmp(line, "Call-ID:", 8) || !strncasecmp(line, "CSeq:", 5) ||
+            !strncasecmp(line, "Record-Route:", 13))
+            bk_buf_addf(&out, "%s\r\n", line);
+        if (!strncasecmp(line, "To:", 3))
+            bk_buf_addf(&out, "%s%s\r\n", line, strstr(line, ";tag=") ? "" : ";tag=callee");
+    }
+    bk_buf_addf(&out, "%s%s", more, strstr(more, "\r\n\r\n") ? "" : "Content-Length: 0\r\n\r\n");
+    world_send(link, "%.*s", (int)out.len, out.at);
+    bk_buf_finish(&out);
+    free(copy);
 }

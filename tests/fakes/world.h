@@ -11,6 +11,7 @@
 #include <stdbool.h>
 
 struct world_link { /* the far end of a link: what the core sent there */
+    struct world_link *next;
     struct world *world;
     uint64_t id;
     bool open, paused, known;
@@ -45,9 +46,10 @@ struct world {
     struct bk_history *history;
     struct bk_core *core;
     struct bk_core_limits limits;
-    struct world_work *work; /* what a worker has and did not begin with, oldest first */
-    bool hold_work;          /* it does not begin until this is false and the world settles */
-    bool hold_commits;       /* the store does not commit until world_commit */
+    struct world_link *links; /* that are there, the newest first */
+    struct world_work *work;  /* what a worker has and did not begin with, oldest first */
+    bool hold_work;           /* it does not begin until this is false and the world settles */
+    bool hold_commits;        /* the store does not commit until world_commit */
     int commit_result;
 };
 
@@ -61,7 +63,9 @@ struct world *world_create(const struct world_config *config);
  * dan.k@corp.example; ended.example, with eve, ended ten days ago with a grace of five. Nobody has a password yet.
  */
 struct world *world_create_organisation(void);
-/* NULL is fine. */
+/* ann (MD5) and bob (SHA-256) with their passwords; several shards have a bus that always queues. */
+struct world *world_create_pair(unsigned shards);
+/* Whoever is still connected closes first. NULL is fine. */
 void world_destroy(struct world *world);
 /* Stops at once: what was not committed is lost. The image of the store is left in *ret_image. */
 void world_crash(struct world *world, struct bk_buf *ret_image);
@@ -117,5 +121,12 @@ void world_signins(struct world *world, const char *address, const char *case_co
  * the Lync dialect; "own=...": our own client, which takes sessions of the dialect and single messages.
  */
 int world_sign_in(struct world_link *link, const char *name, const char *endpoint, int expires_s);
+/* Over TLS, for ten minutes. */
+struct world_link *world_signed_in(struct world *world, const char *name, const char *endpoint);
+/*
+ * Answers a request that arrived at link: Via, From, Call-ID, CSeq and Record-Route as they came, a tag of ours in To. more: further
+ * lines, and the body after an empty one; "": neither.
+ */
+void world_answer(struct world_link *link, const char *request, int status, const char *more);
 
 #endif

@@ -12,15 +12,6 @@
 /* cmocka wants the four above first */
 #include <cmocka.h>
 
-static struct world *begin(unsigned shards)
-{
-    struct world *w = world_create(
-        &(struct world_config){ .shards = shards, .bus_always_queues = shards > 1, .seed = 1 });
-    world_user(w, "ann", "MD5");
-    world_user(w, "bob", "SHA-256");
-    return w;
-}
-
 static void message(struct world_link *from, const char *who, const char *to, int n,
                     const char *text)
 {
@@ -34,28 +25,9 @@ static void message(struct world_link *from, const char *who, const char *to, in
         to, who, n, who, n, to, who, n, strlen(text), text);
 }
 
-/* Answers a request that arrived at link. */
 static void answer(struct world_link *link, const char *request, int status)
 {
-    assert_non_null(request);
-    char *copy = strdup(request ? request : ""), *line = copy;
-    if (!copy)
-        abort();
-    struct bk_buf out = { 0 };
-    bk_buf_addf(&out, "SIP/2.0 %d X\r\n", status);
-    for (char *next; (next = strstr(line, "\r\n")) && next != line; line = next + 2) {
-        *next = 0;
-        if (!strncasecmp(line, "Via:", 4) || !strncasecmp(line, "From:", 5) ||
-            !strncasecmp(line, "Call-ID:", 8) || !strncasecmp(line, "CSeq:", 5) ||
-            !strncasecmp(line, "Record-Route:", 13))
-            bk_buf_addf(&out, "%s\r\n", line);
-        if (!strncasecmp(line, "To:", 3))
-            bk_buf_addf(&out, "%s%s\r\n", line, strstr(line, ";tag=") ? "" : ";tag=callee");
-    }
-    bk_buf_add_lit(&out, "Contact: <sip:bob@127.0.0.1:9>\r\nContent-Length: 0\r\n\r\n");
-    world_send(link, "%.*s", (int)out.len, out.at);
-    bk_buf_finish(&out);
-    free(copy);
+    world_answer(link, request, status, "Contact: <sip:bob@127.0.0.1:9>\r\n");
 }
 
 /* A request of that method with whatever lines it needs. */
@@ -88,10 +60,9 @@ static void call(struct world_link *ann, struct world_link *bob, char ret[1024])
 
 static void a_person_signs_in_and_a_message_arrives(void **state)
 {
-    struct world *w = begin(*(unsigned *)*state);
-    struct world_link *ann = world_connect(w, BK_LINK_TLS), *bob = world_connect(w, BK_LINK_TLS);
-    assert_int_equal(world_sign_in(ann, "ann", "urn:a", 600), 200);
-    assert_int_equal(world_sign_in(bob, "bob", "urn:b", 600), 200);
+    struct world *w = world_create_pair(*(unsigned *)*state);
+    struct world_link *ann = world_signed_in(w, "ann", "urn:a");
+    struct world_link *bob = world_signed_in(w, "bob", "urn:b");
     message(ann, "ann", "bob", 1, "hello");
     const char *got = world_take(bob);
     assert_non_null(got);
@@ -101,16 +72,13 @@ static void a_person_signs_in_and_a_message_arrives(void **state)
     assert_null(world_take(ann)); /* nothing is acknowledged before somebody took it */
     answer(bob, got, 200);
     assert_int_equal(world_status(world_take(ann)), 200);
-    world_disconnect(ann, BK_LINK_END_CLOSED);
-    world_disconnect(bob, BK_LINK_END_CLOSED);
     world_destroy(w);
 }
 
 static void a_message_for_somebody_away_is_kept_and_comes_in_order(void **state)
 {
-    struct world *w = begin(*(unsigned *)*state);
-    struct world_link *ann = world_connect(w, BK_LINK_TLS);
-    assert_int_equal(world_sign_in(ann, "ann", "urn:a", 600), 200);
+    struct world *w = world_create_pair(*(unsigned *)*state);
+    struct world_link *ann = world_signed_in(w, "ann", "urn:a");
     w->hold_commits = true;
     message(ann, "ann", "bob", 1, "first");
     assert_null(world_take(ann)); /* not before it is on disk */
@@ -122,8 +90,7 @@ static void a_message_for_somebody_away_is_kept_and_comes_in_order(void **state)
     message(ann, "ann", "bob", 2, "second"); /* the same again */
     assert_int_equal(world_status(world_take(ann)), 202);
 
-    struct world_link *bob = world_connect(w, BK_LINK_TLS);
-    assert_int_equal(world_sign_in(bob, "bob", "urn:b", 600), 200);
+    struct world_link *bob = world_signed_in(w, "bob", "urn:b");
     const char *got = world_take(bob);
     assert_non_null(got);
     assert_non_null(strstr(got, "\r\n\r\nfirst"));
@@ -137,20 +104,16 @@ static void a_message_for_somebody_away_is_kept_and_comes_in_order(void **state)
     assert_null(world_take(bob));
     world_disconnect(bob, BK_LINK_END_CLOSED);
     world_settle(w);
-    bob = world_connect(w, BK_LINK_TLS);
-    assert_int_equal(world_sign_in(bob, "bob", "urn:b", 600), 200);
+    bob = world_signed_in(w, "bob", "urn:b");
     assert_null(world_take(bob)); /* nothing twice */
-    world_disconnect(bob, BK_LINK_END_CLOSED);
-    world_disconnect(ann, BK_LINK_END_CLOSED);
     world_destroy(w);
 }
 
 static void a_refusal_for_a_sender_who_left_is_dropped(void **state)
 {
-    struct world *w = begin(*(unsigned *)*state);
-    struct world_link *ann = world_connect(w, BK_LINK_TLS), *bob = world_connect(w, BK_LINK_TLS);
-    world_sign_in(ann, "ann", "urn:a", 600);
-    world_sign_in(bob, "bob", "urn:b", 600);
+    struct world *w = world_create_pair(*(unsigned *)*state);
+    struct world_link *ann = world_signed_in(w, "ann", "urn:a");
+    struct world_link *bob = world_signed_in(w, "bob", "urn:b");
     message(ann, "ann", "bob", 1, "going");
     const char *got = world_take(bob);
     assert_non_null(got);
@@ -161,20 +124,18 @@ static void a_refusal_for_a_sender_who_left_is_dropped(void **state)
     world_settle(w);
     assert_int_equal(bk_core_metric(w->core, BK_METRIC_TRANSACTIONS), 0);
     free(kept);
-    world_disconnect(bob, BK_LINK_END_CLOSED);
     world_destroy(w);
 }
 
 static void what_one_endpoint_cannot_show_waits_for_the_next(void **state)
 {
-    struct world *w = begin(*(unsigned *)*state);
-    struct world_link *ann = world_connect(w, BK_LINK_TLS);
-    world_sign_in(ann, "ann", "urn:a", 600);
+    struct world *w = world_create_pair(*(unsigned *)*state);
+    struct world_link *ann = world_signed_in(w, "ann", "urn:a");
     message(ann, "ann", "bob", 1, "kept");
     world_settle(w);
     assert_int_equal(world_status(world_take(ann)), 202);
-    struct world_link *phone = world_connect(w, BK_LINK_TLS), *desk = world_connect(w, BK_LINK_TLS);
-    world_sign_in(phone, "bob", "urn:phone", 600);
+    struct world_link *phone = world_signed_in(w, "bob", "urn:phone");
+    struct world_link *desk = world_connect(w, BK_LINK_TLS);
     const char *got = world_take(phone);
     assert_non_null(got);
     answer(phone, got, 415);
@@ -185,18 +146,14 @@ static void what_one_endpoint_cannot_show_waits_for_the_next(void **state)
     assert_non_null(strstr(got, "\r\n\r\nkept"));
     answer(desk, got, 200);
     world_settle(w);
-    world_disconnect(phone, BK_LINK_END_CLOSED);
-    world_disconnect(desk, BK_LINK_END_CLOSED);
-    world_disconnect(ann, BK_LINK_END_CLOSED);
     world_destroy(w);
 }
 
 static void an_endpoint_that_does_not_answer_holds_nobody_up(void **state)
 {
-    struct world *w = begin(*(unsigned *)*state);
-    struct world_link *ann = world_connect(w, BK_LINK_TLS), *bob = world_connect(w, BK_LINK_TLS);
-    world_sign_in(ann, "ann", "urn:a", 600);
-    world_sign_in(bob, "bob", "urn:b", 600);
+    struct world *w = world_create_pair(*(unsigned *)*state);
+    struct world_link *ann = world_signed_in(w, "ann", "urn:a");
+    struct world_link *bob = world_signed_in(w, "bob", "urn:b");
     message(ann, "ann", "bob", 1, "slow");
     char *got = strdup(world_take(bob));
     world_advance(w, 4900);
@@ -206,19 +163,16 @@ static void an_endpoint_that_does_not_answer_holds_nobody_up(void **state)
     answer(bob, got, 200); /* late: the stored one goes */
     world_settle(w);
     world_disconnect(bob, BK_LINK_END_LOST);
-    bob = world_connect(w, BK_LINK_TLS);
-    world_sign_in(bob, "bob", "urn:b", 600);
+    bob = world_signed_in(w, "bob", "urn:b");
     assert_null(world_take(bob));
     free(got);
-    world_disconnect(bob, BK_LINK_END_CLOSED);
-    world_disconnect(ann, BK_LINK_END_CLOSED);
     world_destroy(w);
 }
 
 /* First a challenge, then it once more with the same nonce, then 403: nothing is gained by a third try. */
 static void a_wrong_password_and_an_unknown_person_are_told_the_same(void **state)
 {
-    struct world *w = begin(*(unsigned *)*state);
+    struct world *w = world_create_pair(*(unsigned *)*state);
     struct bk_policy_value never = { .scope = BK_VIEW("global"),
                                      .key = BK_VIEW("tell-unknown-address"),
                                      .value = BK_VIEW("never") };
@@ -264,13 +218,12 @@ static void a_wrong_password_and_an_unknown_person_are_told_the_same(void **stat
         }
     }
     assert_string_equal(text[0], text[1]);
-    world_disconnect(link, BK_LINK_END_CLOSED);
     world_destroy(w);
 }
 
 static void credentials_without_a_count_are_good_once(void **state)
 {
-    struct world *w = begin(*(unsigned *)*state);
+    struct world *w = world_create_pair(*(unsigned *)*state);
     struct world_link *link = world_connect(w, BK_LINK_TLS);
     struct bk_digest_challenge challenge;
     struct bk_buf value = { 0 };
@@ -296,15 +249,14 @@ static void credentials_without_a_count_are_good_once(void **state)
                  value.at);
     }
     bk_buf_finish(&value);
-    world_disconnect(link, BK_LINK_END_CLOSED);
     world_destroy(w);
 }
 
 static void watchers_see_people_come_and_go(void **state)
 {
-    struct world *w = begin(*(unsigned *)*state);
-    struct world_link *ann = world_connect(w, BK_LINK_TLS), *bob = world_connect(w, BK_LINK_TLS);
-    world_sign_in(ann, "ann", "urn:a", 600);
+    struct world *w = world_create_pair(*(unsigned *)*state);
+    struct world_link *ann = world_signed_in(w, "ann", "urn:a");
+    struct world_link *bob = world_connect(w, BK_LINK_TLS);
     world_send(
         ann,
         "SUBSCRIBE sip:bob@example.org SIP/2.0\r\nVia: SIP/2.0/TLS 127.0.0.1;branch=z9hG4bKs1\r\n"
@@ -328,13 +280,12 @@ static void watchers_see_people_come_and_go(void **state)
     assert_non_null(notify);
     assert_non_null(strstr(notify, "<basic>closed</basic>"));
     answer(ann, notify, 200);
-    world_disconnect(ann, BK_LINK_END_CLOSED);
     world_destroy(w);
 }
 
 static void over_udp_every_request_proves_who_it_is(void **state)
 {
-    struct world *w = begin(*(unsigned *)*state);
+    struct world *w = world_create_pair(*(unsigned *)*state);
     struct world_link *ann = world_connect(w, BK_LINK_UDP), *bob = world_connect(w, BK_LINK_TLS);
     assert_int_equal(world_sign_in(ann, "ann", "urn:a", 600), 200);
     world_sign_in(bob, "bob", "urn:b", 600);
@@ -342,17 +293,14 @@ static void over_udp_every_request_proves_who_it_is(void **state)
             "forged?"); /* from the very address, but anybody can write that */
     assert_int_equal(world_status(world_take(ann)), 407);
     assert_null(world_take(bob));
-    world_disconnect(ann, BK_LINK_END_CLOSED);
-    world_disconnect(bob, BK_LINK_END_CLOSED);
     world_destroy(w);
 }
 
 static void a_call_passes_through_with_its_dialog(void **state)
 {
-    struct world *w = begin(*(unsigned *)*state);
-    struct world_link *ann = world_connect(w, BK_LINK_TLS), *bob = world_connect(w, BK_LINK_TLS);
-    world_sign_in(ann, "ann", "urn:a", 600);
-    world_sign_in(bob, "bob", "urn:b", 600);
+    struct world *w = world_create_pair(*(unsigned *)*state);
+    struct world_link *ann = world_signed_in(w, "ann", "urn:a");
+    struct world_link *bob = world_signed_in(w, "bob", "urn:b");
     world_send(
         ann, "INVITE sip:bob@example.org SIP/2.0\r\nVia: SIP/2.0/TLS 127.0.0.1;branch=z9hG4bKi1\r\n"
              "From: <sip:ann@example.org>;tag=i1\r\nTo: <sip:bob@example.org>\r\nCall-ID: i1\r\n"
@@ -394,17 +342,14 @@ static void a_call_passes_through_with_its_dialog(void **state)
     assert_true(strncmp(bye, "BYE sip:ann@127.0.0.1:7", 23) == 0);
     answer(ann, bye, 200);
     assert_int_equal(world_status(world_take(bob)), 200);
-    world_disconnect(ann, BK_LINK_END_CLOSED);
-    world_disconnect(bob, BK_LINK_END_CLOSED);
     world_destroy(w);
 }
 
 static void nobody_signs_others_out_by_a_forged_notice(void **state)
 {
-    struct world *w = begin(*(unsigned *)*state);
-    struct world_link *ann = world_connect(w, BK_LINK_TLS), *bob = world_connect(w, BK_LINK_TLS);
-    world_sign_in(ann, "ann", "urn:a", 600);
-    world_sign_in(bob, "bob", "urn:b", 600);
+    struct world *w = world_create_pair(*(unsigned *)*state);
+    struct world_link *ann = world_signed_in(w, "ann", "urn:a");
+    struct world_link *bob = world_signed_in(w, "bob", "urn:b");
     ask(ann, "NOTIFY", "sip:bob@example.org", "ann", "bob", NULL, "n1", 1,
         "Event: registration-notify\r\nSubscription-State: terminated\r\n");
     assert_int_equal(world_status(world_take(ann)), 481);
@@ -418,8 +363,6 @@ static void nobody_signs_others_out_by_a_forged_notice(void **state)
         assert_int_equal(world_status(world_take(ann)), 481);
     }
     assert_null(world_take(bob));
-    world_disconnect(ann, BK_LINK_END_CLOSED);
-    world_disconnect(bob, BK_LINK_END_CLOSED);
     world_destroy(w);
 }
 
@@ -463,7 +406,7 @@ static void publish(struct world *w, struct world_link *ann, int n, const char *
 
 static void what_is_published_is_told_at_once_and_then_after_a_pause(void **state)
 {
-    struct world *w = begin(*(unsigned *)*state);
+    struct world *w = world_create_pair(*(unsigned *)*state);
     struct world_link *ann = world_connect(w, BK_LINK_TLS), *bob = world_connect(w, BK_LINK_TLS);
     watch(w, ann, bob);
 
@@ -486,14 +429,12 @@ static void what_is_published_is_told_at_once_and_then_after_a_pause(void **stat
     world_advance(w, 2000);
     assert_null(world_take(bob));
 
-    world_disconnect(ann, BK_LINK_END_CLOSED);
-    world_disconnect(bob, BK_LINK_END_CLOSED);
     world_destroy(w);
 }
 
 static void news_behind_an_unanswered_notify_are_the_latest(void **state)
 {
-    struct world *w = begin(*(unsigned *)*state);
+    struct world *w = world_create_pair(*(unsigned *)*state);
     struct world_link *ann = world_connect(w, BK_LINK_TLS), *bob = world_connect(w, BK_LINK_TLS);
     watch(w, ann, bob);
 
@@ -515,14 +456,12 @@ static void news_behind_an_unanswered_notify_are_the_latest(void **state)
     answer(bob, told, 200);
     assert_null(world_take(bob));
 
-    world_disconnect(ann, BK_LINK_END_CLOSED);
-    world_disconnect(bob, BK_LINK_END_CLOSED);
     world_destroy(w);
 }
 
 static void of_the_answer_to_a_notify_only_the_status_counts(void **state)
 {
-    struct world *w = begin(*(unsigned *)*state);
+    struct world *w = world_create_pair(*(unsigned *)*state);
     struct world_link *ann = world_connect(w, BK_LINK_TLS), *bob = world_connect(w, BK_LINK_TLS);
     watch(w, ann, bob);
 
@@ -552,17 +491,14 @@ static void of_the_answer_to_a_notify_only_the_status_counts(void **state)
     bk_buf_finish(&vias);
     assert_null(world_take(ann));
 
-    world_disconnect(ann, BK_LINK_END_CLOSED);
-    world_disconnect(bob, BK_LINK_END_CLOSED);
     world_destroy(w);
 }
 
 static void credentials_and_claimed_identities_stay_here(void **state)
 {
-    struct world *w = begin(*(unsigned *)*state);
-    struct world_link *ann = world_connect(w, BK_LINK_TLS), *bob = world_connect(w, BK_LINK_TLS);
-    world_sign_in(ann, "ann", "urn:a", 600);
-    world_sign_in(bob, "bob", "urn:b", 600);
+    struct world *w = world_create_pair(*(unsigned *)*state);
+    struct world_link *ann = world_signed_in(w, "ann", "urn:a");
+    struct world_link *bob = world_signed_in(w, "bob", "urn:b");
     char route[1024], lines[1600];
     call(ann, bob, route);
     static const char *const methods[] = { "ACK", "INFO" };
@@ -581,8 +517,6 @@ static void credentials_and_claimed_identities_stay_here(void **state)
         assert_null(strstr(got, "uthorization"));
         assert_null(strstr(got, "boss"));
     }
-    world_disconnect(ann, BK_LINK_END_CLOSED);
-    world_disconnect(bob, BK_LINK_END_CLOSED);
     world_destroy(w);
 }
 
@@ -598,10 +532,9 @@ static void block(struct world *w, const char *owner, const char *subject)
 
 static void a_route_leads_only_inside_its_own_dialog_and_not_past_a_block(void **state)
 {
-    struct world *w = begin(*(unsigned *)*state);
-    struct world_link *ann = world_connect(w, BK_LINK_TLS), *bob = world_connect(w, BK_LINK_TLS);
-    world_sign_in(ann, "ann", "urn:a", 600);
-    world_sign_in(bob, "bob", "urn:b", 600);
+    struct world *w = world_create_pair(*(unsigned *)*state);
+    struct world_link *ann = world_signed_in(w, "ann", "urn:a");
+    struct world_link *bob = world_signed_in(w, "bob", "urn:b");
     char route[1024], lines[1200];
     call(ann, bob, route);
     snprintf(lines, sizeof lines, "Route: %s\r\n", route);
@@ -618,17 +551,14 @@ static void a_route_leads_only_inside_its_own_dialog_and_not_past_a_block(void *
     assert_null(world_take(bob));
     ask(ann, "BYE", "sip:bob@127.0.0.1:9", "ann", "bob", "callee", "c1", 5, lines);
     assert_non_null(world_take(bob));
-    world_disconnect(ann, BK_LINK_END_CLOSED);
-    world_disconnect(bob, BK_LINK_END_CLOSED);
     world_destroy(w);
 }
 
 static void who_is_blocked_is_told_what_an_unknown_address_is_told(void **state)
 {
-    struct world *w = begin(*(unsigned *)*state);
-    struct world_link *ann = world_connect(w, BK_LINK_TLS), *bob = world_connect(w, BK_LINK_TLS);
-    world_sign_in(ann, "ann", "urn:a", 600);
-    world_sign_in(bob, "bob", "urn:b", 600);
+    struct world *w = world_create_pair(*(unsigned *)*state);
+    struct world_link *ann = world_signed_in(w, "ann", "urn:a");
+    struct world_link *bob = world_signed_in(w, "bob", "urn:b");
     block(w, "bob@example.org", "ann@example.org");
     static const char *const methods[] = { "INVITE", "INFO", "MESSAGE" };
     static const char *const names[] = { "bob", "nob" };
@@ -656,29 +586,24 @@ static void who_is_blocked_is_told_what_an_unknown_address_is_told(void **state)
         assert_string_equal(said[0], said[1]);
     }
     assert_null(world_take(bob));
-    world_disconnect(ann, BK_LINK_END_CLOSED);
-    world_disconnect(bob, BK_LINK_END_CLOSED);
     world_destroy(w);
 }
 
 static void a_device_password_taken_away_ends_what_it_opened(void **state)
 {
-    struct world *w = begin(*(unsigned *)*state);
-    struct world_link *bob = world_connect(w, BK_LINK_TLS);
-    assert_int_equal(world_sign_in(bob, "bob", "urn:b", 600), 200);
+    struct world *w = world_create_pair(*(unsigned *)*state);
+    struct world_link *bob = world_signed_in(w, "bob", "urn:b");
     bk_core_device_password_changed(w->core, BK_VIEW("bob@example.org"));
     world_settle(w);
     assert_false(bob->open);
     assert_int_equal(bk_core_metric(w->core, BK_METRIC_ENDPOINTS), 0);
-    world_disconnect(bob, BK_LINK_END_CLOSED);
     world_destroy(w);
 }
 
 static void disabling_somebody_ends_the_session_and_shows_offline(void **state)
 {
-    struct world *w = begin(*(unsigned *)*state);
-    struct world_link *bob = world_connect(w, BK_LINK_TLS);
-    world_sign_in(bob, "bob", "urn:b", 600);
+    struct world *w = world_create_pair(*(unsigned *)*state);
+    struct world_link *bob = world_signed_in(w, "bob", "urn:b");
     struct bk_arena arena = { 0 };
     struct bk_user user;
     assert_int_equal(bk_store_user(w->store, BK_VIEW("bob@example.org"), &arena, &user), 0);
@@ -694,7 +619,6 @@ static void disabling_somebody_ends_the_session_and_shows_offline(void **state)
     world_disconnect(bob, BK_LINK_END_CLOSED);
     bob = world_connect(w, BK_LINK_TLS);
     assert_int_equal(world_sign_in(bob, "bob", "urn:b", 600), 403);
-    world_disconnect(bob, BK_LINK_END_CLOSED);
     world_destroy(w);
 }
 
@@ -751,7 +675,7 @@ static void must_be_over(struct world_link *link)
 
 static void a_disabled_person_watches_nobody_any_more(void **state)
 {
-    struct world *w = begin(*(unsigned *)*state);
+    struct world *w = world_create_pair(*(unsigned *)*state);
     struct world_link *udp = world_connect(w, BK_LINK_UDP), *shared = world_connect(w, BK_LINK_TLS);
     static const char watch[] = "Event: presence\r\nExpires: 600\r\n";
     world_sign_in(shared, "ann", "urn:a", 600);
@@ -777,14 +701,12 @@ static void a_disabled_person_watches_nobody_any_more(void **state)
     assert_true(shared->open); /* bob is signed in there */
     must_be_over(shared);
     assert_int_equal(bk_core_metric(w->core, BK_METRIC_SUBSCRIPTIONS), 1);
-    world_disconnect(udp, BK_LINK_END_CLOSED);
-    world_disconnect(shared, BK_LINK_END_CLOSED);
     world_destroy(w);
 }
 
 static void a_tenant_that_ends_takes_sessions_and_subscriptions_along(void **state)
 {
-    struct world *w = begin(*(unsigned *)*state);
+    struct world *w = world_create_pair(*(unsigned *)*state);
     struct world_link *udp = world_connect(w, BK_LINK_UDP), *links[2];
     static const char *const names[] = { "ann", "bob" };
     for (int i = 0; i < 2; i++) {
@@ -818,15 +740,13 @@ static void a_tenant_that_ends_takes_sessions_and_subscriptions_along(void **sta
         assert_false(links[i]->open);
         world_disconnect(links[i], BK_LINK_END_CLOSED);
     }
-    world_disconnect(udp, BK_LINK_END_CLOSED);
     world_destroy(w);
 }
 
 static void who_signed_out_is_a_stranger_again(void **state)
 {
-    struct world *w = begin(*(unsigned *)*state);
-    struct world_link *ann = world_connect(w, BK_LINK_TLS);
-    assert_int_equal(world_sign_in(ann, "ann", "urn:a", 600), 200);
+    struct world *w = world_create_pair(*(unsigned *)*state);
+    struct world_link *ann = world_signed_in(w, "ann", "urn:a");
     assert_true(ann->known);
     assert_int_equal(bk_core_message_max(w->core, ann->id), 256 * 1024);
     world_send(ann,
@@ -841,13 +761,12 @@ static void who_signed_out_is_a_stranger_again(void **state)
     assert_int_equal(bk_core_message_max(w->core, ann->id), 32 * 1024);
     world_advance(w, 33 * 1000);
     assert_false(ann->open);
-    world_disconnect(ann, BK_LINK_END_CLOSED);
     world_destroy(w);
 }
 
 static void a_long_endpoint_name_is_kept_short_and_still_found(void **state)
 {
-    struct world *w = begin(*(unsigned *)*state);
+    struct world *w = world_create_pair(*(unsigned *)*state);
     struct world_link *ann = world_connect(w, BK_LINK_TLS), *bob = world_connect(w, BK_LINK_TLS);
     char name[6000], route[1024], lines[1200];
     memset(name, 'x', sizeof name - 1);
@@ -867,8 +786,6 @@ static void a_long_endpoint_name_is_kept_short_and_still_found(void **state)
     snprintf(lines, sizeof lines, "Route: %s\r\n", route);
     ask(ann, "INFO", "sip:bob@127.0.0.1:9", "ann", "bob", "callee", "c1", 3, lines);
     assert_non_null(world_take(bob));
-    world_disconnect(ann, BK_LINK_END_CLOSED);
-    world_disconnect(bob, BK_LINK_END_CLOSED);
     world_destroy(w);
 }
 
@@ -885,9 +802,8 @@ static int reg(struct world_link *link, const char *call_id, int cseq, const cha
 
 static void a_register_is_taken_as_a_whole_or_not_at_all(void **state)
 {
-    struct world *w = begin(*(unsigned *)*state);
-    struct world_link *ann = world_connect(w, BK_LINK_TLS);
-    world_sign_in(ann, "ann", "urn:a", 600);
+    struct world *w = world_create_pair(*(unsigned *)*state);
+    struct world_link *ann = world_signed_in(w, "ann", "urn:a");
     assert_int_equal(reg(ann, "r", 1, "Contact: <sip:a@127.0.0.1:1>;expires=600\r\n"), 200);
     assert_int_equal(bk_core_metric(w->core, BK_METRIC_ENDPOINTS), 2);
     /* The first would be new, the second is too brief. */
@@ -917,27 +833,24 @@ static void a_register_is_taken_as_a_whole_or_not_at_all(void **state)
                          "<sip:a@127.0.0.1:4>;expires=600, <sip:a@127.0.0.1:5>;expires=600\r\n"),
                      200);
     assert_int_equal(bk_core_metric(w->core, BK_METRIC_ENDPOINTS), 3);
-    world_disconnect(ann, BK_LINK_END_CLOSED);
     world_destroy(w);
 }
 
 static void an_old_star_removes_nothing(void **state)
 {
-    struct world *w = begin(*(unsigned *)*state);
-    struct world_link *ann = world_connect(w, BK_LINK_TLS);
-    world_sign_in(ann, "ann", "urn:a", 600);
+    struct world *w = world_create_pair(*(unsigned *)*state);
+    struct world_link *ann = world_signed_in(w, "ann", "urn:a");
     assert_int_equal(reg(ann, "r", 5, "Contact: <sip:a@127.0.0.1:1>;expires=600\r\n"), 200);
     assert_int_equal(reg(ann, "r", 4, "Contact: *\r\nExpires: 0\r\n"), 500);
     assert_int_equal(bk_core_metric(w->core, BK_METRIC_ENDPOINTS), 2);
     assert_int_equal(reg(ann, "r", 6, "Contact: *\r\nExpires: 0\r\n"), 200);
     assert_int_equal(bk_core_metric(w->core, BK_METRIC_ENDPOINTS), 0);
-    world_disconnect(ann, BK_LINK_END_CLOSED);
     world_destroy(w);
 }
 
 static void an_ack_goes_on_only_from_an_end_of_its_dialog(void **state)
 {
-    struct world *w = begin(*(unsigned *)*state);
+    struct world *w = world_create_pair(*(unsigned *)*state);
     struct world_link *ann = world_connect(w, BK_LINK_TLS), *bob = world_connect(w, BK_LINK_TLS),
                       *stranger = world_connect(w, BK_LINK_TLS),
                       *udp = world_connect(w, BK_LINK_UDP);
@@ -965,46 +878,37 @@ static void an_ack_goes_on_only_from_an_end_of_its_dialog(void **state)
     assert_null(world_take(bob));
     ask(udp, "ACK", "sip:bob@127.0.0.1:9", "ann", "bob", "callee", "c2", 2, lines);
     assert_non_null(world_take(bob));
-    world_disconnect(udp, BK_LINK_END_CLOSED);
-    world_disconnect(stranger, BK_LINK_END_CLOSED);
-    world_disconnect(ann, BK_LINK_END_CLOSED);
-    world_disconnect(bob, BK_LINK_END_CLOSED);
     world_destroy(w);
 }
 
 static void a_route_token_with_nothing_in_it_is_no_token(void **state)
 {
-    struct world *w = begin(*(unsigned *)*state);
-    struct world_link *ann = world_connect(w, BK_LINK_TLS);
-    world_sign_in(ann, "ann", "urn:a", 600);
+    struct world *w = world_create_pair(*(unsigned *)*state);
+    struct world_link *ann = world_signed_in(w, "ann", "urn:a");
     ask(ann, "INFO", "sip:bob@127.0.0.1:9", "ann", "bob", "callee", "c1", 1,
         "Route: <sip:bkr-@127.0.0.1:5061;lr>\r\n");
     assert_int_equal(world_status(world_take(ann)), 481);
-    world_disconnect(ann, BK_LINK_END_CLOSED);
     world_destroy(w);
 }
 
 static void an_address_nobody_can_have_is_refused_by_its_character(void **state)
 {
-    struct world *w = begin(*(unsigned *)*state);
-    struct world_link *ann = world_connect(w, BK_LINK_TLS);
-    world_sign_in(ann, "ann", "urn:a", 600);
+    struct world *w = world_create_pair(*(unsigned *)*state);
+    struct world_link *ann = world_signed_in(w, "ann", "urn:a");
     ask(ann, "OPTIONS", "sip:o%27neill%40example.org@srv.example.org", "ann", "bob", NULL, "x", 1,
         "");
     const char *refused = world_take(ann);
     assert_int_equal(world_status(refused), 400);
     assert_non_null(strstr(world_field(refused, "ms-diagnostics"), "record=\"SI-111\""));
     assert_non_null(strstr(refused, "an apostrophe"));
-    world_disconnect(ann, BK_LINK_END_CLOSED);
     world_destroy(w);
 }
 
 static void a_cancel_counts_no_hops(void **state)
 {
-    struct world *w = begin(*(unsigned *)*state);
-    struct world_link *ann = world_connect(w, BK_LINK_TLS), *bob = world_connect(w, BK_LINK_TLS);
-    world_sign_in(ann, "ann", "urn:a", 600);
-    world_sign_in(bob, "bob", "urn:b", 600);
+    struct world *w = world_create_pair(*(unsigned *)*state);
+    struct world_link *ann = world_signed_in(w, "ann", "urn:a");
+    struct world_link *bob = world_signed_in(w, "bob", "urn:b");
     static const char *const methods[] = { "INVITE", "CANCEL" };
     for (int i = 0; i < 2; i++)
         world_send(
@@ -1029,8 +933,6 @@ static void a_cancel_counts_no_hops(void **state)
         ask(ann, "CANCEL", uris[i], "ann", "bob", NULL, "none", 2 + i, "");
         assert_int_equal(world_status(world_take(ann)), 481);
     }
-    world_disconnect(ann, BK_LINK_END_CLOSED);
-    world_disconnect(bob, BK_LINK_END_CLOSED);
     world_destroy(w);
 }
 
@@ -1080,13 +982,12 @@ static void what_a_sender_makes_us_keep_has_a_limit(void **state)
     free(first);
     world_disconnect(ann[0], BK_LINK_END_CLOSED);
     world_disconnect(ann[1], BK_LINK_END_CLOSED);
-    world_disconnect(bob, BK_LINK_END_CLOSED);
     world_destroy(w);
 }
 
 static void a_small_register_over_udp_is_answered_and_not_amplified(void **state)
 {
-    struct world *w = begin(*(unsigned *)*state);
+    struct world *w = world_create_pair(*(unsigned *)*state);
     struct world_link *udp = world_connect(w, BK_LINK_UDP);
     static const char *const requests[] = {
         "REGISTER sip:example.org SIP/2.0\r\nv: SIP/2.0/UDP 127.0.0.1;branch=z9hG4bKs\r\n"
@@ -1104,15 +1005,13 @@ static void a_small_register_over_udp_is_answered_and_not_amplified(void **state
         assert_int_equal(world_status(a), statuses[i]);
         assert_true(strlen(a) <= 2 * strlen(requests[i]));
     }
-    world_disconnect(udp, BK_LINK_END_CLOSED);
     world_destroy(w);
 }
 
 static void a_publication_taken_back_is_answered_with_a_tag(void **state)
 {
-    struct world *w = begin(*(unsigned *)*state);
-    struct world_link *ann = world_connect(w, BK_LINK_TLS);
-    world_sign_in(ann, "ann", "urn:a", 600);
+    struct world *w = world_create_pair(*(unsigned *)*state);
+    struct world_link *ann = world_signed_in(w, "ann", "urn:a");
     static const char pidf[] =
         "<?xml version=\"1.0\"?><presence xmlns=\"urn:ietf:params:xml:ns:pidf\" "
         "entity=\"sip:ann@example.org\"><tuple id=\"a\"><status><basic>open</basic></status>"
@@ -1134,13 +1033,12 @@ static void a_publication_taken_back_is_answered_with_a_tag(void **state)
         assert_true(given[0] != 0 && strcmp(given, tag) != 0);
         snprintf(tag, sizeof tag, "%s", given);
     }
-    world_disconnect(ann, BK_LINK_END_CLOSED);
     world_destroy(w);
 }
 
 static void refusals_that_a_person_may_meet_have_a_record(void **state)
 {
-    struct world *w = begin(*(unsigned *)*state);
+    struct world *w = world_create_pair(*(unsigned *)*state);
     struct world_link *ann = world_connect(w, BK_LINK_TLS),
                       *stranger = world_connect(w, BK_LINK_TLS);
     char big[5001];
@@ -1162,8 +1060,6 @@ static void refusals_that_a_person_may_meet_have_a_record(void **state)
     a = world_take(ann);
     assert_int_equal(world_status(a), 403);
     assert_non_null(strstr(world_field(a, "ms-diagnostics"), "record=\"SI-214\""));
-    world_disconnect(ann, BK_LINK_END_CLOSED);
-    world_disconnect(stranger, BK_LINK_END_CLOSED);
     world_destroy(w);
 }
 
@@ -1172,11 +1068,9 @@ static void a_message_that_meets_short_memory_is_answered_and_leaves_nothing(voi
 {
     (void)state;
     for (unsigned n = 1;; n++) {
-        struct world *w = begin(1);
-        struct world_link *ann = world_connect(w, BK_LINK_TLS),
-                          *bob = world_connect(w, BK_LINK_TLS);
-        world_sign_in(ann, "ann", "urn:a", 600);
-        world_sign_in(bob, "bob", "urn:b", 600);
+        struct world *w = world_create_pair(1);
+        struct world_link *ann = world_signed_in(w, "ann", "urn:a");
+        struct world_link *bob = world_signed_in(w, "bob", "urn:b");
         bk_buf_reserve(&ann->out, 16384);
         bk_buf_reserve(&bob->out, 16384);
         bk_fail_alloc(n);
@@ -1193,8 +1087,6 @@ static void a_message_that_meets_short_memory_is_answered_and_leaves_nothing(voi
         assert_true(status >= 200);
         world_advance(w, 60 * 1000);
         assert_int_equal(bk_core_metric(w->core, BK_METRIC_TRANSACTIONS), 0);
-        world_disconnect(ann, BK_LINK_END_CLOSED);
-        world_disconnect(bob, BK_LINK_END_CLOSED);
         world_destroy(w);
         if (!failed)
             break;

@@ -10,44 +10,6 @@
 /* cmocka wants the four above first */
 #include <cmocka.h>
 
-static struct world *begin(unsigned shards)
-{
-    struct world *w = world_create(
-        &(struct world_config){ .shards = shards, .bus_always_queues = shards > 1, .seed = 1 });
-    world_user(w, "ann", "MD5");
-    world_user(w, "bob", "SHA-256");
-    return w;
-}
-
-static struct world_link *links[8]; /* still there */
-
-static void leave(struct world_link *link)
-{
-    for (size_t i = 0; i < sizeof links / sizeof *links; i++)
-        if (links[i] == link)
-            links[i] = NULL;
-    world_disconnect(link, BK_LINK_END_CLOSED);
-}
-
-static void end(struct world *w)
-{
-    for (size_t i = 0; i < sizeof links / sizeof *links; i++)
-        if (links[i])
-            leave(links[i]);
-    world_destroy(w);
-}
-
-static struct world_link *signed_in(struct world *w, const char *name, const char *endpoint)
-{
-    struct world_link *link = world_connect(w, BK_LINK_TLS);
-    size_t i = 0;
-    while (links[i])
-        i++;
-    links[i] = link;
-    assert_int_equal(world_sign_in(link, name, endpoint, 600), 200);
-    return link;
-}
-
 /* The next message at a link, kept until the test ends it. */
 static char *take(struct world_link *link)
 {
@@ -93,29 +55,14 @@ static void expect_status(struct world_link *link, int status)
 static void answer(struct world_link *link, const char *request, int status, const char *contact)
 {
     static const char sdp[] = "v=0\r\nm=message 5060 sip null\r\n";
-    char *copy = strdup(request), *line = copy;
-    if (!copy)
-        abort();
-    struct bk_buf out = { 0 };
-    bk_buf_addf(&out, "SIP/2.0 %d X\r\n", status);
-    for (char *next; (next = strstr(line, "\r\n")) && next != line; line = next + 2) {
-        *next = 0;
-        if (!strncasecmp(line, "Via:", 4) || !strncasecmp(line, "From:", 5) ||
-            !strncasecmp(line, "Call-ID:", 8) || !strncasecmp(line, "CSeq:", 5) ||
-            !strncasecmp(line, "Record-Route:", 13))
-            bk_buf_addf(&out, "%s\r\n", line);
-        if (!strncasecmp(line, "To:", 3))
-            bk_buf_addf(&out, "%s%s\r\n", line, strstr(line, ";tag=") ? "" : ";tag=callee");
-    }
+    struct bk_buf more = { 0 };
     if (contact)
         bk_buf_addf(
-            &out, "Contact: <%s>\r\nContent-Type: application/sdp\r\nContent-Length: %zu\r\n\r\n%s",
+            &more,
+            "Contact: <%s>\r\nContent-Type: application/sdp\r\nContent-Length: %zu\r\n\r\n%s",
             contact, strlen(sdp), sdp);
-    else
-        bk_buf_add_lit(&out, "Content-Length: 0\r\n\r\n");
-    world_send(link, "%.*s", (int)out.len, out.at);
-    bk_buf_finish(&out);
-    free(copy);
+    world_answer(link, request, status, bk_buf_cstr(&more));
+    bk_buf_finish(&more);
 }
 
 /* One request of a program of the dialect: no branch in Via. to: the value of To, with its tag inside a dialog. */
@@ -223,8 +170,9 @@ static void taken(struct world_link *link, const char *body, int status)
 
 static void a_conversation_passes_between_two_such_programs(void **state)
 {
-    struct world *w = begin(*(unsigned *)*state);
-    struct world_link *ann = signed_in(w, "ann", "epid=aa"), *bob = signed_in(w, "bob", "epid=bb");
+    struct world *w = world_create_pair(*(unsigned *)*state);
+    struct world_link *ann = world_signed_in(w, "ann", "epid=aa"),
+                      *bob = world_signed_in(w, "bob", "epid=bb");
     struct dialog d;
     invite(ann, "ann", "bob", "c1");
     expect_status(ann, 100);
@@ -254,14 +202,15 @@ static void a_conversation_passes_between_two_such_programs(void **state)
     answer(bob, got, 200, NULL);
     drop(got);
     expect_status(ann, 200);
-    end(w);
+    world_destroy(w);
 }
 
 static void every_endpoint_rings_and_the_first_has_it(void **state)
 {
-    struct world *w = begin(*(unsigned *)*state);
-    struct world_link *ann = signed_in(w, "ann", "epid=aa"), *desk = signed_in(w, "bob", "epid=b1"),
-                      *home = signed_in(w, "bob", "epid=b2");
+    struct world *w = world_create_pair(*(unsigned *)*state);
+    struct world_link *ann = world_signed_in(w, "ann", "epid=aa"),
+                      *desk = world_signed_in(w, "bob", "epid=b1"),
+                      *home = world_signed_in(w, "bob", "epid=b2");
     struct dialog d;
     invite(ann, "ann", "bob", "c1");
     expect_status(ann, 100);
@@ -284,26 +233,27 @@ static void every_endpoint_rings_and_the_first_has_it(void **state)
     drop(one);
     drop(two);
     drop(cancel);
-    end(w);
+    world_destroy(w);
 }
 
 static void a_refusal_by_the_person_is_passed_on(void **state)
 {
-    struct world *w = begin(*(unsigned *)*state);
-    struct world_link *ann = signed_in(w, "ann", "epid=aa"), *bob = signed_in(w, "bob", "epid=bb");
+    struct world *w = world_create_pair(*(unsigned *)*state);
+    struct world_link *ann = world_signed_in(w, "ann", "epid=aa"),
+                      *bob = world_signed_in(w, "bob", "epid=bb");
     invite(ann, "ann", "bob", "c1");
     expect_status(ann, 100);
     char *got = take(bob);
     answer(bob, got, 603, NULL);
     drop(got);
     expect_status(ann, 603);
-    end(w);
+    world_destroy(w);
 }
 
 static void for_somebody_away_the_server_answers_keeps_and_hands_over(void **state)
 {
-    struct world *w = begin(*(unsigned *)*state);
-    struct world_link *ann = signed_in(w, "ann", "epid=aa");
+    struct world *w = world_create_pair(*(unsigned *)*state);
+    struct world_link *ann = world_signed_in(w, "ann", "epid=aa");
     struct dialog d, to_bob;
     invite(ann, "ann", "bob", "c1");
     accepted(ann, "ann", "c1", &d);
@@ -318,7 +268,7 @@ static void for_somebody_away_the_server_answers_keeps_and_hands_over(void **sta
     say(ann, "ann", &d, "MESSAGE", "text/html", "<b>second</b>");
     expect_status(ann, 202);
 
-    struct world_link *bob = signed_in(w, "bob", "epid=bb");
+    struct world_link *bob = world_signed_in(w, "bob", "epid=bb");
     opened(bob, "bob", "ann", &to_bob);
     taken(bob, "first", 200);
     taken(bob, "second", 200);
@@ -334,16 +284,17 @@ static void for_somebody_away_the_server_answers_keeps_and_hands_over(void **sta
     taken(bob, "fine", 200);
     expect_status(ann, 200);
 
-    leave(bob);
-    bob = signed_in(w, "bob", "epid=bb");
+    world_disconnect(bob, BK_LINK_END_CLOSED);
+    bob = world_signed_in(w, "bob", "epid=bb");
     assert_null(world_take(bob)); /* handed over once */
-    end(w);
+    world_destroy(w);
 }
 
 static void nobody_takes_it_in_time_and_the_server_does(void **state)
 {
-    struct world *w = begin(*(unsigned *)*state);
-    struct world_link *ann = signed_in(w, "ann", "epid=aa"), *bob = signed_in(w, "bob", "epid=bb");
+    struct world *w = world_create_pair(*(unsigned *)*state);
+    struct world_link *ann = world_signed_in(w, "ann", "epid=aa"),
+                      *bob = world_signed_in(w, "bob", "epid=bb");
     struct dialog d;
     invite(ann, "ann", "bob", "c1");
     expect_status(ann, 100);
@@ -360,22 +311,23 @@ static void nobody_takes_it_in_time_and_the_server_does(void **state)
     assert_null(world_take(ann));
     drop(cancel);
     drop(got);
-    end(w);
+    world_destroy(w);
 }
 
 static void nobody_there_who_could_be_asked_is_an_unknown_address(void **state)
 {
-    struct world *w = begin(*(unsigned *)*state);
-    struct world_link *ann = signed_in(w, "ann", "epid=aa");
+    struct world *w = world_create_pair(*(unsigned *)*state);
+    struct world_link *ann = world_signed_in(w, "ann", "epid=aa");
     invite(ann, "ann", "nobody", "c1");
     expect_status(ann, 404);
-    end(w);
+    world_destroy(w);
 }
 
 static void single_messages_reach_such_a_program_in_one_session_and_answers_come_back(void **state)
 {
-    struct world *w = begin(*(unsigned *)*state);
-    struct world_link *ann = signed_in(w, "ann", "urn:a"), *bob = signed_in(w, "bob", "epid=bb");
+    struct world *w = world_create_pair(*(unsigned *)*state);
+    struct world_link *ann = world_signed_in(w, "ann", "urn:a"),
+                      *bob = world_signed_in(w, "bob", "epid=bb");
     struct dialog d;
     single(ann, "ann", "bob", 1, "text/plain", "one");
     single(ann, "ann", "bob", 2, "text/plain", "two");
@@ -422,13 +374,14 @@ static void single_messages_reach_such_a_program_in_one_session_and_answers_come
     drop(got);
     taken(bob, "four", 200);
     expect_status(ann, 200);
-    end(w);
+    world_destroy(w);
 }
 
 static void a_session_reaches_a_plain_program_as_single_messages(void **state)
 {
-    struct world *w = begin(*(unsigned *)*state);
-    struct world_link *ann = signed_in(w, "ann", "epid=aa"), *bob = signed_in(w, "bob", "urn:b");
+    struct world *w = world_create_pair(*(unsigned *)*state);
+    struct world_link *ann = world_signed_in(w, "ann", "epid=aa"),
+                      *bob = world_signed_in(w, "bob", "urn:b");
     struct dialog d;
     invite(ann, "ann", "bob", "c1");
     accepted(ann, "ann", "c1", &d);
@@ -451,13 +404,14 @@ static void a_session_reaches_a_plain_program_as_single_messages(void **state)
     expect_status(ann, 415);
     say(ann, "ann", &d, "BYE", "text/plain", "");
     expect_status(ann, 200);
-    end(w);
+    world_destroy(w);
 }
 
 static void typing_is_told_both_ways(void **state)
 {
-    struct world *w = begin(*(unsigned *)*state);
-    struct world_link *ann = signed_in(w, "ann", "epid=aa"), *bob = signed_in(w, "bob", "urn:b");
+    struct world *w = world_create_pair(*(unsigned *)*state);
+    struct world_link *ann = world_signed_in(w, "ann", "epid=aa"),
+                      *bob = world_signed_in(w, "bob", "urn:b");
     struct dialog d, to_ann;
     const char active[] = "<isComposing><state>active</state></isComposing>";
     single(bob, "bob", "ann", 1, "application/im-iscomposing+xml", active);
@@ -487,18 +441,19 @@ static void typing_is_told_both_ways(void **state)
     answer(bob, got, 415, NULL); /* whoever cannot show it says so to nobody */
     drop(got);
     assert_null(world_take(ann));
-    leave(bob);
+    world_disconnect(bob, BK_LINK_END_CLOSED);
     say(ann, "ann", &d, "INFO", "application/xml",
         "<KeyboardActivity><status status=\"type\"/></KeyboardActivity>");
     expect_status(ann, 200);
-    end(w);
+    world_destroy(w);
 }
 
 static void every_endpoint_gets_it_in_its_own_way(void **state)
 {
-    struct world *w = begin(*(unsigned *)*state);
-    struct world_link *ann = signed_in(w, "ann", "epid=aa"), *phone = signed_in(w, "bob", "urn:b"),
-                      *desk = signed_in(w, "bob", "epid=bb");
+    struct world *w = world_create_pair(*(unsigned *)*state);
+    struct world_link *ann = world_signed_in(w, "ann", "epid=aa"),
+                      *phone = world_signed_in(w, "bob", "urn:b"),
+                      *desk = world_signed_in(w, "bob", "epid=bb");
     struct dialog d, to_bob;
     invite(ann, "ann", "bob", "c1");
     accepted(ann, "ann", "c1", &d);
@@ -508,13 +463,14 @@ static void every_endpoint_gets_it_in_its_own_way(void **state)
     expect_status(ann, 200);
     taken(phone, "both", 200);
     assert_null(world_take(ann)); /* answered once */
-    end(w);
+    world_destroy(w);
 }
 
 static void a_program_that_forgot_its_dialog_gets_the_message_in_a_new_one_once(void **state)
 {
-    struct world *w = begin(*(unsigned *)*state);
-    struct world_link *ann = signed_in(w, "ann", "urn:a"), *bob = signed_in(w, "bob", "epid=bb");
+    struct world *w = world_create_pair(*(unsigned *)*state);
+    struct world_link *ann = world_signed_in(w, "ann", "urn:a"),
+                      *bob = world_signed_in(w, "bob", "epid=bb");
     struct dialog d;
     single(ann, "ann", "bob", 1, "text/plain", "one");
     opened(bob, "bob", "ann", &d);
@@ -525,13 +481,14 @@ static void a_program_that_forgot_its_dialog_gets_the_message_in_a_new_one_once(
     opened(bob, "bob", "ann", &d);
     taken(bob, "two", 481); /* it does not want it: it waits in the store */
     expect_status(ann, 202);
-    end(w);
+    world_destroy(w);
 }
 
 static void a_program_that_rings_too_long_does_not_hold_up_the_sender(void **state)
 {
-    struct world *w = begin(*(unsigned *)*state);
-    struct world_link *ann = signed_in(w, "ann", "urn:a"), *bob = signed_in(w, "bob", "epid=bb");
+    struct world *w = world_create_pair(*(unsigned *)*state);
+    struct world_link *ann = world_signed_in(w, "ann", "urn:a"),
+                      *bob = world_signed_in(w, "bob", "epid=bb");
     single(ann, "ann", "bob", 1, "text/plain", "one");
     char *got = take(bob);
     assert_true(is(got, "INVITE"));
@@ -542,16 +499,17 @@ static void a_program_that_rings_too_long_does_not_hold_up_the_sender(void **sta
     taken(bob, "one", 200);
     drop(got);
     assert_null(world_take(ann));
-    leave(bob);
-    bob = signed_in(w, "bob", "epid=bb");
+    world_disconnect(bob, BK_LINK_END_CLOSED);
+    bob = world_signed_in(w, "bob", "epid=bb");
     assert_null(world_take(bob)); /* it was taken, late: it does not come again */
-    end(w);
+    world_destroy(w);
 }
 
 static void what_is_said_to_an_endpoint_that_left_is_kept_for_its_person(void **state)
 {
-    struct world *w = begin(*(unsigned *)*state);
-    struct world_link *ann = signed_in(w, "ann", "epid=aa"), *bob = signed_in(w, "bob", "epid=bb");
+    struct world *w = world_create_pair(*(unsigned *)*state);
+    struct world_link *ann = world_signed_in(w, "ann", "epid=aa"),
+                      *bob = world_signed_in(w, "bob", "epid=bb");
     struct dialog d, to_bob;
     invite(ann, "ann", "bob", "c1");
     expect_status(ann, 100);
@@ -560,13 +518,13 @@ static void what_is_said_to_an_endpoint_that_left_is_kept_for_its_person(void **
     drop(got);
     accepted(ann, "ann", "c1", &d);
     expect(bob, "ACK", "");
-    leave(bob);
+    world_disconnect(bob, BK_LINK_END_CLOSED);
     say(ann, "ann", &d, "MESSAGE", "text/plain", "still there?");
     char *kept = take(ann);
     assert_int_equal(world_status(kept), 202);
     assert_string_equal(world_field(kept, "To"), d.to);
     drop(kept);
-    bob = signed_in(w, "bob", "epid=bb");
+    bob = world_signed_in(w, "bob", "epid=bb");
     opened(bob, "bob", "ann", &to_bob);
     kept = take(bob);
     assert_string_equal(body_of(kept), "still there?");
@@ -586,7 +544,7 @@ static void what_is_said_to_an_endpoint_that_left_is_kept_for_its_person(void **
     assert_string_equal(world_field(kept, "To"), d.to);
     drop(kept);
     assert_null(world_take(bob));
-    end(w);
+    world_destroy(w);
 }
 
 /* Ann's session with Bob, who has our own client and takes it. */
@@ -611,8 +569,9 @@ static void repeat_alone(struct world_link *from, const struct dialog *d, const 
 
 static void our_own_client_takes_sessions_and_single_messages(void **state)
 {
-    struct world *w = begin(*(unsigned *)*state);
-    struct world_link *ann = signed_in(w, "ann", "own=aa"), *bob = signed_in(w, "bob", "own=bb");
+    struct world *w = world_create_pair(*(unsigned *)*state);
+    struct world_link *ann = world_signed_in(w, "ann", "own=aa"),
+                      *bob = world_signed_in(w, "bob", "own=bb");
     struct dialog d;
     single(ann, "ann", "bob", 1, "text/plain", "alone");
     taken(bob, "alone", 200);
@@ -632,19 +591,19 @@ static void our_own_client_takes_sessions_and_single_messages(void **state)
     say(ann, "ann", &d, "MESSAGE", "text/plain", "inside");
     expect_status(ann, 200);
     assert_null(world_take(bob));
-    end(w);
+    world_destroy(w);
 }
 
 static void what_is_kept_comes_to_our_own_client_under_its_key(void **state)
 {
-    struct world *w = begin(*(unsigned *)*state);
-    struct world_link *ann = signed_in(w, "ann", "own=aa");
+    struct world *w = world_create_pair(*(unsigned *)*state);
+    struct world_link *ann = world_signed_in(w, "ann", "own=aa");
     struct dialog d;
     invite(ann, "ann", "bob", "c1");
     accepted(ann, "ann", "c1", &d);
     say(ann, "ann", &d, "MESSAGE", "text/plain", "kept");
     expect_status(ann, 202);
-    struct world_link *bob = signed_in(w, "bob", "own=bb");
+    struct world_link *bob = world_signed_in(w, "bob", "own=bb");
     char *got = take(bob);
     assert_true(is(got, "MESSAGE"));
     assert_string_equal(world_field(got, "Call-ID"), "c1");
@@ -653,16 +612,17 @@ static void what_is_kept_comes_to_our_own_client_under_its_key(void **state)
     assert_true(world_field(got, "Date")[0]);
     answer(bob, got, 200, NULL);
     drop(got);
-    end(w);
+    world_destroy(w);
 }
 
 static void every_endpoint_of_our_own_client_hears_everything(void **state)
 {
-    struct world *w = begin(*(unsigned *)*state);
-    struct world_link *ann = signed_in(w, "ann", "own=aa"), *desk = signed_in(w, "bob", "own=b1");
+    struct world *w = world_create_pair(*(unsigned *)*state);
+    struct world_link *ann = world_signed_in(w, "ann", "own=aa"),
+                      *desk = world_signed_in(w, "bob", "own=b1");
     struct dialog d;
     begin_own(ann, desk, &d);
-    struct world_link *home = signed_in(w, "bob", "own=b2");
+    struct world_link *home = world_signed_in(w, "bob", "own=b2");
     say(ann, "ann", &d, "MESSAGE", "text/plain", "to both"); /* in the session with one of them */
     taken(desk, "to both", 200);
     taken(home, "to both", 200);
@@ -673,20 +633,21 @@ static void every_endpoint_of_our_own_client_hears_everything(void **state)
     taken(home, "to both again", 200);
     expect_status(ann, 200);
     taken(desk, "to both again", 200);
-    leave(home);
+    world_disconnect(home, BK_LINK_END_CLOSED);
     invite(ann, "ann", "bob", "c3");
     expect_status(ann, 100);
     char *got = take(desk);
     assert_true(is(got, "INVITE"));
     answer(desk, got, 486, NULL);
     drop(got);
-    end(w);
+    world_destroy(w);
 }
 
 static void a_silent_endpoint_of_our_own_client_does_not_hold_the_sender(void **state)
 {
-    struct world *w = begin(*(unsigned *)*state);
-    struct world_link *ann = signed_in(w, "ann", "own=aa"), *bob = signed_in(w, "bob", "own=bb");
+    struct world *w = world_create_pair(*(unsigned *)*state);
+    struct world_link *ann = world_signed_in(w, "ann", "own=aa"),
+                      *bob = world_signed_in(w, "bob", "own=bb");
     struct dialog d;
     begin_own(ann, bob, &d);
     say(ann, "ann", &d, "MESSAGE", "text/plain", "are you there");
@@ -703,34 +664,36 @@ static void a_silent_endpoint_of_our_own_client_does_not_hold_the_sender(void **
     answer(bob, inside, 200, NULL); /* it was only slow */
     answer(bob, alone, 200, NULL);
     assert_null(world_take(ann));
-    leave(bob);
-    bob = signed_in(w, "bob", "own=bb");
+    world_disconnect(bob, BK_LINK_END_CLOSED);
+    bob = world_signed_in(w, "bob", "own=bb");
     assert_null(world_take(bob)); /* nothing is left for it */
     drop(inside);
     drop(alone);
-    end(w);
+    world_destroy(w);
 }
 
 static void a_sender_who_goes_while_a_silent_endpoint_is_waited_for_harms_nobody(void **state)
 {
-    struct world *w = begin(*(unsigned *)*state);
-    struct world_link *ann = signed_in(w, "ann", "own=aa"), *bob = signed_in(w, "bob", "own=bb");
+    struct world *w = world_create_pair(*(unsigned *)*state);
+    struct world_link *ann = world_signed_in(w, "ann", "own=aa"),
+                      *bob = world_signed_in(w, "bob", "own=bb");
     struct dialog d;
     begin_own(ann, bob, &d);
     say(ann, "ann", &d, "MESSAGE", "text/plain", "are you there");
     char *inside = take(bob);
-    leave(ann);
+    world_disconnect(ann, BK_LINK_END_CLOSED);
     world_advance(w, 60 * 1000);
     drop(inside);
-    bob = signed_in(w, "bob", "own=b2"); /* the server lives */
+    bob = world_signed_in(w, "bob", "own=b2"); /* the server lives */
     assert_non_null(bob);
-    end(w);
+    world_destroy(w);
 }
 
 static void each_word_of_a_session_reaches_a_plain_program_under_its_own_call_id(void **state)
 {
-    struct world *w = begin(*(unsigned *)*state);
-    struct world_link *ann = signed_in(w, "ann", "own=aa"), *bob = signed_in(w, "bob", "urn:b");
+    struct world *w = world_create_pair(*(unsigned *)*state);
+    struct world_link *ann = world_signed_in(w, "ann", "own=aa"),
+                      *bob = world_signed_in(w, "bob", "urn:b");
     struct dialog d;
     invite(ann, "ann", "bob", "c1");
     accepted(ann, "ann", "c1", &d);
@@ -764,16 +727,16 @@ static void each_word_of_a_session_reaches_a_plain_program_under_its_own_call_id
     assert_int_equal(world_status(got), 200);
     assert_string_equal(world_field(got, "Call-ID"), "c1");
     drop(got);
-    leave(bob);
+    world_disconnect(bob, BK_LINK_END_CLOSED);
     say(ann, "ann", &d, "MESSAGE", "text/plain", "kept");
     expect_status(ann, 202);
-    bob = signed_in(w, "bob", "urn:b");
+    bob = world_signed_in(w, "bob", "urn:b");
     got = take(bob);
     assert_string_equal(body_of(got), "kept");
     assert_string_equal(world_field(got, "Call-ID"), "c1-8");
     answer(bob, got, 200, NULL);
     drop(got);
-    end(w);
+    world_destroy(w);
 }
 
 int main(void)
