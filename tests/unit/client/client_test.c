@@ -64,8 +64,7 @@ void place_make(struct place *place, const struct pki_request *certificate)
                                          .answer_ms = 3000,
                                          .retry_first_ms = 20,
                                          .retry_max_ms = 100 } };
-    (void)snprintf(place->dir, sizeof place->dir, "/tmp/bk-client-XXXXXX");
-    assert_non_null(mkdtemp(place->dir));
+    folder_make(place->dir, "client");
     (void)snprintf(place->profile, sizeof place->profile, "%s/profile", place->dir);
     (void)snprintf(place->ca, sizeof place->ca, "%s/root.pem", place->dir);
     place->clock = (struct bk_clock){ true_mono, shifted_real, place };
@@ -95,14 +94,6 @@ void place_make(struct place *place, const struct pki_request *certificate)
     dns_server_add(place->names, "srv." DOMAIN, "A", "127.0.0.1");
 }
 
-static int remove_one(const char *path, const struct stat *st, int flag, struct FTW *ftw)
-{
-    (void)st;
-    (void)flag;
-    (void)ftw;
-    return remove(path);
-}
-
 void place_free(struct place *place)
 {
     place->client = bk_client_destroy(place->client);
@@ -112,7 +103,7 @@ void place_free(struct place *place)
     pki_free(place->root);
     if (place->other_root)
         pki_free(place->other_root);
-    (void)nftw(place->dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    (void)folder_remove(place->dir);
 }
 
 static int fake_get(void *ctx, const char *address, uint8_t secret[BK_CLIENT_SECRET_SIZE])

@@ -12,6 +12,7 @@
 
 #include "client/client.h"
 #include "fakes/dns_server.h"
+#include "fakes/folder.h"
 #include "fakes/uc_server.h"
 
 #define DOMAIN "example.test"
@@ -28,7 +29,7 @@ struct bk_client_guard fake_guard_of(struct fake_guard *fake);
 
 /* Names, a root that clients trust, a server; and one client in a folder of its own. */
 struct place {
-    char dir[64], profile[80], ca[96], dns[64];
+    char dir[FOLDER_SIZE], profile[80], ca[96], dns[64];
     struct dns_server *names;
     struct pki_cert *root, *other_root, *certificate;
     struct uc_server *server;

@@ -6,6 +6,7 @@
 #include "unit/client/client_test.h"
 
 #include "client/client_private.h"
+#include "fakes/folder.h"
 #include "tests/unit/base/failing_alloc.h"
 
 #include <errno.h>
@@ -15,25 +16,22 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-static char root[64];
+static char root[FOLDER_SIZE];
 static struct bk_random_seeded seeded;
 static struct bk_random source;
 
 static int make(void **state)
 {
     (void)state;
-    (void)snprintf(root, sizeof root, "/tmp/bk-oom-XXXXXX");
-    assert_non_null(mkdtemp(root));
+    folder_make(root, "oom");
     source = bk_random_from_seed(&seeded, 7);
     return 0;
 }
 
 static int unmake(void **state)
 {
-    char command[128];
     (void)state;
-    (void)snprintf(command, sizeof command, "rm -rf %s", root);
-    return system(command);
+    return folder_remove(root);
 }
 
 static void number_key(uint8_t key[BK_PROFILE_KEY_SIZE], unsigned n)

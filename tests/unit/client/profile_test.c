@@ -7,6 +7,7 @@
 #include "client/outbox.h"
 #include "client/personal.h"
 #include "client/profile.h"
+#include "fakes/folder.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -14,25 +15,22 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static char root[64];
+static char root[FOLDER_SIZE];
 static struct bk_random_seeded seeded;
 static struct bk_random source;
 
 static int make(void **state)
 {
     (void)state;
-    (void)snprintf(root, sizeof root, "/tmp/bk-profile-XXXXXX");
-    assert_non_null(mkdtemp(root));
+    folder_make(root, "profile");
     source = bk_random_from_seed(&seeded, 7);
     return 0;
 }
 
 static int unmake(void **state)
 {
-    char command[128];
     (void)state;
-    (void)snprintf(command, sizeof command, "rm -rf %s", root);
-    return system(command);
+    return folder_remove(root);
 }
 
 static const char *path_of(const char *name)

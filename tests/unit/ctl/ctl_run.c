@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ctl_run.h"
 
-#include <ftw.h>
+#include "fakes/folder.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -50,20 +51,10 @@ json_t *printed(void)
     return j;
 }
 
-static int drop(const char *path, const struct stat *at, int kind, struct FTW *where)
-{
-    (void)at;
-    (void)kind;
-    (void)where;
-    return remove(path);
-}
-
 int ctl_run_set_up(void **state)
 {
     (void)state;
-    snprintf(dir, sizeof dir, "/tmp/beckonctl-test-XXXXXX");
-    if (!mkdtemp(dir))
-        return -1;
+    folder_make(dir, "ctl");
     snprintf(config, sizeof config, "%s/beckond.conf", dir);
     return RUN("init", "Example.org", "--dir", dir, "--tls", "127.0.0.1:5061", "--set",
                "log.level=debug");
@@ -75,5 +66,5 @@ int ctl_run_tear_down(void **state)
     free(out_text);
     free(err_text);
     out_text = err_text = NULL;
-    return nftw(dir, drop, 8, FTW_DEPTH | FTW_PHYS);
+    return folder_remove(dir);
 }

@@ -2,6 +2,7 @@
 #include "desktop/accounts.h"
 
 #include "client/profile.h"
+#include "fakes/folder.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -14,25 +15,12 @@
 
 static char *home, *root;
 
-static void remove_all(const char *path)
-{
-    GDir *dir = g_dir_open(path, 0, NULL);
-    const char *name;
-    while (dir && (name = g_dir_read_name(dir))) {
-        g_autofree char *inner = g_build_filename(path, name, NULL);
-        remove_all(inner);
-    }
-    if (dir)
-        g_dir_close(dir);
-    (void)g_remove(path);
-}
-
 static int clean(void **state)
 {
     (void)state;
-    remove_all(root);
+    (void)folder_remove(root);
     g_autofree char *config = g_build_filename(home, "config", NULL);
-    remove_all(config);
+    (void)folder_remove(config);
     return 0;
 }
 
@@ -220,6 +208,6 @@ int main(void)
         TEST(an_address_is_found_in_a_link_and_nothing_else_is_taken_for_one),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    remove_all(home);
+    (void)folder_remove(home);
     return failed;
 }

@@ -2,6 +2,7 @@
 /* What was said is on disk when it is called so, survives the end of the program, and goes when it shall. */
 #include "client/client.h"
 #include "desktop/history.h"
+#include "fakes/folder.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -23,24 +24,21 @@
 #define BOB "bob@example.org"
 #define CAROL "carol@example.org"
 
-static char folder[64];
+static char folder[FOLDER_SIZE];
 static const char *program;
 
 static int make(void **state)
 {
     (void)state;
-    (void)snprintf(folder, sizeof folder, "/tmp/bk-history-XXXXXX");
-    assert_non_null(mkdtemp(folder));
+    folder_make(folder, "history");
     return 0;
 }
 
 static int unmake(void **state)
 {
-    char command[128];
     (void)state;
     assert_true(bk_history_wait(10000));
-    (void)snprintf(command, sizeof command, "rm -rf %s", folder);
-    return system(command);
+    return folder_remove(folder);
 }
 
 /* ---- waiting ---- */

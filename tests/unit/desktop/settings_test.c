@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "desktop/settings.h"
 
+#include "fakes/folder.h"
 #include "pidf/pidf.h"
 
 #include <setjmp.h>
@@ -25,23 +26,10 @@ static int make(void **state)
     return 0;
 }
 
-static void remove_all(const char *path)
-{
-    GDir *dir = g_dir_open(path, 0, NULL);
-    const char *name;
-    while (dir && (name = g_dir_read_name(dir))) {
-        g_autofree char *inner = g_build_filename(path, name, NULL);
-        remove_all(inner);
-    }
-    if (dir)
-        g_dir_close(dir);
-    (void)g_remove(path);
-}
-
 static int unmake(void **state)
 {
     (void)state;
-    remove_all(folder);
+    (void)folder_remove(folder);
     g_free(folder);
     g_free(file);
     g_free(policy);
@@ -312,6 +300,6 @@ int main(void)
         TEST(starting_at_log_on_is_an_entry_of_the_desktop),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    remove_all(home);
+    (void)folder_remove(home);
     return failed;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Conversations: nothing is lost, nothing is doubled, whenever the program ends. */
 #include "desktop/talk.h"
+#include "fakes/folder.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -33,7 +34,7 @@ struct fake {
     GString *typing;
 };
 
-static char folder[64];
+static char folder[FOLDER_SIZE];
 static struct fake *fake;
 static BkEngine *engine;
 static BkRoster *roster;
@@ -212,19 +213,16 @@ static void end(void)
 static int make(void **state)
 {
     (void)state;
-    (void)snprintf(folder, sizeof folder, "/tmp/bk-talk-XXXXXX");
-    assert_non_null(mkdtemp(folder));
+    folder_make(folder, "talk");
     return 0;
 }
 
 static int unmake(void **state)
 {
-    char command[128];
     (void)state;
     if (talks)
         end();
-    (void)snprintf(command, sizeof command, "rm -rf %s", folder);
-    return system(command);
+    return folder_remove(folder);
 }
 
 static void say_message(const char *from, const char *text, const char *key, bool delayed)

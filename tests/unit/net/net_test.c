@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "unit/net/net_test.h"
 
-#include <dirent.h>
+#include "fakes/folder.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 void net_pki_make(struct net_pki *pki)
 {
-    snprintf(pki->dir, sizeof pki->dir, "/tmp/beckon-net-XXXXXX");
-    assert_non_null(mkdtemp(pki->dir));
+    folder_make(pki->dir, "net");
     pki->root = pki_make(&(struct pki_request){ .name = "Test Root", .ca = true });
     pki->server = pki_make(&(struct pki_request){
         .name = "server.test", .san = "DNS:server.test,IP:127.0.0.1", .issuer = pki->root });
@@ -19,13 +19,7 @@ void net_pki_make(struct net_pki *pki)
 
 void net_pki_free(struct net_pki *pki)
 {
-    DIR *dir = opendir(pki->dir);
-    for (struct dirent *e; dir && (e = readdir(dir));)
-        if (e->d_name[0] != '.')
-            unlinkat(dirfd(dir), e->d_name, 0);
-    if (dir)
-        closedir(dir);
-    rmdir(pki->dir);
+    (void)folder_remove(pki->dir);
     pki_free(pki->server);
     pki_free(pki->root);
 }

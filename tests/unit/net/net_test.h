@@ -28,7 +28,7 @@
 
 /* Root (trusted by the tests' clients) and a good server certificate for "server.test", in a directory of its own. */
 struct net_pki {
-    char dir[64];
+    char dir[64]; /* FOLDER_SIZE */
     struct pki_cert *root, *server;
 };
 void net_pki_make(struct net_pki *pki);

@@ -2,6 +2,7 @@
 /* The guard of the saved key against gnome-keyring itself, and against a store that never answers. */
 #include "bus_test.h"
 #include "desktop/secrets.h"
+#include "fakes/folder.h"
 
 #include <errno.h>
 #include <glib/gstdio.h>
@@ -14,16 +15,6 @@ enum { PATIENCE_MS = 20000 };
 static char *home;
 static GSubprocess *keyring;
 static GDBusConnection *bus;
-
-static int remove_all(const char *path)
-{
-    g_autoptr(GDir) dir = g_dir_open(path, 0, NULL);
-    for (const char *name; dir && (name = g_dir_read_name(dir));) {
-        g_autofree char *inner = g_build_filename(path, name, NULL);
-        (void)remove_all(inner);
-    }
-    return g_remove(path);
-}
 
 static int set_up(void **state)
 {
@@ -51,7 +42,7 @@ static int tear_down(void **state)
     (void)g_dbus_connection_close_sync(bus, NULL, NULL);
     g_clear_object(&bus);
     bus_stop();
-    (void)remove_all(home);
+    (void)folder_remove(home);
     g_clear_pointer(&home, g_free);
     return 0;
 }
