@@ -28,17 +28,21 @@ struct _BkMainPage {
     GtkWidget *menu; /* the one open last */
     GCancellable *searching;
     guint typing, refresh, to_top;
+    int frames_to_top;
 };
 G_DEFINE_FINAL_TYPE(BkMainPage, bk_main_page, GTK_TYPE_WIDGET)
 
 /* ---- which face of the list ---- */
 
-static gboolean scroll_to_top(void *data)
+/* The list moves when it is measured, and that is done between the first of these calls and the second. */
+static gboolean scroll_to_top(GtkWidget *scroller, GdkFrameClock *clock, void *data)
 {
     BkMainPage *page = data;
+    (void)clock;
+    if (page->frames_to_top-- > 0)
+        return G_SOURCE_CONTINUE;
     page->to_top = 0;
-    gtk_adjustment_set_value(
-        gtk_scrolled_window_get_vadjustment(GTK_SCROLLED_WINDOW(page->scroller)), 0);
+    gtk_adjustment_set_value(gtk_scrolled_window_get_vadjustment(GTK_SCROLLED_WINDOW(scroller)), 0);
     return G_SOURCE_REMOVE;
 }
 
@@ -46,8 +50,11 @@ static gboolean scroll_to_top(void *data)
 static void stay_at_top(BkMainPage *page, bool always)
 {
     GtkAdjustment *at = gtk_scrolled_window_get_vadjustment(GTK_SCROLLED_WINDOW(page->scroller));
-    if ((always || gtk_adjustment_get_value(at) <= 0) && !page->to_top)
-        page->to_top = g_idle_add_full(G_PRIORITY_LOW, scroll_to_top, page, NULL);
+    if (!always && !page->to_top && gtk_adjustment_get_value(at) > 0)
+        return;
+    page->frames_to_top = 1;
+    if (!page->to_top)
+        page->to_top = gtk_widget_add_tick_callback(page->scroller, scroll_to_top, page, NULL);
 }
 
 static void show_body(BkMainPage *page)
@@ -601,7 +608,9 @@ static void dispose(GObject *object)
     BkMainPage *page = BK_MAIN_PAGE(object);
     stop_searching(page);
     g_clear_handle_id(&page->refresh, g_source_remove);
-    g_clear_handle_id(&page->to_top, g_source_remove);
+    if (page->to_top)
+        gtk_widget_remove_tick_callback(page->scroller, page->to_top);
+    page->to_top = 0;
     drop_menu(page);
     if (page->roster) {
         g_signal_handlers_disconnect_by_data(page->roster, page);
