@@ -449,7 +449,7 @@ def pictures():
         "ask-rename": (still, menu("^José", "_Rename…")), "ask-rename-group": (still, group_menu("_Rename Group…")),
         "ask-delete-group": (still, group_menu("_Delete Group…")), "ask-block": (still, menu("^José", "_Block…"))}
     rows |= {  # conversations
-        "talk": (calm, talk_and_write), "talk-typing": (calm, types_back), "talk-alone": (script("unread"), talk_alone), "talk-states": (calm, message_states),
+        "talk": (calm, talk_and_write), "talk-typing": (script("unread"), types_back), "talk-alone": (script("unread"), talk_alone), "talk-states": (calm, message_states),
         "talk-words": (words, own_words), "talk-missed": (calm, opens_missed), "talk-draft": (still, long_draft),
         "talk-nothing": (still, lambda look: look.opens(ZOE, "Zoë Lefèvre")), "talk-several": (calm, several_talks),
         "talk-reconnecting": (script("reconnecting"), reconnecting_talk), "talk-blocked": (still, talk_with_blocked),
