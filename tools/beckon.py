@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import queue
+import random
 import shutil
 import signal
 import socket
@@ -22,8 +23,9 @@ class Failed(Exception):
 
 
 def free_port(preferred=0, kind=socket.SOCK_STREAM, host="127.0.0.1"):
-    """The preferred port when nobody has it, else one the kernel chooses."""
-    for port in ([preferred] if preferred else []) + [0]:
+    """The preferred port when nobody has it, else one below those that the kernel lends out to whoever asks for any: a server
+    that is started again finds it free."""
+    for port in ([preferred] if preferred else []) + random.sample(range(16384, 32768), 20) + [0]:
         with socket.socket(socket.AF_INET, kind) as s:
             try:
                 s.bind((host, port))

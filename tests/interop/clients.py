@@ -20,13 +20,16 @@ import pathlib
 import re
 import shutil
 import socket
+import sys
 import tempfile
 import threading
 import time
 
-from program import ESCAPES, Home, Program, Timeout, wait_until
-from relay import Tunnel
-import tone
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tools"))
+from beckon import free_port  # noqa: E402
+from program import ESCAPES, Home, Program, Timeout, wait_until  # noqa: E402
+from relay import Tunnel  # noqa: E402
+import tone  # noqa: E402
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,16 +50,10 @@ class Account:
     algorithm: str = "MD5"
 
 
-def free_port(kind=socket.SOCK_STREAM):
-    with socket.socket(socket.AF_INET, kind) as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
 def free_rtp_port():
     """An even UDP port whose neighbour is free too."""
     while True:
-        port = free_port(socket.SOCK_DGRAM) & ~1
+        port = free_port(kind=socket.SOCK_DGRAM) & ~1
         try:
             with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as a, \
                     socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as b:

@@ -22,13 +22,9 @@ import time
 import pki
 
 HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parents[1] / "tools"))
+from beckon import free_port  # noqa: E402
 DBTEXT = pathlib.Path("/usr/share/kamailio/dbtext/kamailio")
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 def missing():

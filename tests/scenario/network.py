@@ -77,7 +77,10 @@ class Network:
     def add(self, name):
         resolver = pathlib.Path("/etc/netns") / f"{self.mark}-{name}"
         self.made.append((name, resolver))
-        resolver.mkdir(parents=True)
+        while True:
+            with contextlib.suppress(FileNotFoundError):  # another network that ends takes the empty folder away
+                resolver.mkdir(parents=True)
+                break
         (resolver / "resolv.conf").write_text(f"nameserver {SERVER}\n")
         ip("netns", "add", f"{self.mark}-{name}")
         self.ip(name, "link", "set", "lo", "up")
