@@ -79,7 +79,7 @@ static void remove_all(struct bk_client *c, const char *revoked, bool revoked_ok
                     bk_profile_delete_identity(c->root, address));
         if (c->guard)
             drop_secret(c, address, &e);
-        add_removed(&e, BK_SAY("server, endpoint, user name and trust decisions"),
+        add_removed(&e, BK_SAY("server, number of this computer, user name and trust decisions"),
                     bk_profile_delete_state(c->root, address));
         add_removed(&e, BK_SAY("marks of messages shown"),
                     bk_profile_delete_shown(c->root, address));

@@ -26,10 +26,10 @@ static GtkWidget *add_group(BkConfigurationWindow *window, const char *title)
     return group;
 }
 
-static void add_row(BkConfigurationWindow *window, GtkWidget *group, const char *name,
-                    const char *value, const char *origin)
+static void show_row(GtkWidget *group, const char *name, const char *value, const char *origin)
 {
     GtkWidget *row = adw_action_row_new();
+    gtk_widget_add_css_class(row, "property");
     adw_preferences_row_set_use_markup(ADW_PREFERENCES_ROW(row), FALSE);
     adw_preferences_row_set_title(ADW_PREFERENCES_ROW(row), name);
     adw_action_row_set_subtitle(ADW_ACTION_ROW(row), value);
@@ -41,10 +41,22 @@ static void add_row(BkConfigurationWindow *window, GtkWidget *group, const char 
         adw_action_row_add_suffix(ADW_ACTION_ROW(row), label);
     }
     adw_preferences_group_add(ADW_PREFERENCES_GROUP(group), row);
+}
+
+static void add_text(BkConfigurationWindow *window, const char *name, const char *value,
+                     const char *origin)
+{
     if (origin)
         g_string_append_printf(window->text, "%s: %s (%s)\n", name, value, origin);
     else
         g_string_append_printf(window->text, "%s: %s\n", name, value);
+}
+
+static void add_row(BkConfigurationWindow *window, GtkWidget *group, const char *name,
+                    const char *value, const char *origin)
+{
+    show_row(group, name, value, origin);
+    add_text(window, name, value, origin);
 }
 
 static char *date_text(int64_t at_ms)
@@ -120,18 +132,29 @@ static void fill_versions(BkConfigurationWindow *window)
             bk_tray_is_present(bk_app_tray(window->app)) ? _("There") : _("None"), NULL);
 }
 
+/* A person reads what it is called in the options; who supports them gets the words of the file (beckon-desktop.conf(5)). */
+static void add_option(BkConfigurationWindow *window, GtkWidget *group, enum bk_setting which)
+{
+    BkSettings *settings = bk_app_settings(window->app);
+    const char *value = bk_settings_string(settings, which);
+    const char *origin = bk_settings_is_managed(settings, which) ? _("Set by your organisation")
+                         : bk_settings_is_set(settings, which)   ? _("Set by you")
+                                                                 : NULL;
+    const char *shown = strcmp(value, "true") == 0    ? _("Yes")
+                        : strcmp(value, "false") == 0 ? _("No")
+                        : *value                      ? value
+                                                      : "–";
+    add_text(window, bk_setting_key(which), *value ? value : "–", origin);
+    if (which != BK_SETTING_CLOSE_EXPLAINED && which != BK_SETTING_CONTACTS_CLOSED)
+        show_row(group, bk_setting_title(which), shown, origin);
+}
+
 static void fill_options(BkConfigurationWindow *window)
 {
     BkSettings *settings = bk_app_settings(window->app);
     GtkWidget *group = add_group(window, _("Options in Effect"));
-    for (int i = 0; i < BK_SETTING_COUNT; i++) {
-        enum bk_setting which = (enum bk_setting)i;
-        const char *value = bk_settings_string(settings, which);
-        add_row(window, group, bk_setting_key(which), *value ? value : "–",
-                bk_settings_is_managed(settings, which) ? _("Set by your organisation")
-                : bk_settings_is_set(settings, which)   ? _("Set by you")
-                                                        : NULL);
-    }
+    for (int i = 0; i < BK_SETTING_COUNT; i++)
+        add_option(window, group, (enum bk_setting)i);
     const char *const *complaints = bk_settings_complaints(settings);
     if (!*complaints)
         return;

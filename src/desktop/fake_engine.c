@@ -312,8 +312,8 @@ static int fake_delete(void *self, const char *address)
                  json_pack("[o,o,{s:s,s:s,s:[[s,s,b],[s,s,b],[s,s,b]]}]",
                            state_event("signing-out", 0), state_event("signed-out", STEP_MS),
                            "type", "deleted", "address", small, "rows", "key and certificate",
-                           "removed", 1, "certificate", "revoked at the server", 1,
-                           "remembered server", "removed", 1),
+                           "removed", 1, "certificate at the server", "revoked", 1,
+                           "messages not sent yet", "was not there", 1),
                  0);
     return 0;
 }

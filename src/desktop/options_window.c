@@ -16,9 +16,9 @@ G_DEFINE_TYPE(BkOptionsWindow, bk_options_window, ADW_TYPE_PREFERENCES_WINDOW)
 struct row {
     BkOptionsWindow *window;
     enum bk_setting which;
-    GtkWidget *row, *control; /* the control is the row for an entry and a choice */
-    GtkWidget *clear;         /* of a file: none any more */
-    const char *const *words; /* of a choice: what stands in the file */
+    GtkWidget *row, *control;  /* the control is the row for an entry and a choice */
+    GtkWidget *clear, *choose; /* of a file: none any more; another one */
+    const char *const *words;  /* of a choice: what stands in the file */
     void (*show)(struct row *row);
     char *explained;    /* its subtitle while it is not managed; NULL: none */
     GtkWidget *managed; /* of an entry: says so; NULL: it never was */
@@ -164,7 +164,8 @@ static void show_file(struct row *row)
     const char *path = bk_settings_string(row->window->settings, row->which);
     g_autofree char *escaped = g_markup_escape_text(path, -1);
     subtitle(row, *path ? escaped : _("None besides those of the system"));
-    gtk_widget_set_visible(row->clear, *path != 0);
+    gtk_widget_set_visible(
+        row->clear, *path != 0 && !bk_settings_is_managed(row->window->settings, row->which));
 }
 
 static void on_file_chosen(GtkNativeDialog *dialog, int response, gpointer p)
@@ -198,7 +199,7 @@ static GtkWidget *add_file(BkOptionsWindow *window, GtkWidget *group, enum bk_se
 {
     struct row *row = new_row(window, group, which, adw_action_row_new(), show_file);
     GtkWidget *clear = row->clear = gtk_button_new_from_icon_name("edit-clear-symbolic");
-    GtkWidget *choose = gtk_button_new_with_label(_("Choose…"));
+    GtkWidget *choose = row->choose = gtk_button_new_with_label(_("Choose…"));
     gtk_widget_set_tooltip_text(clear, _("Trust those of the system only"));
     gtk_widget_set_valign(clear, GTK_ALIGN_CENTER);
     gtk_widget_set_valign(choose, GTK_ALIGN_CENTER);
@@ -219,14 +220,27 @@ static void mark_managed(struct row *row)
 {
     bool managed = bk_settings_is_managed(row->window->settings, row->which);
     gtk_widget_set_sensitive(row->row, !managed);
+    if (managed)
+        gtk_widget_add_css_class(row->row, "managed");
+    else
+        gtk_widget_remove_css_class(row->row, "managed");
+    if (row->choose) {
+        gtk_widget_set_visible(row->choose, !managed);
+        gtk_widget_set_visible(row->clear,
+                               !managed && *bk_settings_string(row->window->settings, row->which));
+    }
     if (ADW_IS_ACTION_ROW(row->row)) {
         const char *plain = row->explained ? row->explained : "";
         adw_action_row_set_subtitle(ADW_ACTION_ROW(row->row),
                                     managed ? _("Set by your organisation") : plain);
         return;
     }
+    gtk_editable_set_editable(GTK_EDITABLE(row->row), !managed);
     if (managed && !row->managed) {
         row->managed = gtk_label_new(_("Set by your organisation"));
+        gtk_label_set_wrap(GTK_LABEL(row->managed), TRUE); /* the value wants the room */
+        gtk_label_set_max_width_chars(GTK_LABEL(row->managed), 14);
+        gtk_label_set_xalign(GTK_LABEL(row->managed), 1);
         gtk_widget_add_css_class(row->managed, "dim-label");
         gtk_widget_add_css_class(row->managed, "caption");
         adw_entry_row_add_suffix(ADW_ENTRY_ROW(row->row), row->managed);

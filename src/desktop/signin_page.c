@@ -516,7 +516,7 @@ G_GNUC_UNUSED static const char *const deleted_words[] = {
     N_("certificate at the server"),
     N_("there was none on this computer"),
     N_("key and certificate"),
-    N_("server, endpoint, user name and trust decisions"),
+    N_("server, number of this computer, user name and trust decisions"),
     N_("marks of messages shown"),
     N_("messages not sent yet"),
     N_("address in the list"),
@@ -772,6 +772,15 @@ static void keep_toggled(BkSigninPage *page)
     update_form(page);
 }
 
+/* What the organisation fixes may change while the page is open. */
+static void mark_managed(GtkWidget *row, bool managed, const char *plain)
+{
+    gtk_widget_set_sensitive(row, !managed);
+    set_class(row, "managed", managed);
+    adw_action_row_set_subtitle(ADW_ACTION_ROW(row),
+                                managed ? _("Set by your organisation") : plain);
+}
+
 static void read_settings(BkSigninPage *page)
 {
     BkSettings *settings = bk_app_settings(page->app);
@@ -780,16 +789,11 @@ static void read_settings(BkSigninPage *page)
     for (guint i = 0; i < G_N_ELEMENTS(first_states); i++)
         if (first_states[i] == manual)
             adw_combo_row_set_selected(ADW_COMBO_ROW(page->status), i);
-    bool status_managed = bk_settings_is_managed(settings, BK_SETTING_STATUS_AT_SIGN_IN);
-    gtk_widget_set_sensitive(page->status, !status_managed);
-    if (status_managed)
-        adw_action_row_set_subtitle(ADW_ACTION_ROW(page->status), _("Set by your organisation"));
-    bool managed = bk_settings_is_managed(settings, BK_SETTING_SAVE_SIGN_IN);
     gtk_switch_set_active(GTK_SWITCH(page->keep),
                           bk_settings_bool(settings, BK_SETTING_SAVE_SIGN_IN));
-    gtk_widget_set_sensitive(page->keep_row, !managed);
-    if (managed)
-        adw_action_row_set_subtitle(ADW_ACTION_ROW(page->keep_row), _("Set by your organisation"));
+    mark_managed(page->status, bk_settings_is_managed(settings, BK_SETTING_STATUS_AT_SIGN_IN), "");
+    mark_managed(page->keep_row, bk_settings_is_managed(settings, BK_SETTING_SAVE_SIGN_IN),
+                 _("Leave it off on a shared computer"));
 }
 
 static void fill_status(BkSigninPage *page)
