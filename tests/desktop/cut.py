@@ -20,6 +20,7 @@ import tap  # noqa: E402
 from tap import equal  # noqa: E402
 from person import PASSWORD, Person  # noqa: E402
 
+GONE_S = 60  # so long at most somebody seems to be there who is not
 BACK_S = 5  # a cable that is back, or a server that listens again, is used within that
 
 
@@ -97,7 +98,35 @@ def a_server_that_starts_again_has_her_back_within_seconds(place):
         ann.nothing_stood_still()
 
 
-CASES = [a_pulled_cable_is_said_nobody_seems_offline_and_what_is_written_goes_out_once, a_server_that_starts_again_has_her_back_within_seconds]
+def a_computer_without_power_is_offline_for_others_within_a_minute_and_nothing_is_swallowed(place):
+    with place.names.whole_zone(), place.names.client("bob", "c2") as bob, place.desk() as desk:
+        bob.sign_in(PASSWORD)
+        ann = place.ann(desk)
+        bob.say("watch", address=ann.address)
+        bob.wait("presence", address=ann.address, state="available")
+        mark = bob.mark()
+        place.network.unplug("c1")  # so that nothing tells the server
+        start = time.monotonic()
+        try:
+            desk.app.kill()
+            desk.app.wait()
+            bob.say("send", to=ann.address, text="into the void")
+            bob.wait("presence", mark, GONE_S, address=ann.address, state="offline")
+            seconds(start, "offline")
+            equal(bob.send(ann.address, "after it")["state"], "stored")
+        finally:
+            place.network.plug("c1")
+        ann.start()
+        ann.is_signed_in()
+        desk.ask("activate", "talk", bob.address)
+        for text in ("into the void", "after it"):
+            came = {"role": "list item", "pattern": rf"^bob, .*: {text}"}
+            desk.wait(**came)
+            equal(desk.sees(**came, index=1), None, f"{text!r} a second time")
+
+
+CASES = [a_computer_without_power_is_offline_for_others_within_a_minute_and_nothing_is_swallowed,
+         a_pulled_cable_is_said_nobody_seems_offline_and_what_is_written_goes_out_once, a_server_that_starts_again_has_her_back_within_seconds]
 
 
 def main():

@@ -178,11 +178,16 @@ def xdo(*args):
 
 
 def window_id(title):
-    found = subprocess.run(["xdotool", "search", "--onlyvisible", "--name", "^" + re.escape(title) + "$"], capture_output=True, text=True)
-    ids = found.stdout.split()
-    if not ids:
-        raise LookupError(f"no window called {title!r}")
-    return ids[-1]
+    # A search gives up when any window goes while it looks.
+    end = time.monotonic() + 5
+    while True:
+        found = subprocess.run(["xdotool", "search", "--onlyvisible", "--name", "^" + re.escape(title) + "$"], capture_output=True, text=True)
+        ids = found.stdout.split()
+        if ids:
+            return ids[-1]
+        if time.monotonic() > end:
+            raise LookupError(f"no window called {title!r}")
+        spin(0.1)
 
 
 def press(node, name=None):

@@ -4,6 +4,7 @@
 
 Real keys and clicks under Xvfb, judged by the accessibility tree (hand.py). usage: two_windows.py BUILD_FOLDER [CASE ...]
 """
+import datetime
 import pathlib
 import sys
 import time
@@ -12,6 +13,7 @@ import time
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "scenario"))
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 from contacts import People  # noqa: E402
+from desk import wait_for  # noqa: E402
 from signing_in import run  # noqa: E402
 from talking import line, says  # noqa: E402
 from tap import equal  # noqa: E402
@@ -31,7 +33,7 @@ def in_two_windows_status_goes_both_ways_and_who_is_blocked_sees_and_reaches_nob
         bob.desk.ask("tray_choose", "Status", "Be Right Back")
         ann.row("Bob Marsh, Be Right Back")
         for one in (ann, bob):
-            one.desk.ask("tray_choose", "Status", "Reset Status")
+            one.desk.ask("tray_choose", "Status", "Available (automatic)")
         ann.row("Bob Marsh, Available")
         bob.row("Ann Lee, Available")
 
@@ -57,6 +59,13 @@ def in_two_windows_status_goes_both_ways_and_who_is_blocked_sees_and_reaches_nob
         bob.desk.alert(since=alerts, body="and now")
 
 
+def registered_at(place, address, since):
+    """When the server first took a registration after that moment, as it says itself: no window is slow in it."""
+    rows = place.domain.ctl("user", "history", address, as_json=True)
+    at = [datetime.datetime.fromisoformat(row["at"]).timestamp() for row in rows if row["ok"] and row["transport"] == "tls"]
+    return min((t for t in at if t >= int(since)), default=None)
+
+
 def a_server_killed_under_two_windows_has_both_back_and_nothing_is_lost_or_doubled(place):
     with place.at_the_page("Ann Lee") as ann, place.at_the_page("Bob Marsh") as bob:
         pair = ((ann, bob, "Bob Marsh"), (bob, ann, "Ann Lee"))
@@ -65,7 +74,15 @@ def a_server_killed_under_two_windows_has_both_back_and_nothing_is_lost_or_doubl
             one.desk.ask("activate", "talk", other.address)
             one.desk.wait(role="frame", within=title)
         for one, _, title in pair:
-            one.row(f"{title}, Available")
+            one.row(f"{title}, Available.*")
+        place.domain.kill()
+        place.domain.start()
+        start = time.time()
+        for one, _, title in pair:
+            took = wait_for(f"{one.address} to be back", lambda: registered_at(place, one.address, start)) - start
+            print(f"# {one.address} is back after {took:.0f} s")
+            assert took <= BACK_S, "not back in time"
+            one.row(f"{title}, Available.*")
         place.domain.kill()
         for one, _, title in pair:
             one.row(f"{title}, Unknown")
@@ -73,14 +90,8 @@ def a_server_killed_under_two_windows_has_both_back_and_nothing_is_lost_or_doubl
             says(one, f"to {title} in between")
             one.desk.wait(**line("You", f"to {title} in between", ", Sending"))
         place.domain.start()
-        start = time.monotonic()
-        for one, _, title in pair:
-            one.desk.wait_gone("Try Now", role="push button", within="Beckon")
-        took = time.monotonic() - start
-        print(f"# both back after {took:.1f} s")
-        assert took < BACK_S, "not back in time"
         for one, other, title in pair:
-            one.row(f"{title}, Available")
+            one.row(f"{title}, Available.*")
             one.desk.wait(**line("You", f"to {title} in between", ", (Sent|Will be delivered)"))
             came = line("Bob Marsh" if title == "Ann Lee" else "Ann Lee", f"to {title} in between")
             other.desk.wait(**came)
