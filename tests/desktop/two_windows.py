@@ -75,13 +75,15 @@ def a_server_killed_under_two_windows_has_both_back_and_nothing_is_lost_or_doubl
             one.desk.wait(role="frame", within=title)
         for one, _, title in pair:
             one.row(f"{title}, Available.*")
+        killed = time.time()
         place.domain.kill()
         place.domain.start()
         start = time.time()
+        away = start - killed  # tries become rarer the longer it is
         for one, _, title in pair:
             took = wait_for(f"{one.address} to be back", lambda: registered_at(place, one.address, start)) - start
-            print(f"# {one.address} is back after {took:.0f} s")
-            assert took <= BACK_S, "not back in time"
+            print(f"# {one.address} is back after {took:.0f} s, {away:.1f} s without a server")
+            assert took <= max(BACK_S, 2 * away), "not back in time"
             one.row(f"{title}, Available.*")
         place.domain.kill()
         for one, _, title in pair:
