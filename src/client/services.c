@@ -539,6 +539,7 @@ void bk_services_ask_portal(struct bk_client *c, const char *server)
         .url = c->url,
         .allow_clear = true,
         .dns = c->dns,
+        .proxies = c->proxies,
         .timeout_ms = c->timing.connect_ms,
     };
     if (bk_http_call(c->loop, &config, on_plain, c, &c->call) < 0)

@@ -78,7 +78,9 @@ void bk_failure_card_show(BkFailureCard *card, BkApp *app, const struct bk_clien
     const char *rest = strstr(card->copied, "\n\n");
     g_autofree char *details = g_strchomp(g_strdup(rest ? rest + 2 : card->copied));
     gtk_label_set_label(GTK_LABEL(card->details), details);
-    gtk_expander_set_expanded(GTK_EXPANDER(card->expander), FALSE);
+    /* What is tried again by itself and fails as before does not close what somebody reads. */
+    if (!gtk_widget_get_visible(GTK_WIDGET(card)))
+        gtk_expander_set_expanded(GTK_EXPANDER(card->expander), FALSE);
     gtk_widget_set_visible(card->retry, failure->record && failure->next == BK_CLIENT_NEXT_STOP &&
                                             !is_about(failure, 111) && !is_about(failure, 202) &&
                                             !is_about(failure, 206));

@@ -657,8 +657,7 @@ int bk_http_call(struct bk_loop *loop, const struct bk_http_call_config *config,
     call->loop = loop;
     call->tls = bk_tls_client_ref(config->tls);
     call->dns = config->dns;
-    call->proxies =
-        config->url && strncasecmp(config->url, "https:", 6) == 0 ? config->proxies : NULL;
+    call->proxies = config->proxies;
     call->timeout_ms = config->timeout_ms > 0 ? config->timeout_ms : TIMEOUT_MS;
     call->done = done;
     call->ctx = ctx;

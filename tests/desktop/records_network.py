@@ -184,23 +184,22 @@ class Network:
 
     def is_told(self, ann, record, *words):
         """The record's sentence, its number and, behind Details, these words. No server was reached: there is no code."""
-        if not ann.details:
-            ann.desk.wait("Details", patience=60)
-            ann.desk.press("Details")
         before = ann.details
 
         def told_anew():
             row = ann.desk.sees(has="Record: ")
             text = row and (row["text"] or row["name"])
+            if not row and ann.desk.sees("Details", role="push button"):
+                ann.desk.press("Details", role="push button")
             return text if text and text != before else None
-        ann.details = wait_for("to be told something new", told_anew, 40, 0.05)
+        ann.details = wait_for("to be told something new", told_anew, 40, 0.1)
         if f"Record: {record}\n" not in ann.details:
             raise Failed(f"told something else than {record}: {ann.details}")
         for word in words:
             if word not in ann.details:
                 raise Failed(f"the details do not say {word!r}: {ann.details}")
         ann.is_told(record, code=False, patience=5)
-        if not ann.desk.sees(record):
+        if not ann.desk.sees(pattern=rf"^Code {record}$"):
             raise Failed(f"its number is not {record}")
 
 

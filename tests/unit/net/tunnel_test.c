@@ -510,14 +510,19 @@ static void call_with(struct bk_loop *loop, struct asker *asker, struct bk_dns *
 {
     struct bk_http_call *call;
     struct bk_http_call_config config = {
-        .url = url, .tls = net_client_tls, .dns = dns, .proxies = asker->proxies, .timeout_ms = 3000
+        .url = url,
+        .allow_clear = true,
+        .tls = net_client_tls,
+        .dns = dns,
+        .proxies = asker->proxies,
+        .timeout_ms = 3000,
     };
     *ret = (struct outcome){ 0 };
     assert_int_equal(bk_http_call(loop, &config, on_done, ret, &call), 0);
     AWAIT(loop, ret->done);
 }
 
-static void an_https_call_takes_the_roads_in_order_and_says_where_it_failed(void **state)
+static void a_call_takes_the_roads_in_order_and_says_where_it_failed(void **state)
 {
     (void)state;
     struct place place = { 0 };
@@ -544,6 +549,13 @@ static void an_https_call_takes_the_roads_in_order_and_says_where_it_failed(void
     assert_string_equal(o.result.proxy, proxy);
     assert_true(bk_view_starts_with(bk_buf_view(&place.proxy.heard),
                                     BK_VIEW("CONNECT server.test:4443 HTTP/1.1\r\n")));
+
+    /* Without TLS too: no byte goes another way than the one that was named. */
+    call_with(place.loop, &asker, NULL, "http://server.test/", &o);
+    assert_string_equal(asker.url, "https://server.test:80/");
+    struct bk_view heard = bk_buf_view(&place.proxy.heard);
+    assert_true(bk_view_find_view(heard, BK_VIEW("CONNECT server.test:80 HTTP/1.1\r\n")) <
+                heard.len);
 
     /* Only the one that is not there. */
     (void)snprintf(list, sizeof list, "http://%s", closed);
@@ -650,7 +662,7 @@ int main(void)
         cmocka_unit_test(a_certificate_is_judged_by_the_server_s_name_and_no_fault_of_the_proxy),
         cmocka_unit_test(what_the_proxy_says_instead_ends_the_connection),
         cmocka_unit_test(a_silent_proxy_and_none_at_all_are_told_apart),
-        cmocka_unit_test(an_https_call_takes_the_roads_in_order_and_says_where_it_failed),
+        cmocka_unit_test(a_call_takes_the_roads_in_order_and_says_where_it_failed),
         cmocka_unit_test(a_refused_password_is_not_sent_again),
         cmocka_unit_test(no_answer_about_proxies_ends_the_wait_and_a_late_one_is_ignored),
     };
