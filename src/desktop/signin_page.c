@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "desktop/signin_page.h"
 
+#include "desktop/deleted_view.h"
 #include "desktop/failure_card.h"
 #include "desktop/words.h"
 
@@ -13,7 +14,8 @@ enum view { VIEW_FORM, VIEW_PROGRESS, VIEW_TRUST, VIEW_CHANGE, VIEW_DELETED, VIE
 struct _BkSigninPage {
     GtkWidget parent;
     BkApp *app; /* outlives the page */
-    GtkWidget *menu, *scrolled, *form, *progress, *trust, *change, *deleted;
+    GtkWidget *menu, *scrolled, *form, *progress, *trust, *change;
+    BkDeletedView *deleted;
     GtkWidget *logo, *welcome;
     BkFailureCard *failure;
     GtkWidget *address, *accounts, *password, *user, *status, *hint, *keep_row, *keep;
@@ -22,7 +24,6 @@ struct _BkSigninPage {
     GtkWidget *trust_text, *trust_always, *trust_once, *trust_no;
     GtkWidget *change_group, *old_password, *new_password, *repeat_password, *change_hint,
         *change_button;
-    GtkWidget *deleted_group, *deleted_list, *delete_history, *deleted_done;
 
     enum view view;
     char *asked;       /* the address whose password the engine waits for; NULL: for none */
@@ -32,7 +33,6 @@ struct _BkSigninPage {
     bool changing;     /* a password change is under way */
     bool keep_changed; /* since the password was asked for: the sign-in begins anew with it */
     char *new_secret;  /* to sign in with, once it counts; wiped */
-    char *deleted_address;
 };
 G_DEFINE_TYPE(BkSigninPage, bk_signin_page, GTK_TYPE_WIDGET)
 
@@ -273,7 +273,7 @@ static bool is_about(const struct bk_client_failure *failure, unsigned number)
 static GtkWidget *widget_of(BkSigninPage *page, enum view view)
 {
     GtkWidget *const widgets[VIEW_COUNT] = { page->form, page->progress, page->trust, page->change,
-                                             page->deleted };
+                                             GTK_WIDGET(page->deleted) };
     return widgets[view];
 }
 
@@ -312,7 +312,7 @@ static void show_view(BkSigninPage *page, enum view view)
         gtk_widget_grab_focus(*secret_of(page->old_password) ? page->new_password
                                                              : page->old_password);
     else
-        gtk_widget_grab_focus(page->deleted_done);
+        gtk_widget_grab_focus(GTK_WIDGET(page->deleted));
 }
 
 /* ---- signing in ---- */
@@ -447,7 +447,8 @@ static void on_trust(BkSigninPage *page, const struct bk_client_event *event)
 
 static void ask_for_change(BkSigninPage *page, const char *address)
 {
-    g_autofree char *text = g_strdup_printf(_("For %s"), address);
+    g_autofree char *escaped = g_markup_escape_text(address, -1);
+    g_autofree char *text = g_strdup_printf(_("For %s"), escaped);
     adw_preferences_group_set_description(ADW_PREFERENCES_GROUP(page->change_group), text);
     gtk_editable_set_text(GTK_EDITABLE(page->old_password), secret_of(page->password));
     clear_secret(page->password);
@@ -509,82 +510,9 @@ static void changed(BkSigninPage *page)
 
 /* ---- what was deleted ---- */
 
-/* The engine's words (client/erase.c), for the translators. */
-G_GNUC_UNUSED static const char *const deleted_words[] = {
-    N_("saved password"),
-    N_("never kept on this computer"),
-    N_("certificate at the server"),
-    N_("there was none on this computer"),
-    N_("key and certificate"),
-    N_("server, number of this computer, user name and trust decisions"),
-    N_("marks of messages shown"),
-    N_("messages not sent yet"),
-    N_("address in the list"),
-    N_("removed"),
-    N_("was not there"),
-    N_("revoked"),
-    N_("was of no use any more"),
-    N_("not revoked: the server could not be reached"),
-    N_("not revoked: no server is known"),
-    N_("not revoked: out of memory"),
-};
-
-static char *capital(const char *text)
-{
-    g_autofree char *first = g_utf8_strup(text, (gssize)(g_utf8_next_char(text) - text));
-    return *text ? g_strconcat(first, g_utf8_next_char(text), NULL) : g_strdup("");
-}
-
-static void add_deleted(BkSigninPage *page, const char *what, const char *result, bool ok)
-{
-    GtkWidget *row = adw_action_row_new();
-    GtkWidget *icon =
-        gtk_image_new_from_icon_name(ok ? "emblem-ok-symbolic" : "dialog-warning-symbolic");
-    g_autofree char *title = capital(_(what));
-    g_autofree char *subtitle = capital(_(result));
-    gtk_widget_add_css_class(icon, ok ? "success" : "warning");
-    adw_preferences_row_set_use_markup(ADW_PREFERENCES_ROW(row), FALSE);
-    adw_preferences_row_set_title(ADW_PREFERENCES_ROW(row), title);
-    adw_action_row_set_subtitle(ADW_ACTION_ROW(row), subtitle);
-    adw_action_row_add_prefix(ADW_ACTION_ROW(row), icon);
-    gtk_list_box_append(GTK_LIST_BOX(page->deleted_list), row);
-}
-
-static void update_delete_history(BkSigninPage *page)
-{
-    uint64_t bytes = bk_app_history_size(page->app, page->deleted_address);
-    g_autofree char *size = g_format_size(bytes);
-    /* Translators: a button; %s is a size, "1.2 MB" */
-    g_autofree char *label = g_strdup_printf(_("Also Remove Conversations (%s)"), size);
-    gtk_button_set_label(GTK_BUTTON(page->delete_history), label);
-    gtk_widget_set_visible(page->delete_history, bytes > 0);
-}
-
 static void on_deleted(BkSigninPage *page, const struct bk_client_event *event)
 {
-    GtkWidget *child;
-    while ((child = gtk_widget_get_first_child(page->deleted_list)))
-        gtk_list_box_remove(GTK_LIST_BOX(page->deleted_list), child);
-    bool all = true;
-    for (int i = 0; i < event->deleted.n_rows; i++) {
-        const struct bk_client_deleted *row = &event->deleted.rows[i];
-        add_deleted(page, row->what, row->result, row->ok);
-        all = all && row->ok;
-    }
-    g_free(page->deleted_address);
-    page->deleted_address = g_strdup(event->deleted.address);
-    adw_preferences_group_set_title(ADW_PREFERENCES_GROUP(page->deleted_group),
-                                    all ? _("Sign-in Info Deleted")
-                                        : _("Deleted, With Exceptions"));
-    g_autofree char *what_to_do =
-        all ? g_strdup(event->deleted.address)
-            : g_strdup_printf(
-                  /* Translators: %s is an address */
-                  _("%s\nWhat has a warning sign was not done. Tell your support, who can do it at "
-                    "the server."),
-                  event->deleted.address);
-    adw_preferences_group_set_description(ADW_PREFERENCES_GROUP(page->deleted_group), what_to_do);
-    update_delete_history(page);
+    bk_deleted_view_show(page->deleted, page->app, event);
     hide_error(page);
     g_clear_pointer(&page->asked, g_free);
     page->user_opened = page->user_needed = false;
@@ -592,17 +520,6 @@ static void on_deleted(BkSigninPage *page, const struct bk_client_event *event)
     gtk_editable_set_text(GTK_EDITABLE(page->user), "");
     gtk_editable_set_text(GTK_EDITABLE(page->address), "");
     show_view(page, VIEW_DELETED);
-}
-
-static void act_delete_history(GtkWidget *widget, const char *name, GVariant *target)
-{
-    BkSigninPage *page = BK_SIGNIN_PAGE(widget);
-    (void)name;
-    (void)target;
-    int r = bk_app_delete_history(page->app, page->deleted_address);
-    add_deleted(page, N_("conversations"), r < 0 ? g_strerror(-r) : N_("removed"), r >= 0);
-    update_delete_history(page);
-    gtk_widget_grab_focus(page->deleted_done);
 }
 
 /* ---- what the engine tells ---- */
@@ -821,7 +738,6 @@ static void finalize(GObject *object)
 {
     BkSigninPage *page = BK_SIGNIN_PAGE(object);
     g_free(page->asked);
-    g_free(page->deleted_address);
     wipe(&page->new_secret);
     G_OBJECT_CLASS(bk_signin_page_parent_class)->finalize(object);
 }
@@ -849,7 +765,7 @@ static gboolean grab_focus(GtkWidget *widget)
         return gtk_widget_grab_focus(page->view == VIEW_PROGRESS ? page->cancel
                                      : page->view == VIEW_TRUST  ? page->trust_no
                                      : page->view == VIEW_CHANGE ? page->old_password
-                                                                 : page->deleted_done);
+                                                                 : GTK_WIDGET(page->deleted));
     focus_in_form(page);
     return TRUE;
 }
@@ -861,6 +777,7 @@ static void bk_signin_page_class_init(BkSigninPageClass *class)
     G_OBJECT_CLASS(class)->finalize = finalize;
     widget->grab_focus = grab_focus;
     g_type_ensure(BK_TYPE_FAILURE_CARD);
+    g_type_ensure(BK_TYPE_DELETED_VIEW);
     gtk_widget_class_set_template_from_resource(widget, "/org/beckon/Beckon/signin_page.ui");
 #define CHILD(name) gtk_widget_class_bind_template_child(widget, BkSigninPage, name)
     CHILD(menu);
@@ -899,10 +816,6 @@ static void bk_signin_page_class_init(BkSigninPageClass *class)
     CHILD(repeat_password);
     CHILD(change_hint);
     CHILD(change_button);
-    CHILD(deleted_group);
-    CHILD(deleted_list);
-    CHILD(delete_history);
-    CHILD(deleted_done);
 #undef CHILD
     gtk_widget_class_add_binding(widget, GDK_KEY_Escape, 0, on_escape, NULL);
     gtk_widget_class_install_action(widget, "signin.sign-in", NULL, act_sign_in);
@@ -915,7 +828,6 @@ static void bk_signin_page_class_init(BkSigninPageClass *class)
     gtk_widget_class_install_action(widget, "signin.account", "s", act_account);
     gtk_widget_class_install_action(widget, "signin.trust", "s", act_trust);
     gtk_widget_class_install_action(widget, "signin.change-password", NULL, act_change_password);
-    gtk_widget_class_install_action(widget, "signin.delete-history", NULL, act_delete_history);
 }
 
 /* A long label takes a second line; it must not make the window wider. */
@@ -931,7 +843,6 @@ static void bk_signin_page_init(BkSigninPage *page)
     gtk_widget_init_template(GTK_WIDGET(page));
     wrap(page->user_differs);
     wrap(page->forget);
-    wrap(page->delete_history);
     wrap(page->trust_always);
     wrap(page->trust_once);
     wrap(page->trust_no);
