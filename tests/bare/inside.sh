@@ -34,7 +34,22 @@ build_packages() {
 }
 
 install_packages() {
-    apt-get install -y --no-install-recommends ../beckon-server_*.deb ../beckon-cli_*.deb ../beckon-tools_*.deb
+    apt-get install -y --no-install-recommends ../beckon-server_*.deb ../beckon-cli_*.deb ../beckon-tools_*.deb ../beckon_*.deb &&
+        beckon --version
+}
+
+# On a screen of its own, until the window of the sign-in page is on it.
+desktop() {
+    apt-get install -y --no-install-recommends xvfb xauth xdotool dbus || return
+    dbus-run-session -- xvfb-run -a sh -c '
+        ./run --desktop & run=$!
+        for n in $(seq 1800); do
+            kill -0 $run 2>/dev/null || exit 1
+            [ -n "$(xdotool search --onlyvisible --class beckon 2>/dev/null)" ] && shown=yes && break
+            sleep 0.5
+        done
+        kill $run; wait $run
+        [ "${shown:-no}" = yes ]'
 }
 
 # The tree is out of the way: what is found is what the packages brought.
@@ -45,8 +60,8 @@ demonstrate() {
 }
 
 purge() {
-    apt-get purge -y beckon-server beckon-cli beckon-tools &&
-        [ ! -e /etc/beckon ] && [ ! -e /var/lib/beckon ] && [ ! -e /usr/sbin/beckond ]
+    apt-get purge -y beckon-server beckon-cli beckon-tools beckon &&
+        [ ! -e /usr/bin/beckon ] && [ ! -e /etc/beckon ] && [ ! -e /var/lib/beckon ] && [ ! -e /usr/sbin/beckond ]
 }
 
 for part; do
@@ -55,6 +70,10 @@ for part; do
         check "./run --once, from nothing" ./run --once
         check "./run --once, again" ./run --once
         check "./run --once, with the usual ports taken" with_ports_taken ./run --once
+        ;;
+    desktop)
+        check "./run --desktop, from nothing" desktop
+        check "./run --desktop, again" desktop
         ;;
     packages)
         check "dpkg-buildpackage" build_packages
