@@ -238,6 +238,7 @@ static void startup(GApplication *application)
     app->accounts = bk_accounts_new(app->profile);
     app->secrets = bk_secrets_create(app->profile, BK_SECRETS_DEADLINE_MS);
     app->guard = bk_secrets_guard(app->secrets);
+    app->proxies = bk_proxy_finder_create(app->settings);
     app->engine = bk_app_create_engine(app);
     if (!app->engine) {
         app->status = EXIT_BROKEN;

@@ -5,6 +5,7 @@
 #include "desktop/configuration_window.h"
 #include "desktop/history_window.h"
 #include "desktop/options_window.h"
+#include "desktop/proxy_dialog.h"
 #include "desktop/talk_window.h"
 
 #include <glib/gi18n.h>
@@ -59,6 +60,15 @@ static void act_options(GSimpleAction *a, GVariant *v, gpointer p)
     (void)v;
     bk_app_show(app);
     gtk_window_present(GTK_WINDOW(bk_options_window_new(app, GTK_WINDOW(app->window))));
+}
+
+static void act_proxy_login(GSimpleAction *a, GVariant *v, gpointer p)
+{
+    BkApp *app = p;
+    (void)a;
+    (void)v;
+    bk_app_show(app);
+    bk_proxy_dialog_open(GTK_WINDOW(app->window), app->engine, app->proxies);
 }
 
 static void act_configuration(GSimpleAction *a, GVariant *v, gpointer p)
@@ -193,6 +203,7 @@ static void act_shortcuts(GSimpleAction *a, GVariant *v, gpointer p)
 static const GActionEntry action_rows[] = {
     { .name = "show", .activate = act_show },
     { .name = "sign-in", .activate = act_sign_in },
+    { .name = "proxy-login", .activate = act_proxy_login },
     { .name = "sign-out", .activate = act_sign_out },
     { .name = "exit", .activate = act_exit },
     { .name = "close", .activate = act_close },

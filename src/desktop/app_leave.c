@@ -79,6 +79,7 @@ static void on_closed(GObject *engine, GAsyncResult *result, gpointer p)
     (void)result;
     g_autoptr(BkApp) app = p;
     app->secrets = bk_secrets_destroy(app->secrets); /* its client is gone */
+    app->proxies = bk_proxy_finder_destroy(app->proxies);
     gone(app);
 }
 

@@ -136,6 +136,8 @@ static int create_client(BkApp *app, bool with_options, struct bk_client **ret, 
         .discovery_port = (uint16_t)bk_app_options.discover_port,
         .keep_nothing = bk_app_keeps_nothing(app),
         .guard = &app->guard,
+        .find_proxy = bk_proxy_finder_find,
+        .find_proxy_ctx = app->proxies,
     };
     if (bk_app_options.debug) {
         debug_log.to = stderr;
@@ -171,7 +173,11 @@ BkEngine *bk_app_create_engine(BkApp *app)
     if (r < 0)
         g_printerr("beckon: %s\n", why ? why : g_strerror(-r));
     free(why);
-    return r < 0 ? NULL : bk_engine_new(&bk_engine_client_ops, client);
+    if (r < 0)
+        return NULL;
+    BkEngine *engine = bk_engine_new(&bk_engine_client_ops, client);
+    bk_proxy_finder_set_engine(app->proxies, engine);
+    return engine;
 }
 
 int bk_app_sign_in(BkApp *app, const char *address, const char *password, const char *user,

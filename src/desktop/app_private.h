@@ -6,6 +6,7 @@
 #include "desktop/alerts.h"
 #include "desktop/app.h"
 #include "desktop/main_window.h"
+#include "desktop/proxy_finder.h"
 #include "desktop/secrets.h"
 
 /* What a second start hands to the first is not in here, but in its dictionary. */
@@ -23,7 +24,8 @@ struct _BkApp {
     char *profile;
     BkSettings *settings;
     BkAccounts *accounts;
-    struct bk_secrets *secrets; /* outlives the engine's client */
+    struct bk_secrets *secrets;      /* outlives the engine's client */
+    struct bk_proxy_finder *proxies; /* likewise */
     struct bk_client_guard guard;
     BkEngine *engine;
     BkRoster *roster;

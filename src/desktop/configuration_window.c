@@ -92,6 +92,9 @@ static void fill_account(BkConfigurationWindow *window)
         add_row(window, group, _("Server"), server, NULL);
     }
     add_row(window, group, _("Connection"), _("TLS"), NULL);
+    const char *proxy = bk_engine_proxy(engine);
+    if (state == BK_CLIENT_SIGNED_IN)
+        add_row(window, group, _("Proxy"), *proxy ? proxy : _("None, connected directly"), NULL);
     if (*kept.services)
         add_row(window, group, _("Sign-in service"), kept.services, NULL);
     if (*kept.endpoint)

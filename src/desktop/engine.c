@@ -16,7 +16,7 @@ struct _BkEngine {
     guint source;
 
     enum bk_client_state state;
-    char *address;
+    char *address, *proxy;
     bool session;
     int64_t retry_at_us; /* 0: no try is due */
     guint retry_tick;
@@ -130,6 +130,11 @@ static int client_set_connection(void *self, const struct bk_client_connection *
     return bk_client_set_connection(self, connection, ret_why);
 }
 
+static int client_proxy_found(void *self, uint64_t token, const char *list, const char *why)
+{
+    return bk_client_proxy_found(self, token, list, why);
+}
+
 static int client_event_fd(const void *self)
 {
     return bk_client_event_fd(self);
@@ -169,6 +174,7 @@ const struct bk_engine_ops bk_engine_client_ops = {
     .close_conversation = client_close_conversation,
     .edit = client_edit,
     .set_connection = client_set_connection,
+    .proxy_found = client_proxy_found,
     .event_fd = client_event_fd,
     .event_next = client_event_next,
     .event_done = client_event_done,
@@ -388,6 +394,8 @@ static void take_state(BkEngine *engine, const struct bk_client_event *event)
         g_free(engine->address);
         engine->address = g_strdup(address);
     }
+    g_free(engine->proxy);
+    engine->proxy = g_strdup(event->state.proxy ? event->state.proxy : "");
     if (state == BK_CLIENT_SIGNED_IN)
         engine->session = true;
     else if (needs_person(state))
@@ -613,6 +621,13 @@ int bk_engine_send_message(BkEngine *engine, const char *to, const char *text, u
     COMMAND(engine, send_message(engine->self, to, text, ret_id));
 }
 
+int bk_engine_proxy_found(BkEngine *engine, uint64_t token, const char *list, const char *why)
+{
+    if (!engine->ops->proxy_found)
+        return -ENOTSUP;
+    COMMAND(engine, proxy_found(engine->self, token, list, why));
+}
+
 int bk_engine_typing(BkEngine *engine, const char *to, bool typing)
 {
     if (!engine->ops->typing)
@@ -632,6 +647,11 @@ int bk_engine_close_conversation(BkEngine *engine, const char *address)
 enum bk_client_state bk_engine_state(BkEngine *engine)
 {
     return engine->state;
+}
+
+const char *bk_engine_proxy(BkEngine *engine)
+{
+    return engine->proxy;
 }
 
 const char *bk_engine_address(BkEngine *engine)
@@ -691,6 +711,7 @@ static void finalize(GObject *object)
     g_hash_table_unref(engine->held);
     g_hash_table_unref(engine->edits);
     g_ptr_array_unref(engine->closers);
+    g_free(engine->proxy);
     g_free(engine->address);
     G_OBJECT_CLASS(bk_engine_parent_class)->finalize(object);
 }
@@ -714,6 +735,7 @@ static void bk_engine_class_init(BkEngineClass *class)
 static void bk_engine_init(BkEngine *engine)
 {
     engine->address = g_strdup("");
+    engine->proxy = g_strdup("");
     engine->held = g_hash_table_new(g_direct_hash, g_direct_equal);
     engine->edits = g_hash_table_new(g_int64_hash, g_int64_equal);
     engine->closers = g_ptr_array_new_with_free_func(g_object_unref);

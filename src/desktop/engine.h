@@ -33,6 +33,8 @@ struct bk_engine_ops {
     /* NULL: always reached the same way */
     int (*set_connection)(void *self, const struct bk_client_connection *connection,
                           char **ret_why);
+    /* NULL: it asks for no proxy */
+    int (*proxy_found)(void *self, uint64_t token, const char *list, const char *why);
     int (*event_fd)(const void *self);
     const struct bk_client_event *(*event_next)(void *self);
     void (*event_done)(void *self, const struct bk_client_event *event);
@@ -58,6 +60,8 @@ enum bk_client_state bk_engine_state(BkEngine *engine);
 const char *bk_engine_address(BkEngine *engine);
 /* Signed in, or on the way back without the person having to do anything: contacts and windows stay. */
 bool bk_engine_has_session(BkEngine *engine);
+/* The proxy that the connection goes through, "proxy.example.org:3128"; "": none, or there is no connection. */
+const char *bk_engine_proxy(BkEngine *engine);
 /* Seconds until the next try by itself; 0: none is due. Counted down, with notify each second. */
 int bk_engine_retry_in(BkEngine *engine);
 /*
@@ -89,6 +93,7 @@ int bk_engine_send_message(BkEngine *engine, const char *to, const char *text, u
 /* Reads another CA file here and now; the rest is taken by the engine's thread. *ret_why: for the person, to be freed with free(). */
 int bk_engine_set_connection(BkEngine *engine, const struct bk_client_connection *connection,
                              char **ret_why);
+int bk_engine_proxy_found(BkEngine *engine, uint64_t token, const char *list, const char *why);
 int bk_engine_typing(BkEngine *engine, const char *to, bool typing);
 int bk_engine_close_conversation(BkEngine *engine, const char *address);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "desktop/failure_card.h"
 
+#include "desktop/proxy_dialog.h"
 #include "desktop/words.h"
 
 #include <glib/gi18n.h>
@@ -33,7 +34,10 @@ static void show_fix(BkFailureCard *card, const struct bk_client_failure *failur
         !bk_settings_is_managed(bk_app_settings(card->app), BK_SETTING_AUTOMATIC_SERVER)) {
         label = _("Use Automatic Settings");
         name = "signin.automatic";
-    } else if (is_about(failure, 301)) {
+    } else if (bk_proxy_dialog_wanted(failure)) {
+        label = _("Log In to the Proxy");
+        name = "app.proxy-login";
+    } else if (is_about(failure, 301) || is_about(failure, 306)) {
         label = _("Connection Settings");
         name = "app.options";
     }

@@ -8,7 +8,7 @@ struct _BkOptionsWindow {
     BkApp *app;
     BkSettings *settings;
     GPtrArray *rows; /* struct row */
-    GtkWidget *internal, *external, *ca;
+    GtkWidget *internal, *external, *ca, *proxy;
 };
 G_DEFINE_TYPE(BkOptionsWindow, bk_options_window, ADW_TYPE_PREFERENCES_WINDOW)
 
@@ -249,6 +249,16 @@ static void mark_managed(struct row *row)
         gtk_widget_set_visible(row->managed, managed);
 }
 
+static void show_proxy(BkOptionsWindow *window)
+{
+    const char *proxy = bk_engine_proxy(bk_app_engine(window->app));
+    bool direct = bk_settings_bool(window->settings, BK_SETTING_CONNECT_DIRECTLY);
+    g_autofree char *used =
+        *proxy ? g_strdup_printf(_("Connected through %s"), proxy)
+               : g_strdup(direct ? _("Not used") : _("Uses the desktop’s proxy settings"));
+    adw_action_row_set_subtitle(ADW_ACTION_ROW(window->proxy), used);
+}
+
 /* With the automatic way the typed names are not used; they stay, for when it is switched off again. */
 static void show_all(BkOptionsWindow *window)
 {
@@ -257,6 +267,7 @@ static void show_all(BkOptionsWindow *window)
         row->show(row);
         mark_managed(row);
     }
+    show_proxy(window);
     bool manual = !bk_settings_bool(window->settings, BK_SETTING_AUTOMATIC_SERVER);
     gtk_widget_set_sensitive(
         window->internal,
@@ -337,6 +348,13 @@ static void fill_connection(BkOptionsWindow *window)
                                 _("A name or IP address, with :port where it is not 5061"));
     gtk_widget_set_tooltip_text(window->external,
                                 _("A name or IP address, with :port where it is not 5061"));
+    group = add_group(page, _("Proxy"), NULL);
+    window->proxy = adw_action_row_new();
+    adw_preferences_row_set_title(ADW_PREFERENCES_ROW(window->proxy), _("Proxy of this network"));
+    adw_preferences_row_set_use_markup(ADW_PREFERENCES_ROW(window->proxy), FALSE);
+    adw_preferences_group_add(ADW_PREFERENCES_GROUP(group), window->proxy);
+    (void)add_switch(window, group, BK_SETTING_CONNECT_DIRECTLY,
+                     _("Counts from the next connection on"));
     group =
         add_group(page, _("Security"),
                   _("Every connection is encrypted with TLS, and the server proves who it is."));
@@ -391,6 +409,8 @@ BkOptionsWindow *bk_options_window_new(BkApp *app, GtkWindow *parent)
     fill_appearance(window);
     show_all(window);
     g_signal_connect_object(window->settings, "changed", G_CALLBACK(show_all), window,
+                            G_CONNECT_SWAPPED);
+    g_signal_connect_object(bk_app_engine(app), "event::state", G_CALLBACK(show_proxy), window,
                             G_CONNECT_SWAPPED);
     return window;
 }

@@ -72,6 +72,8 @@ static const struct row {
     [BK_SETTING_EXTERNAL_SERVER] = { "external-server", KIND_TEXT, "",
                                      .title = N_("External server") },
     [BK_SETTING_CA_FILE] = { "ca-file", KIND_TEXT, "", .title = N_("Additional certificate authorities") },
+    [BK_SETTING_CONNECT_DIRECTLY] = { "connect-directly", KIND_BOOL, "false",
+                                      .title = N_("Connect directly, without a proxy") },
     [BK_SETTING_COLOUR_SCHEME] = { "colour-scheme", KIND_CHOICE, "system", scheme_choices,
                                    .title = N_("Colours") },
     [BK_SETTING_CONTACTS_BY] = { "contacts-by", KIND_CHOICE, "group", view_choices,

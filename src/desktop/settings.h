@@ -39,6 +39,7 @@ enum bk_setting {
     BK_SETTING_INTERNAL_SERVER,   /* string */
     BK_SETTING_EXTERNAL_SERVER,   /* string */
     BK_SETTING_CA_FILE,           /* string: PEM roots beside the system's */
+    BK_SETTING_CONNECT_DIRECTLY,  /* bool, false: use no proxy, whatever the desktop is set to */
     BK_SETTING_COLOUR_SCHEME,     /* "system" (default), "light", "dark" */
     BK_SETTING_CONTACTS_BY,       /* "group" (default), "status" */
     BK_SETTING_SHOW_OFFLINE,      /* bool, true */

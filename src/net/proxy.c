@@ -118,7 +118,7 @@ static bool is_between(char c)
 
 void bk_proxy_roads_parse(struct bk_proxy_roads *roads, struct bk_view list)
 {
-    *roads = (struct bk_proxy_roads){ .why = BK_SAY("no proxy was named") };
+    *roads = (struct bk_proxy_roads){ .why = "no proxy was named" };
     while (list.len && roads->n < BK_PROXY_ROADS_MAX) {
         size_t len = 0;
         while (len < list.len && !is_between(list.at[len]))
@@ -202,7 +202,7 @@ static void on_timer(struct bk_timer *timer)
     }
     if (query->stage == ASKED)
         (void)snprintf(query->roads.why, sizeof query->roads.why, "%s",
-                       BK_SAY("the proxy settings of this computer gave no answer"));
+                       "the proxy settings of this computer gave no answer");
     query->done(query->ctx, &query->roads);
     bk_proxies_cancel(query);
 }
