@@ -96,12 +96,16 @@ class Names:
 
 # ---- peers
 
+def family_of(host):
+    return socket.AF_INET6 if ":" in host else socket.AF_INET
+
+
 class Peer:
     """Takes connections; each is a thread's, that ends with handle(connection)."""
 
     def __init__(self, handle, port=0, host="127.0.0.1"):
         self.handle = handle
-        self.socket = socket.socket()
+        self.socket = socket.socket(family_of(host))
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self.socket.bind((host, port))
         self.socket.listen(16)
@@ -163,6 +167,14 @@ def reset(connection):
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         connection.shutdown(socket.SHUT_RD)
         connection.close()
+
+
+def mute(port=0, host="127.0.0.1"):
+    """Takes what comes and says nothing, for as long as the other has patience. open: who came."""
+    def handle(connection):
+        while connection.recv(4096):
+            pass
+    return Peer(handle, port, host)
 
 
 def says(text, port=0, host="127.0.0.1"):
@@ -251,16 +263,15 @@ def between(context, upstream, ca, name, to_client=lambda data: data, to_server=
 
 
 @contextlib.contextmanager
-def silent(port=0, host="127.0.0.1"):
+def silent(port=0):
     """A port that answers no SYN, as behind a filter: its queue is full and nobody takes from it."""
     with contextlib.ExitStack() as stack:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        listener = stack.enter_context(socket.socket(family))
+        listener = stack.enter_context(socket.socket())
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, port))
+        listener.bind(("127.0.0.1", port))
         listener.listen(0)
         for _ in range(4):
-            filler = stack.enter_context(socket.socket(family))
+            filler = stack.enter_context(socket.socket())
             filler.setblocking(False)
             filler.connect_ex(listener.getsockname())
         yield listener.getsockname()[1]

@@ -358,9 +358,10 @@ def SI_307_the_port_for_SIP_is_silent_while_another_works(place):
 
 def SI_311_an_internal_answer_that_leads_nowhere_is_passed_over(place):
     inside = f"inside.{place.domain.domain}"
-    with faults.silent() as port, place.ann() as ann:
-        place.leads_to(place.domain.tls_port, (f"_sipinternaltls._tcp.{place.domain.domain}", "SRV", (inside, port)), (inside, "A", "127.0.0.1"))
+    with faults.mute() as dead, place.ann() as ann:
+        place.leads_to(place.domain.tls_port, (f"_sipinternaltls._tcp.{place.domain.domain}", "SRV", (inside, dead.port)), (inside, "A", "127.0.0.1"))
         ann.signs_in()
+        assert dead.open, "nobody tried the internal one"
 
 
 def SI_312_nobody_answers_for_names(place):
@@ -382,11 +383,13 @@ def SI_312_a_network_that_wants_its_own_sign_in_first(place):
 def SI_313_a_family_that_leads_nowhere_is_passed_over(place):
     port = place.domain.tls_port
     try:
-        with faults.silent(port, "::1"), place.ann() as ann:
-            place.leads_to(port, (place.host, "AAAA", "::1"))
-            ann.signs_in()
+        peer = faults.mute(port, "::1")
     except OSError as error:
         raise tap.Skip(f"no IPv6 here: {error}") from None
+    with peer as dead, place.ann() as ann:
+        place.leads_to(port, (place.host, "AAAA", "::1"))
+        ann.signs_in()
+        assert dead.open, "nobody tried IPv6"
 
 
 def SI_314_a_connection_that_is_reset_while_signed_in(place):
