@@ -28,16 +28,6 @@ void bk_ms_self_ask(struct bk_buf *to, unsigned parts)
 
 /* ---- the contact list ---- */
 
-static const char *const method_names[BK_MS_CONTACT_METHOD_COUNT] = {
-    [BK_MS_ADD_GROUP] = "addGroup",
-    [BK_MS_MODIFY_GROUP] = "modifyGroup",
-    [BK_MS_DELETE_GROUP] = "deleteGroup",
-    [BK_MS_SET_CONTACT] = "setContact",
-    [BK_MS_DELETE_CONTACT] = "deleteContact",
-    [BK_MS_SET_ACE] = "setACE",
-    [BK_MS_DIRECTORY_SEARCH] = "directorySearch",
-};
-
 static void add_uri(struct bk_buf *to, const char *element, struct bk_view address)
 {
     bk_buf_addf(to, "<m:%s>sip:", element);
@@ -59,7 +49,7 @@ static void add_rows(struct bk_buf *to, const struct bk_ms_contact_call *call)
 
 void bk_ms_contact_call_write(struct bk_buf *to, const struct bk_ms_contact_call *call)
 {
-    const char *name = method_names[call->method];
+    const char *name = bk_ms_contact_method_names[call->method];
     bk_buf_addf(to,
                 "<SOAP-ENV:Envelope xmlns:SOAP-ENV=\"" NS_SOAP "\"><SOAP-ENV:Body>"
                 "<m:%s xmlns:m=\"" NS_SIP "\">",

@@ -237,7 +237,7 @@ void bk_ms_contacts_write(struct bk_buf *to, const struct bk_ms_contacts *list)
 
 /* ---- calls ---- */
 
-static const char *const method_names[BK_MS_CONTACT_METHOD_COUNT] = {
+const char *const bk_ms_contact_method_names[BK_MS_CONTACT_METHOD_COUNT] = {
     [BK_MS_ADD_GROUP] = "addGroup",
     [BK_MS_MODIFY_GROUP] = "modifyGroup",
     [BK_MS_DELETE_GROUP] = "deleteGroup",
@@ -371,11 +371,11 @@ int bk_ms_contact_call_parse(struct bk_view text, struct bk_arena *arena,
     if (r < 0)
         return r;
     for (int i = 0; i < BK_MS_CONTACT_METHOD_COUNT; i++) {
-        if (!bk_ms_xml_is(method, method_names[i]))
+        if (!bk_ms_xml_is(method, bk_ms_contact_method_names[i]))
             continue;
-        struct bk_ms_contact_call call = { .method = i,
-                                           .method_name = bk_view_of_str(method_names[i]),
-                                           .delta = -1 };
+        struct bk_ms_contact_call call = {
+            .method = i, .method_name = bk_view_of_str(bk_ms_contact_method_names[i]), .delta = -1
+        };
         r = read_call(method, body, arena, &call, ret_why);
         if (r == 0)
             *ret = call;

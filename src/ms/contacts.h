@@ -74,6 +74,7 @@ enum bk_ms_contact_method {
     BK_MS_DIRECTORY_SEARCH,
     BK_MS_CONTACT_METHOD_COUNT,
 };
+extern const char *const bk_ms_contact_method_names[BK_MS_CONTACT_METHOD_COUNT]; /* the element's */
 struct bk_ms_contact_call {
     enum bk_ms_contact_method method;
     struct bk_view method_name;
