@@ -242,6 +242,14 @@ static int ntlm(struct client *c)
     return ntlm_with(c, &(struct login){ user, "", PASSWORD, 0 });
 }
 
+/* Allowed to, and signed in. */
+static void open_by_ntlm(struct client *c, struct world *w, const char *name, const char *epid)
+{
+    allow_ntlm(w, name);
+    client_open(c, w, name, epid);
+    assert_int_equal(ntlm(c), 200);
+}
+
 /* ---- certificates ---- */
 
 static void issue(struct client *c, const char *address, int64_t life_ms)
@@ -404,9 +412,7 @@ static void ntlm_signs_in_and_the_answer_is_what_the_clients_read(void **state)
         struct world *w = begin(shards);
         struct client c;
         struct world_kept kept;
-        allow_ntlm(w, "ann");
-        client_open(&c, w, "ann", "cf0b98dadeb9");
-        assert_int_equal(ntlm(&c), 200);
+        open_by_ntlm(&c, w, "ann", "cf0b98dadeb9");
         assert_int_equal(signature_of(&c, c.answer), BK_SA_GOOD);
         static const char *const lines[] = {
             "\r\nSupported: adhoclist\r\n",
@@ -672,12 +678,8 @@ static void a_call_is_taken_back_by_a_signed_cancel_only(void **state)
     (void)state;
     struct world *w = begin(1);
     struct client ann, bob;
-    allow_ntlm(w, "ann");
-    allow_ntlm(w, "bob");
-    client_open(&ann, w, "ann", "cf0b98dadeb9");
-    client_open(&bob, w, "bob", "6a5dd544d8bb");
-    assert_int_equal(ntlm(&ann), 200);
-    assert_int_equal(ntlm(&bob), 200);
+    open_by_ntlm(&ann, w, "ann", "cf0b98dadeb9");
+    open_by_ntlm(&bob, w, "bob", "6a5dd544d8bb");
     char *invite = request_text(&ann, "INVITE", "sip:bob@example.org", "v=0");
     send_signed(&ann, invite, (struct bk_view){ 0 });
     free(invite);
@@ -714,9 +716,7 @@ static void an_unsigned_refresh_changes_nothing_and_one_of_a_plain_client_neithe
     (void)state;
     struct world *w = begin(1);
     struct client c;
-    allow_ntlm(w, "ann");
-    client_open(&c, w, "ann", "cf0b98dadeb9");
-    assert_int_equal(ntlm(&c), 200);
+    open_by_ntlm(&c, w, "ann", "cf0b98dadeb9");
     /* Neither as a client of the dialect nor as a plain one, which a bound connection would be enough for. */
     world_send(c.link,
                "REGISTER sip:example.org SIP/2.0\r\nVia: SIP/2.0/TLS 127.0.0.1;branch=z9hG4bKx\r\n"
@@ -816,12 +816,8 @@ static void an_answer_that_is_not_signed_is_not_heard(void **state)
     (void)state;
     struct world *w = begin(1);
     struct client ann, bob;
-    allow_ntlm(w, "ann");
-    allow_ntlm(w, "bob");
-    client_open(&ann, w, "ann", "cf0b98dadeb9");
-    client_open(&bob, w, "bob", "6a5dd544d8bb");
-    assert_int_equal(ntlm(&ann), 200);
-    assert_int_equal(ntlm(&bob), 200);
+    open_by_ntlm(&ann, w, "ann", "cf0b98dadeb9");
+    open_by_ntlm(&bob, w, "bob", "6a5dd544d8bb");
     char *text = request_text(&ann, "INFO", "sip:bob@example.org", "hello");
     send_signed(&ann, text, (struct bk_view){ 0 });
     free(text);
@@ -857,9 +853,7 @@ static void a_connection_may_sign_in_anew_and_keeps_its_session(void **state)
     struct world *w = begin(1);
     struct client c;
     struct world_kept kept;
-    allow_ntlm(w, "ann");
-    client_open(&c, w, "ann", "cf0b98dadeb9");
-    assert_int_equal(ntlm(&c), 200);
+    open_by_ntlm(&c, w, "ann", "cf0b98dadeb9");
     assert_int_equal(ntlm(&c), 200);
     assert_int_equal(signature_of(&c, c.answer), BK_SA_GOOD);
     issue(&c, "ann@example.org", 30 * 3600 * 1000LL);
