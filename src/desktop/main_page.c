@@ -50,11 +50,10 @@ static gboolean scroll_to_top(GtkWidget *scroller, GdkFrameClock *clock, void *d
 static void stay_at_top(BkMainPage *page, bool always)
 {
     GtkAdjustment *at = gtk_scrolled_window_get_vadjustment(GTK_SCROLLED_WINDOW(page->scroller));
-    if (!always && !page->to_top && gtk_adjustment_get_value(at) > 0)
-        return;
+    if (page->to_top || (!always && gtk_adjustment_get_value(at) > 0))
+        return; /* soon, however often people come and go until then: somebody may scroll */
     page->frames_to_top = 1;
-    if (!page->to_top)
-        page->to_top = gtk_widget_add_tick_callback(page->scroller, scroll_to_top, page, NULL);
+    page->to_top = gtk_widget_add_tick_callback(page->scroller, scroll_to_top, page, NULL);
 }
 
 static void show_body(BkMainPage *page)

@@ -329,12 +329,17 @@ def do_find(**which):
 
 
 def do_press(action=None, **which):
-    node = find(**which)
-    if node is None:
-        raise LookupError(f"nothing to press: {which}")
-    if not press(node, action):
-        point(node)
-    return described(node)
+    for _ in range(20):
+        node = find(**which)
+        if node is None:
+            raise LookupError(f"nothing to press: {which}")
+        if press(node, action):
+            return described(node)
+        if frame_of(node) is not None:
+            point(node)
+            return described(node)
+        spin(0.05)  # it went while it was looked at: a list makes its rows anew
+    raise LookupError(f"does not stay to be pressed: {which}")
 
 
 def do_point(button=1, double=False, x=0.5, y=0.5, **which):
