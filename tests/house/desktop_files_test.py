@@ -99,7 +99,7 @@ class DesktopFiles(unittest.TestCase):
         self.assertGreater(len(keys), 20)
         page = (source / "man" / "beckon-desktop.conf.5").read_text(encoding="utf-8")
         self.assertEqual([k for k in keys if not re.search(rf"Cm {k}\b(?!-)", page)], [])
-        options = (source / "src" / "desktop" / "app.c").read_text(encoding="utf-8")
+        options = (source / "src" / "desktop" / "app_options.c").read_text(encoding="utf-8")
         names = re.findall(r"\{ \"([a-z-]+)\", (?:0|'.'), ", options)
         self.assertIn("background", names)
         page = (source / "man" / "beckon.1").read_text(encoding="utf-8")
