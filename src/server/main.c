@@ -114,14 +114,15 @@ static int serve(const struct bk_settings *settings, const struct bk_log *log,
     }
     int status = become(settings->user, log) < 0 ? EXIT_CONFIG : EXIT_SUCCESS;
     prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+    /* Before anybody can know that it started: who knows may stop it. */
+    bk_loop_on_signal(loop, SIGTERM, on_stop, run);
+    bk_loop_on_signal(loop, SIGINT, on_stop, run);
+    bk_loop_on_signal(loop, SIGHUP, on_reload, run);
     if (status == EXIT_SUCCESS && ports_file && bk_run_write_ports(run, ports_file) < 0) {
         bk_log(log, BK_LOG_ERROR, "cannot write the ports", "file", ports_file);
         status = EXIT_CONFIG;
     }
     if (status == EXIT_SUCCESS) {
-        bk_loop_on_signal(loop, SIGTERM, on_stop, run);
-        bk_loop_on_signal(loop, SIGINT, on_stop, run);
-        bk_loop_on_signal(loop, SIGHUP, on_reload, run);
         notify_manager("READY=1");
         bk_loop_run(loop);
     }
