@@ -344,3 +344,17 @@ int bk_answer_refusal_parse(struct bk_view text, struct bk_view diagnostics, str
     *ret = doc;
     return 0;
 }
+
+void bk_answer_devices(struct bk_view text, struct bk_buf *ret)
+{
+    const char *why;
+    AUTO_JSON *json = text.len ? load(text, &why) : NULL;
+    const json_t *list = json_object_get(json, "endpoints");
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        struct bk_view client = text_of(json_array_get(list, i), "client");
+        struct bk_view since = text_of(json_array_get(list, i), "since");
+        if (client.len)
+            bk_buf_addf(ret, "%s%.*s since %.*s", ret->len ? ", " : "", BK_VIEW_ARGS(client),
+                        BK_VIEW_ARGS(since));
+    }
+}

@@ -4,6 +4,7 @@
 #define BK_CLIENT_ANSWERS_H
 
 #include "base/arena.h"
+#include "base/buf.h"
 
 enum { BK_ANSWER_BYTES_MAX = 256 * 1024, BK_ANSWER_SERVERS_MAX = 8 };
 
@@ -55,6 +56,12 @@ struct bk_answer_refusal {
 /* Always gives an answer, an empty one where nothing was readable. -ENOMEM. */
 int bk_answer_refusal_parse(struct bk_view json, struct bk_view diagnostics, struct bk_arena *arena,
                             struct bk_answer_refusal *ret);
+
+/*
+ * The devices that the body of a refused REGISTER names (SI-215), as "beckon/0.1.0 since 2026-11-23T01:24:07Z, ..."; nothing where it names
+ * none.
+ */
+void bk_answer_devices(struct bk_view json, struct bk_buf *ret);
 
 /* "host", "host:port", "[v6]:port", "v4:port". -EINVAL. */
 int bk_answer_host_port(struct bk_view text, uint16_t default_port, struct bk_answer_server *ret);

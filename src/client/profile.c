@@ -545,7 +545,7 @@ int bk_profile_peek(const char *root, const char *address, struct bk_profile_kep
     int identity_r = r == -ENOMEM ? r : read_file(dir, "identity.pem", "identity", &identity);
     if (r == -ENOMEM || identity_r == -ENOMEM)
         return -ENOMEM;
-    if (r < 0 && identity_r < 0)
+    if (r < 0 && identity_r < 0 && identity_r != -EBADMSG)
         return -ENOENT;
     json_t *json = r == 0 ? json_loadb(text.at, text.len, JSON_REJECT_DUPLICATES, NULL) : NULL;
     read_text(json, "user", kept.user, sizeof kept.user);
@@ -554,9 +554,10 @@ int bk_profile_peek(const char *root, const char *address, struct bk_profile_kep
     read_text(json, "endpoint", kept.endpoint, sizeof kept.endpoint);
     kept.server_port = (uint16_t)read_number(json, "port", 65535);
     json_decref(json);
-    kept.saved = identity_r == 0;
-    kept.guarded = kept.saved && bk_personal_key_is_encrypted(bk_buf_view(&identity));
-    kept.not_after_ms = kept.saved ? bk_personal_not_after_ms(bk_buf_view(&identity)) : 0;
+    bool whole = identity_r == 0;
+    kept.saved = whole || identity_r == -EBADMSG;
+    kept.guarded = whole && bk_personal_key_is_encrypted(bk_buf_view(&identity));
+    kept.not_after_ms = whole ? bk_personal_not_after_ms(bk_buf_view(&identity)) : 0;
     if (identity.at)
         bk_wipe(identity.at, identity.len);
     *ret = kept;

@@ -105,7 +105,7 @@ struct bk_profile_kept {
     char services[1025];
     char endpoint[37];
 };
-/* Changes nothing; a damaged file counts as none. -ENOENT: nobody signed in with it here. */
+/* Changes nothing; a damaged identity.pem counts as saved, so that signing in says what became of it. -ENOENT: nobody signed in with it here. */
 int bk_profile_peek(const char *root, const char *address, struct bk_profile_kept *ret);
 /* Messages whose end is not known wait there for the next sign-in. */
 bool bk_profile_has_outgoing(const char *root, const char *address);

@@ -261,6 +261,19 @@ static bool take_services(struct bk_client *c, const struct bk_sip_msg *msg)
     return true;
 }
 
+/* SI-215: which devices these are, in front of the rest. */
+static void name_devices(const struct bk_sip_msg *msg, struct bk_fault *fault)
+{
+    BK_AUTO_BUF struct bk_buf devices = { 0 };
+    bk_answer_devices(msg->body, &devices);
+    const char *names = bk_buf_cstr(&devices);
+    if (!names || !*names)
+        return;
+    char rest[120];
+    (void)snprintf(rest, sizeof rest, "%s", fault->detail);
+    (void)snprintf(fault->detail, sizeof fault->detail, "%.270s; %s", names, rest);
+}
+
 static void refuse(struct bk_client *c, const struct bk_sip_msg *msg)
 {
     struct bk_fault fault;
@@ -274,6 +287,8 @@ static void refuse(struct bk_client *c, const struct bk_sip_msg *msg)
                                       : msg->status >= 500 ? 401
                                                            : 222,
                                       0);
+    if (fault.record->number == 215)
+        name_devices(msg, &fault);
     (void)snprintf(fault.why, sizeof fault.why, "SIP status %d", msg->status);
     (void)snprintf(status, sizeof status, "%d %.*s", msg->status,
                    BK_VIEW_ARGS(bk_view_head(msg->reason, 50)));
