@@ -3,6 +3,7 @@
 #include "desktop/app_private.h"
 
 #include "desktop/history_window.h"
+#include "desktop/signin_page.h"
 #include "desktop/talk_window.h"
 #include "desktop/words.h"
 
@@ -255,9 +256,8 @@ static void on_failure(BkEngine *engine, const struct bk_client_event *event, Bk
 
 static void on_notice(BkEngine *engine, const struct bk_client_event *event, BkApp *app)
 {
-    (void)engine;
     g_autofree char *text = bk_word_failure(&event->failure);
-    if (!*text)
+    if (!*text || bk_signin_page_tells(engine, &event->failure))
         return;
     if (app->window && gtk_widget_get_visible(GTK_WIDGET(app->window))) {
         bk_main_window_toast(app->window, text);

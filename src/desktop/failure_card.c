@@ -87,7 +87,7 @@ void bk_failure_card_show(BkFailureCard *card, BkApp *app, const struct bk_clien
         gtk_expander_set_expanded(GTK_EXPANDER(card->expander), FALSE);
     gtk_widget_set_visible(card->retry, failure->record && failure->next == BK_CLIENT_NEXT_STOP &&
                                             !is_about(failure, 111) && !is_about(failure, 202) &&
-                                            !is_about(failure, 206));
+                                            !is_about(failure, 206) && !is_about(failure, 224));
     show_fix(card, failure);
     show_help(card);
     gtk_widget_set_visible(card->buttons, gtk_widget_get_visible(card->retry) ||

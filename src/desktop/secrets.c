@@ -13,7 +13,7 @@ enum { SILENT_US = 30 * G_USEC_PER_SEC, HEX = 2 * BK_CLIENT_SECRET_SIZE };
 
 static const SecretSchema schema = {
     "org.beckon.SignIn",
-    SECRET_SCHEMA_NONE,
+    SECRET_SCHEMA_DONT_MATCH_NAME, /* gnome-keyring 42 finds no locked entry by the schema's name: it looked like none at all */
     { { "address", SECRET_SCHEMA_ATTRIBUTE_STRING },
       { "profile", SECRET_SCHEMA_ATTRIBUTE_STRING },
       { NULL, 0 } },

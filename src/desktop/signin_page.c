@@ -620,11 +620,13 @@ static void on_failure(BkSigninPage *page, const struct bk_client_event *event)
         return;
     bk_failure_card_show(page->failure, page->app, failure);
     failure_is_shown(page);
+    bool was_changing = page->changing;
     page->changing = false;
     wipe(&page->new_secret);
     if (failure->next != BK_CLIENT_NEXT_STOP)
         return;
-    if (is_about(failure, 206)) {
+    if (is_about(failure, 206) ||
+        (was_changing && (is_about(failure, 202) || is_about(failure, 224)))) {
         ask_for_change(page, bk_engine_address(bk_app_engine(page->app)));
         return;
     }
@@ -634,8 +636,22 @@ static void on_failure(BkSigninPage *page, const struct bk_client_event *event)
     gtk_widget_grab_focus(wrong_row(page, failure));
 }
 
+/* It is told before the sign-in begins, and stays until that succeeds: the person may be asked for the password because of it. */
+bool bk_signin_page_tells(BkEngine *engine, const struct bk_client_failure *notice)
+{
+    enum bk_client_state state = bk_engine_state(engine);
+    return (is_about(notice, 105) || is_about(notice, 112)) &&
+           (state == BK_CLIENT_IDLE || state == BK_CLIENT_SIGNED_OUT);
+}
+
 static void on_notice(BkSigninPage *page, const struct bk_client_event *event)
 {
+    if (bk_signin_page_tells(bk_app_engine(page->app), &event->failure)) {
+        struct bk_client_failure shown = event->failure;
+        shown.next = BK_CLIENT_NEXT_ASK; /* it goes on: nothing to press */
+        bk_failure_card_show(page->failure, page->app, &shown);
+        failure_is_shown(page);
+    }
     if (page->changing && !event->failure.record)
         changed(page);
 }
