@@ -82,15 +82,12 @@ class Desk:
         if self.compositor:
             self._begin([self.compositor, "-n"])
         if self.keyring == "unlocked":
-            self._unlock()
+            self.unlock_keyring()
         elif self.keyring == "locked":
             # Made with a password, then started again without it.
-            first = self._unlock()
+            self.unlock_keyring()
             subprocess.run(["secret-tool", "store", "--label=x", "a", "b"], input="x", text=True, env=self.env, timeout=20, check=True)
-            first.terminate()
-            first.wait()
-            self._begin(["gnome-keyring-daemon", "--foreground", "--components=secrets"])
-            # No prompter: what asks for the password waits for ever.
+            self.lock_keyring()
         subprocess.run(["gdbus", "call", "--session", "--dest", "org.a11y.Bus", "--object-path", "/org/a11y/bus", "--method",
                         "org.a11y.Bus.GetAddress"], env=self.env, stdout=self.log, stderr=self.log, timeout=30, check=True)
         self.hand = subprocess.Popen([*self.prefix, PYTHON, str(HERE / "hand.py")], env=self.env, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
@@ -98,15 +95,26 @@ class Desk:
         self._answer("the hand")
         return self
 
-    def _unlock(self):
-        process = self._begin(["gnome-keyring-daemon", "--unlock", "--foreground", "--components=secrets"], stdin=subprocess.PIPE)
-        process.stdin.write(b"test")
-        process.stdin.close()
+    def unlock_keyring(self):
+        self._begin_keyring("--unlock", stdin=subprocess.PIPE)
+
+    def lock_keyring(self):
+        """What it kept is there, and nobody answers its prompt: what asks for the password waits for ever."""
+        self._begin_keyring()
+
+    def _begin_keyring(self, *options, **more):
+        for old in [p for p in self.processes if p.args[len(self.prefix)] == "gnome-keyring-daemon"]:
+            old.terminate()
+            old.wait()
+            self.processes.remove(old)
+        process = self._begin(["gnome-keyring-daemon", *options, "--foreground", "--components=secrets"], **more)
+        if options:
+            process.stdin.write(b"test")
+            process.stdin.close()
         wait_for("the keyring", lambda: subprocess.run(
             ["gdbus", "call", "--session", "--dest", "org.freedesktop.DBus", "--object-path", "/org/freedesktop/DBus", "--method",
              "org.freedesktop.DBus.NameHasOwner", "org.freedesktop.secrets"], env=self.env, capture_output=True, text=True).stdout.startswith("(true"),
             every=0.05)
-        return process
 
     def _begin(self, command, **options):
         options.setdefault("stdin", subprocess.DEVNULL)

@@ -12,14 +12,17 @@ PASSWORD = "correct horse battery"
 TABLE = pathlib.Path(__file__).resolve().parents[2] / "src" / "record" / "table.c"
 
 
-def sentences(record):
-    """The words of the record's sentence for users that stand between its placeholders, from the one table."""
+SAY = r'BK_SAY\(((?:"(?:[^"\\]|\\.)*"\s*)+)\)'
+
+
+def sentences(record, does=False):
+    """The words of the record's sentence for users (does: of what they do about it) that stand between its placeholders, from the one table."""
     number, sub = re.fullmatch(r"SI-(\d+)([a-z]?)", record).groups()
-    row = re.search(rf'ROW\({number}, {chr(39) + sub + chr(39) if sub else 0}, "[^"]+", [A-Z]+, \d+, \d+, \d+, [A-Z_ |0]+,\s*BK_SAY\(((?:"(?:[^"\\]|\\.)*"\s*)+)\)',
-                    TABLE.read_text())
+    row = re.search(rf'ROW\({number}, {chr(39) + sub + chr(39) if sub else 0}, "[^"]+", [A-Z]+, \d+, \d+, \d+, [A-Z_ |0]+,\s*'
+                    rf'(?:/\*.*?\*/)?\s*{SAY},\s*{SAY}', TABLE.read_text())
     if not row:
         raise Failed(f"{record} is not in the table")
-    text = "".join(json.loads(part) for part in re.findall(r'"(?:[^"\\]|\\.)*"', row[1]))
+    text = "".join(json.loads(part) for part in re.findall(r'"(?:[^"\\]|\\.)*"', row[2 if does else 1]))
     return [piece for piece in re.split(r"\{[a-z]+\}", text) if piece.strip()]
 
 
@@ -92,9 +95,9 @@ class Person:
             self.enter_password(password)
             self.is_signed_in()
 
-    def is_told(self, record, code=True, patience=60):
-        """The record's own sentence is shown; its case code opens at the server."""
-        wanted = sentences(record)
+    def is_told(self, record, code=True, patience=60, does=False):
+        """The record's own sentence is shown, does: and what to do about it; its case code opens at the server."""
+        wanted = sentences(record) + (sentences(record, does=True) if does else [])
         start = time.monotonic()
         for piece in wanted:
             self.desk.wait(has=piece.strip(), patience=patience)
@@ -132,7 +135,7 @@ class Person:
         self.desk.ask("focus", self.title_of(name))
 
     def title_of(self, name):
-        return {"ann": "Ann Lee", "bob": "Bob Marsh", "cyd": "Cyd Vale"}.get(name, name)
+        return {"ann": "Ann Lee", "bob": "Bob Marsh", "cyd": "Cyd Vale"}.get(name, name.partition("@")[0])
 
     # ---- what is left of somebody
 

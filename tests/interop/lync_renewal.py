@@ -7,10 +7,8 @@ Its hours are made short by libfaketime (Debian's faketime), which is loaded int
 usage: lync_renewal.py BUILD_FOLDER SIPE_DRIVE [SHARDS] [CASE ...]
 """
 import contextlib
-import glob
 import pathlib
 import re
-import subprocess
 import sys
 import tempfile
 import time
@@ -19,47 +17,11 @@ HERE = pathlib.Path(__file__).resolve().parent
 for folder in (HERE, HERE.parent / "scenario", HERE.parents[1] / "tools"):
     sys.path.insert(0, str(folder))
 import beckon  # noqa: E402
+import faketime  # noqa: E402
 import sipe_client  # noqa: E402
 import tap  # noqa: E402
 from lync_signin import PASSWORD, Bench, registered  # noqa: E402
 from tap import equal  # noqa: E402
-
-
-def preload(program=None):
-    """What to load into it. A sanitizer's library wants to be the first."""
-    linked = subprocess.run(["ldd", program], capture_output=True, text=True).stdout if program else ""
-    sanitizer = re.search(r"libasan\S* => (\S+)", linked)
-    return " ".join(([sanitizer.group(1)] if sanitizer else []) + [faketime()])
-
-
-def faketime():
-    """The library; None: it is not installed."""
-    found = glob.glob("/usr/lib/*/faketime/libfaketime.so.1") + glob.glob("/usr/lib/faketime/libfaketime.so.1")
-    return found[0] if found else None
-
-
-class Clock:
-    """A clock that can be set forward while the program runs."""
-
-    def __init__(self, folder, program=None, **more):
-        self.file = pathlib.Path(folder) / "clock"  # what libfaketime looks into each time
-        self.ahead_s = 0
-        self.forward(0)
-        self.environment = {"LD_PRELOAD": preload(program), "FAKETIME_TIMESTAMP_FILE": str(self.file), "FAKETIME_NO_CACHE": "1", **more}
-
-    @contextlib.contextmanager
-    def ahead(self, seconds):
-        self.forward(seconds)
-        try:
-            yield
-        finally:
-            self.forward(-seconds)
-
-    def forward(self, seconds):
-        self.ahead_s += seconds
-        new = self.file.with_suffix(".new")
-        new.write_text(f"{self.ahead_s:+d}\n")
-        new.rename(self.file)
 
 
 EIGHT_HOURS = 8 * 3600
@@ -70,7 +32,7 @@ BEFORE_THE_END = 5 * 60  # the client starts that long before
 def with_clock(bench, name, **more):
     """That person's client, signed in, and its clock."""
     with tempfile.TemporaryDirectory() as folder:
-        clock = Clock(folder, **more)
+        clock = faketime.Clock(folder, **more)
         with bench.sipe(name, environment=clock.environment, options=("--stay",)) as client:
             client.signed_in()
             try:
@@ -311,7 +273,7 @@ CASES = [eight_hours_end_and_nobody_notices, a_certificate_near_its_end_is_repla
 def main():
     build, program = sys.argv.pop(1), sys.argv.pop(1)
     shards = sys.argv.pop(1) if len(sys.argv) > 1 and sys.argv[1].isdigit() else "1"
-    missing = sipe_client.missing(program) or ("" if faketime() else "faketime is missing")
+    missing = sipe_client.missing(program) or ("" if faketime.library() else "faketime is missing")
     if missing:
         print(f"1..0 # SKIP {missing}")
         return 0
@@ -324,7 +286,7 @@ def main():
             domain.add_user(name, PASSWORD)
         bench = Bench(domain, program)
         # The server's calendar can be set forward; its timers go on as they were.
-        bench.clock = Clock(tmp, domain.programs.beckond, FAKETIME_DONT_FAKE_MONOTONIC="1")
+        bench.clock = faketime.Clock(tmp, domain.programs.beckond, FAKETIME_DONT_FAKE_MONOTONIC="1")
         domain.prefix = ["env", *(f"{k}={v}" for k, v in bench.clock.environment.items())]
         with domain:
             domain.start()
