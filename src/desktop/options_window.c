@@ -220,6 +220,7 @@ static void mark_managed(struct row *row)
 {
     bool managed = bk_settings_is_managed(row->window->settings, row->which);
     gtk_widget_set_sensitive(row->row, !managed);
+    gtk_widget_set_sensitive(row->control, !managed); /* a screen reader asks the switch itself */
     if (managed)
         gtk_widget_add_css_class(row->row, "managed");
     else

@@ -727,6 +727,8 @@ static void read_settings(BkSigninPage *page)
     mark_managed(page->status, bk_settings_is_managed(settings, BK_SETTING_STATUS_AT_SIGN_IN), "");
     mark_managed(page->keep_row, bk_settings_is_managed(settings, BK_SETTING_SAVE_SIGN_IN),
                  _("Leave it off on a shared computer"));
+    /* A screen reader asks the switch, not the row around it. */
+    gtk_widget_set_sensitive(page->keep, gtk_widget_get_sensitive(page->keep_row));
 }
 
 static void fill_status(BkSigninPage *page)
