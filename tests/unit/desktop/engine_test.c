@@ -363,6 +363,8 @@ static void every_script_of_the_tree_can_be_played(void **state)
     int n = 0;
     assert_non_null(dir);
     while ((name = g_dir_read_name(dir)) != NULL) {
+        if (!g_str_has_suffix(name, ".json"))
+            continue; /* what an organisation fixed, for a picture */
         g_autofree char *path = g_build_filename(folder, name, NULL);
         struct bk_fake *made = NULL;
         g_autofree char *why = NULL;
