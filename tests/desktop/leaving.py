@@ -12,7 +12,6 @@ import sys
 # This folder's contacts.py, not the scenario's.
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "scenario"))
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
-from desk import wait_for  # noqa: E402
 from others_view import Place  # noqa: E402
 from person import PASSWORD, Person  # noqa: E402
 from signing_in import run  # noqa: E402
@@ -151,10 +150,11 @@ def what_the_organisation_fixes_meanwhile_counts_at_once_and_says_so(place):
         ann.chooses("Sign Out")
         ann.desk.wait(has="Sign-in Info Deleted")  # that was kept before
         ann.desk.press("Done", role="push button")
-        assert "sensitive" not in ann.desk.wait("Keep me signed in", role="check box")["states"]
+        ann.desk.wait("Keep me signed in", role="check box")
+        ann.desk.wait(has="Set by your organisation")
         equal([f for f in ann.desk.home.rglob("identity.pem")], [], "what is kept")
         policy.unlink()
-        wait_for("the choice to be hers again", lambda: "sensitive" in ann.desk.wait("Keep me signed in", role="check box")["states"])
+        ann.desk.wait_gone(has="Set by your organisation")
 
 
 CASES = [
