@@ -142,9 +142,14 @@ enum bk_tunnel_step bk_tunnel_read(struct bk_tunnel_reader *reader, struct bk_vi
     reader->bytes += used;
     *ret_used = used;
     enum http_errno e = HTTP_PARSER_ERRNO(&reader->parser);
-    if (reader->over && e == HPE_OK)
+    bool ended = reader->over && e == HPE_OK && used && part.at[used - 1] == '\n';
+    if (ended && answer->status >= 200)
         return answer->status / 100 == 2 ? BK_TUNNEL_OPEN : BK_TUNNEL_REFUSED;
-    if (e != HPE_OK)
+    if (ended)
+        answer->fault = "its answer has a status that there is not";
+    else if (reader->over && e == HPE_OK) /* the library takes any byte behind the last CR */
+        answer->fault = "its answer does not end with a line end";
+    else if (e != HPE_OK)
         answer->fault = http_errno_description(e);
     else if (reader->bytes >= BK_HTTP_HEAD_MAX)
         answer->fault = "its answer has no end";

@@ -131,6 +131,11 @@ static void what_is_no_answer_or_has_no_end_is_bad(void **state)
     assert_non_null(r.answer.fault);
     read_in(&r, BK_VIEW("\0\0\0"), 4);
     assert_int_equal(r.step, BK_TUNNEL_BAD);
+    read_in(&r, BK_VIEW("HTTP/1.1 200 Yes\r\n\rX"), 4);
+    assert_int_equal(r.step, BK_TUNNEL_BAD);
+    read_in(&r, BK_VIEW("HTTP/1.0 03\r\n\r\n"), 4);
+    assert_int_equal(r.step, BK_TUNNEL_BAD);
+    assert_int_equal(r.answer.status, 0);
 
     BK_AUTO_BUF struct bk_buf endless = { 0 };
     bk_buf_add_lit(&endless, "HTTP/1.1 200 OK\r\nX: ");
