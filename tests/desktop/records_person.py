@@ -322,7 +322,7 @@ def a_server_of_another_domain_needs_a_word_and_each_answer_counts(place):
             ann.is_signed_in()
             ann.exits()
             ann.start()
-            ann.desk.wait(has="srv.corp.test is to be used for")
+            ann.desk.wait(role="alert", has="srv.corp.test")
             ann.desk.press("Always Trust It", role="push button")
             ann.is_signed_in()
             ann.exits()
