@@ -24,8 +24,8 @@ static bool is_blank_or_comma(char c)
 static bool excepts(struct bk_view entry, struct bk_view host, uint16_t port)
 {
     size_t colon = bk_view_find(entry, ':');
-    bool v6 = entry.len && (entry.at[0] == '[' ||
-                            bk_view_find(bk_view_skip(entry, colon + 1), ':') < entry.len - colon);
+    struct bk_view behind = bk_view_skip(entry, colon + 1);
+    bool v6 = entry.len && (entry.at[0] == '[' || bk_view_find(behind, ':') < behind.len);
     uint64_t only = 0;
     if (v6 && entry.at[0] == '[') {
         size_t end = bk_view_find(entry, ']');

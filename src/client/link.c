@@ -178,13 +178,19 @@ static void on_try_closed(struct bk_conn *conn, void *ctx, enum bk_conn_end why)
 {
     struct try *t = ctx;
     struct bk_link *link = t->link;
-    (void)conn;
     if (link) {
+        const struct bk_tunnel_answer *said = bk_conn_tunnel(conn);
+        bool proxy_spoke = said && said->status;
         struct bk_fault fault;
         fault_of_try(t, why, &fault);
         bk_tried_add(link->tried, link->kind, t->where, fault.why, &fault);
         forget_try(t);
-        if (link->next_addr < link->n_addrs) {
+        if (proxy_spoke) { /* its other addresses are the same proxy */
+            for (int i = 0; i < TRIES_MAX; i++)
+                if (link->tries[i])
+                    abandon_try(link->tries[i]);
+            try_road(link);
+        } else if (link->next_addr < link->n_addrs) {
             try_addr(link);
         } else if (!anything_open(link)) {
             try_road(link);
@@ -242,7 +248,8 @@ static void try_addr(struct bk_link *link)
 {
     while (link->next_addr < link->n_addrs) {
         if (open_addr(link, &link->addrs[link->next_addr++]) == 0) {
-            if (link->next_addr < link->n_addrs)
+            /* A password goes to one address of a proxy at a time. */
+            if (link->next_addr < link->n_addrs && !road(link)->login[0])
                 bk_timer_arm(timers(link), &link->head_start, now(link) + HEAD_START_MS);
             return;
         }

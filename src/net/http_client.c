@@ -396,9 +396,16 @@ static void conn_closed(struct bk_conn *conn, void *ctx, enum bk_conn_end why)
         answer_cut(call, conn, why);
         return;
     }
+    const struct bk_tunnel_answer *said = bk_conn_tunnel(conn);
+    bool proxy_spoke = said && said->status;
     call->n_failed++;
     note_failure(call, attempt, conn, why);
-    if (call->n_started < call->n_addrs)
+    if (proxy_spoke) { /* its other addresses are the same proxy, and count the same wrong passwords */
+        for (int i = 0; i < call->n_started; i++)
+            leave(&call->attempts[i]);
+        bk_timer_disarm(&call->loop->timers, &call->next);
+        not_connected(call);
+    } else if (call->n_started < call->n_addrs)
         start_next(call);
     else if (call->n_failed == call->n_addrs)
         not_connected(call);
@@ -419,7 +426,8 @@ static void start_next(struct bk_http_call *call)
                                     call->url.secure ? call->tls : NULL, call->host, &limits,
                                     &conn_ops, attempt, &attempt->conn);
         if (r == 0) {
-            if (call->n_started < call->n_addrs)
+            /* A password goes to one address of a proxy at a time. */
+            if (call->n_started < call->n_addrs && !road(call)->login[0])
                 bk_timer_arm(&call->loop->timers, &call->next,
                              bk_clock_mono_ms(&call->loop->clock) + HEAD_START_MS);
             return;

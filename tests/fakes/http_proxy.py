@@ -14,7 +14,8 @@ class Proxy:
     which nothing went for so long.
     """
 
-    def __init__(self, login=None, known=None):
+    def __init__(self, login=None, known=None, addresses=("127.0.0.1",)):
+        self.addresses = addresses
         self.login = login
         self.known = known
         self.answer = None
@@ -43,8 +44,9 @@ class Proxy:
 
     def start(self):
         async def begin():
-            self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
+            self._server = await asyncio.start_server(self._serve, self.addresses[0], self.port)
             self.port = self._server.sockets[0].getsockname()[1]
+            self._others = [await asyncio.start_server(self._serve, address, self.port) for address in self.addresses[1:]]
         self._do(begin())
         return self
 
@@ -52,7 +54,8 @@ class Proxy:
         """Nobody listens any more, and all tunnels are cut."""
         async def end():
             if self._server:
-                self._server.close()
+                for server in (self._server, *self._others):
+                    server.close()
                 self._server = None
         self._do(end())
         self.cut()

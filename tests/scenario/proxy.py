@@ -22,6 +22,7 @@ PASSWORD = "correct horse battery"
 LOGIN = "clerk:s3cret@%/ü"
 LOGIN_IN_URL = "clerk:s3cret%40%25%2F%C3%BC"
 DOMAIN = "example.test"
+MANY = ("127.0.0.1", "127.0.0.2", "127.0.0.3")
 
 
 class Place:
@@ -92,6 +93,7 @@ def the_environment_names_the_proxy_and_what_goes_without(place):
             equal(ann.sign_in(PASSWORD)["proxy"], proxy.name)
         before = len(proxy.asked)
         for more in ({"https_proxy": proxy.url, "no_proxy": "localhost .test"}, {"HTTPS_PROXY": proxy.url, "NO_PROXY": "*"},
+                     {"HTTPS_PROXY": proxy.url, "no_proxy": f".test:{place.domain.tls_port} .test:443"},
                      {"HTTPS_PROXY": proxy.url, "https_proxy": ""}):
             with place.client("ann", environment=more, hosts=True) as ann:
                 assert "proxy" not in ann.sign_in(PASSWORD), more
@@ -120,6 +122,12 @@ def a_wrong_password_goes_to_the_proxy_once(place):
         equal([login for _, login in proxy.asked if login], ["clerk:wrong"], "the wrong password was sent")
         proxy.login = None
         ann.wait("state", since, patience=60, state="signed-in")
+
+
+def a_wrong_password_goes_to_one_address_of_a_proxy_with_several(place):
+    with Proxy(login=LOGIN, addresses=MANY) as proxy, place.client("ann", f"http://clerk:wrong@many.{DOMAIN}:{proxy.port}/") as ann:
+        equal(ann.refused(PASSWORD)["record"], "SI-306a")
+        equal([login for _, login in proxy.asked if login], ["clerk:wrong"], "the wrong password was sent")
 
 
 def a_proxy_that_refuses_is_named_with_its_status(place):
@@ -189,6 +197,7 @@ CASES = [
     signs_in_and_talks_both_ways, an_answer_in_pieces_behind_others_opens_the_tunnel,
     the_environment_names_the_proxy_and_what_goes_without,
     a_proxy_that_wants_a_password_says_so_and_takes_the_right_one, a_wrong_password_goes_to_the_proxy_once,
+    a_wrong_password_goes_to_one_address_of_a_proxy_with_several,
     a_proxy_that_refuses_is_named_with_its_status, a_proxy_that_does_not_work_is_not_a_server_that_does_not_answer,
     another_kind_of_proxy_is_a_matter_of_the_settings, what_lies_behind_the_proxy_keeps_its_own_records,
     a_proxy_that_dies_is_waited_for_and_nothing_is_lost, a_tunnel_that_is_closed_for_being_idle_is_opened_anew,
@@ -205,7 +214,8 @@ def main():
             domain.add_user(name, PASSWORD)
         with domain:
             domain.start()
-            domain.start_dns([f"--srv-host=_sipinternaltls._tcp.{DOMAIN},{domain.host},{domain.tls_port}"])
+            domain.start_dns([f"--srv-host=_sipinternaltls._tcp.{DOMAIN},{domain.host},{domain.tls_port}",
+                              f"--host-record=many.{DOMAIN},{MANY[0]}", f"--host-record=many.{DOMAIN},{MANY[1]}", f"--host-record=many.{DOMAIN},{MANY[2]}"])
             bare, bare_address = domain.dns, domain.dns_address
             try:
                 domain.start_dns()
