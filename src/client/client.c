@@ -721,7 +721,7 @@ struct bk_client *bk_client_destroy(struct bk_client *c)
     }
     c->netwatch = bk_netwatch_destroy(c->netwatch);
     bk_client_end(c);
-    (void)bk_proxies_destroy(c->proxies);
+    c->proxies = bk_proxies_destroy(c->proxies); /* a late answer finds nobody */
     (void)bk_dns_destroy(c->dns);
     /* Connections left behind write their last words and free themselves. */
     for (int i = 0; c->loop && i < 4; i++)

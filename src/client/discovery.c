@@ -311,6 +311,14 @@ static void on_silence(struct bk_timer *timer)
     struct bk_fault fault;
     if (d->heard || (!d->call && !d->query))
         return;
+    const struct bk_tried *tried = d->config.tried;
+    const struct bk_record *last = tried->n ? tried->rows[tried->n - 1].fault.record : NULL;
+    if (d->call && last &&
+        last->number == 306) { /* the proxy is silent, and nobody else was asked yet */
+        bk_timer_arm(bk_loop_timers(d->config.loop), &d->silence,
+                     bk_clock_mono_ms(bk_loop_clock(d->config.loop)) + d->config.http_ms);
+        return;
+    }
     stop_asking(d);
     bk_fault_of_dns(&fault, BK_DNS_TIMEOUT, d->name);
     add_row(d, kind_of(step_of(d)), bk_dns_result_text(BK_DNS_TIMEOUT), &fault);

@@ -204,6 +204,7 @@ void bk_fault_of_http(struct bk_fault *fault, const struct bk_http_result *resul
         return;
     case BK_HTTP_CONNECT:
         bk_fault_of_conn(fault, result->conn_end, result->tls_fault, server, result->detail);
+        fault->silent = fault->silent && !result->proxy[0]; /* the proxy did say something */
         return;
     case BK_HTTP_TLS:
         bk_fault_of_tls(fault, result->tls_fault, server, result->detail);

@@ -124,7 +124,7 @@ void bk_offer_next(struct bk_client *c)
 {
     if (c->offer_open && strcmp(c->offer.kind, "cached") == 0)
         c->cached_failed = true;
-    if (c->offer_open && strcmp(c->offer.kind, "manual") == 0)
+    if (c->offer_open && c->n_manual) /* also where it redirected to */
         c->manual_shadow = true;
     c->offer_open = c->trusted_once = false;
     bk_link_close(c->link, 0);

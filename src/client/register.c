@@ -240,6 +240,8 @@ static void redirect(struct bk_client *c, const struct bk_sip_msg *msg)
         bk_client_fail(c, &fault);
         return;
     }
+    if (strcasecmp(bk_link_server(c->link)->host, server.host) != 0)
+        c->trusted_once = false; /* the word was for the host that redirects */
     c->offer.servers[0] = server;
     c->offer.n_servers = 1;
     (void)snprintf(c->offer.kind, sizeof c->offer.kind, "redirect");
@@ -271,7 +273,10 @@ static void name_devices(const struct bk_sip_msg *msg, struct bk_fault *fault)
         return;
     char rest[120];
     (void)snprintf(rest, sizeof rest, "%s", fault->detail);
-    (void)snprintf(fault->detail, sizeof fault->detail, "%.270s; %s", names, rest);
+    size_t len = strnlen(names, 270);
+    while (names[len] && len && ((unsigned char)names[len] & 0xc0) == 0x80)
+        len--; /* a name is not cut within a letter */
+    (void)snprintf(fault->detail, sizeof fault->detail, "%.*s; %s", (int)len, names, rest);
 }
 
 static void refuse(struct bk_client *c, const struct bk_sip_msg *msg)

@@ -505,6 +505,15 @@ void bk_services_ask_time(struct bk_client *c, const char *server, int64_t judge
 
 /* ---- does the network itself answer? ---- */
 
+/* Is `to` the host `from`, below it, or beside it: "www.hoster.net" for "sip.hoster.net"? */
+static bool is_kin(struct bk_view to, struct bk_view from)
+{
+    struct bk_view parent = bk_view_skip(from, bk_view_find(from, '.') + 1);
+    bool has_parent = bk_view_find(parent, '.') < parent.len;
+    return bk_answer_host_in_domain(to, from) ||
+           (has_parent && bk_answer_host_in_domain(to, parent));
+}
+
 static void on_plain(void *ctx, const struct bk_http_result *result)
 {
     struct bk_client *c = ctx;
@@ -513,7 +522,7 @@ static void on_plain(void *ctx, const struct bk_http_result *result)
     c->call = NULL;
     if (result->failure == BK_HTTP_OK && result->status >= 301 && result->status <= 308 &&
         bk_url_parse(bk_view_of_str(c->url), &from) == 0 &&
-        bk_url_parse(result->location, &to) == 0 && !bk_view_equal_nocase(to.host, from.host) &&
+        bk_url_parse(result->location, &to) == 0 && !is_kin(to.host, from.host) &&
         !bk_answer_host_in_domain(to.host, bk_view_of_str(c->domain)))
         leads_to = to.host;
     bk_client_portal_known(c, leads_to);

@@ -655,19 +655,22 @@ bool bk_tls_system_has_roots(void)
            folder_holds_something(dir ? dir : X509_get_default_cert_dir());
 }
 
-/* Does it hold a certificate under the hash of its name (openssl-rehash(1)): "4042bcee.0"? */
+/*
+ * Does it hold a whole set of roots, each under the hash of its name (openssl-rehash(1)): "4042bcee.0"? A few are what an
+ * administrator added beside the one file that has the others.
+ */
 static bool folder_is_hashed(const char *path)
 {
-    enum { HASH_LEN = 8 };
+    enum { HASH_LEN = 8, WHOLE_SET = 50 };
     DIR *dir = opendir(path);
-    bool found = false;
-    for (struct dirent *entry; dir && !found && (entry = readdir(dir));)
-        found = strspn(entry->d_name, "0123456789abcdef") == HASH_LEN &&
-                entry->d_name[HASH_LEN] == '.' && entry->d_name[HASH_LEN + 1] >= '0' &&
-                entry->d_name[HASH_LEN + 1] <= '9';
+    int found = 0;
+    for (struct dirent *entry; dir && found < WHOLE_SET && (entry = readdir(dir));)
+        found += strspn(entry->d_name, "0123456789abcdef") == HASH_LEN &&
+                 entry->d_name[HASH_LEN] == '.' && entry->d_name[HASH_LEN + 1] >= '0' &&
+                 entry->d_name[HASH_LEN + 1] <= '9';
     if (dir)
         (void)closedir(dir);
-    return found;
+    return found == WHOLE_SET;
 }
 
 /*
