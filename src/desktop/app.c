@@ -355,6 +355,7 @@ static void finalize(GObject *object)
     free(app->profile);
     g_free(app->talk_wanted);
     g_free(app->notice);
+    g_free(app->deleting);
     if (app->again)
         g_ptr_array_unref(app->again);
     G_OBJECT_CLASS(bk_app_parent_class)->finalize(object);

@@ -51,7 +51,12 @@ static int go_out(BkApp *app, bool loses_unsent)
     if (bk_profile_peek(app->profile, address, &kept) < 0 ||
         (!loses_unsent && bk_profile_has_outgoing(app->profile, address)))
         return bk_engine_sign_out(app->engine);
-    return bk_engine_delete_sign_in_info(app->engine, address);
+    /* What the server is told of it takes longer than the end of the session. */
+    g_autofree char *whose = g_strdup(address);
+    int r = bk_engine_delete_sign_in_info(app->engine, address);
+    if (r >= 0 && app->leaving != STAYING)
+        app->deleting = g_steal_pointer(&whose);
+    return r;
 }
 
 static void gone(BkApp *app)
@@ -85,6 +90,10 @@ static void on_closed(GObject *engine, GAsyncResult *result, gpointer p)
 
 void bk_app_leave_on(BkApp *app)
 {
+    /* Also where it was not waited for: the engine removes it at its end at the latest. */
+    if (app->deleting)
+        bk_accounts_forget(app->accounts, app->deleting);
+    g_clear_pointer(&app->deleting, g_free);
     app->leaving = CLOSING;
     g_clear_handle_id(&app->leave_timer, g_source_remove);
     app->leave_timer = g_timeout_add(CLOSE_WAITS_MS, on_close_waited, app);

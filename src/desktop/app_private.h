@@ -54,6 +54,7 @@ struct _BkApp {
     GPtrArray *again;
     bool again_hidden; /* that start wants no window */
     guint leave_timer;
+    char *deleting; /* leaving: whose sign-in info goes before the end; NULL: nobody's */
     int status;
 };
 

@@ -215,7 +215,7 @@ static void on_state(BkEngine *engine, const struct bk_client_event *event, BkAp
     watch_connection(app, state);
     bk_app_update_actions(app);
     bk_app_update_tray(app);
-    if (app->leaving == SIGNING_OUT && state == BK_CLIENT_SIGNED_OUT)
+    if (app->leaving == SIGNING_OUT && state == BK_CLIENT_SIGNED_OUT && !app->deleting)
         bk_app_leave_on(app);
 }
 
@@ -279,6 +279,8 @@ static void on_deleted(BkEngine *engine, const struct bk_client_event *event, Bk
     (void)engine;
     bk_accounts_forget(app->accounts, event->deleted.address);
     bk_app_forget_habits(app);
+    if (app->leaving == SIGNING_OUT && app->deleting)
+        bk_app_leave_on(app);
 }
 
 void bk_app_hear_engine(BkApp *app)

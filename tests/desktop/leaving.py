@@ -157,12 +157,33 @@ def what_the_organisation_fixes_meanwhile_counts_at_once_and_says_so(place):
         ann.desk.wait_gone(has="Set by your organisation")
 
 
+def once_nothing_may_be_kept_exit_takes_back_the_certificate_and_leaves_no_address(place):
+    policy = place.folder / "policy-of-exit.conf"
+    with place.ann_and_bob(environment={"BECKON_POLICY_FILE": str(policy)}) as ann:
+        accounts = ann.desk.home / ".config/beckon/accounts"
+        equal([bool(row["revoked"]) for row in place.certificates(ann.address.partition("@")[0])], [False], "revoked before")
+        assert ann.address in accounts.read_text()
+        ann.desk.key("ctrl+comma")
+        ann.desk.wait("Options", role="frame")
+        policy.write_text("[desktop]\nsave-sign-in=false\n")
+        ann.desk.wait(has="Set by your organisation")
+        ann.desk.key("Escape")
+        ann.desk.wait_gone("Options", role="frame")
+        ann.desk.key("ctrl+q")
+        equal(ann.desk.has_ended(), 0)
+        equal([bool(row["revoked"]) for row in place.certificates(ann.address.partition("@")[0])], [True], "revoked")
+        equal(ann.address in accounts.read_text() if accounts.exists() else False, False, "the address is still there")
+        equal([f for f in ann.desk.home.rglob("identity.pem")], [], "what is kept")
+        policy.unlink()
+
+
 CASES = [
     without_a_notification_area_the_first_close_explains_and_a_second_start_finds_it,
     started_while_it_ends_it_starts_again,
     with_unsent_text_every_way_out_asks_and_staying_is_seen_by_nobody,
     where_nothing_is_kept_the_address_goes_and_what_was_never_sent_is_asked_about,
     what_the_organisation_fixes_meanwhile_counts_at_once_and_says_so,
+    once_nothing_may_be_kept_exit_takes_back_the_certificate_and_leaves_no_address,
 ]
 
 
