@@ -188,6 +188,8 @@ static void address_changed(BkSigninPage *page)
     BkAccount *account = bk_accounts_find(bk_app_accounts(page->app), address);
     if (account)
         gtk_editable_set_text(GTK_EDITABLE(page->user), bk_account_user(account));
+    else if (!page->user_opened) /* it was that of the address before */
+        gtk_editable_set_text(GTK_EDITABLE(page->user), "");
     update_form(page);
 }
 
@@ -196,6 +198,14 @@ static void address_left(BkSigninPage *page)
     g_autofree char *address = text_of(page->address);
     page->left_address = *address != 0;
     update_form(page);
+}
+
+/* The user name to go with a new password; NULL: the address says it. Caller frees. */
+static char *user_of_change(BkSigninPage *page)
+{
+    g_autofree char *user = text_of(page->user);
+    bool counts = is_shown(page->user) || page->user_needed;
+    return *user && counts ? g_steal_pointer(&user) : NULL;
 }
 
 static void fill_accounts(BkSigninPage *page)
@@ -462,7 +472,7 @@ static void act_change_password(GtkWidget *widget, const char *name, GVariant *t
 {
     BkSigninPage *page = BK_SIGNIN_PAGE(widget);
     g_autofree char *address = text_of(page->address);
-    g_autofree char *user = text_of(page->user);
+    g_autofree char *user = user_of_change(page);
     const char *old = secret_of(page->old_password), *new = secret_of(page->new_password);
     (void)name;
     (void)target;
@@ -486,8 +496,7 @@ static void act_change_password(GtkWidget *widget, const char *name, GVariant *t
         return;
     }
     hide_error(page);
-    if (bk_engine_change_password(bk_app_engine(page->app), address, *user ? user : NULL, old,
-                                  new) < 0)
+    if (bk_engine_change_password(bk_app_engine(page->app), address, user, old, new) < 0)
         return;
     page->changing = true;
     wipe(&page->new_secret);
@@ -501,10 +510,10 @@ static void act_change_password(GtkWidget *widget, const char *name, GVariant *t
 static void changed(BkSigninPage *page)
 {
     g_autofree char *address = text_of(page->address);
-    g_autofree char *user = text_of(page->user);
+    g_autofree char *user = user_of_change(page);
     page->changing = false;
     if (page->new_secret)
-        (void)bk_app_sign_in(page->app, address, page->new_secret, *user ? user : NULL, NULL);
+        (void)bk_app_sign_in(page->app, address, page->new_secret, user, NULL);
     wipe(&page->new_secret);
 }
 
