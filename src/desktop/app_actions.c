@@ -15,6 +15,13 @@ GSimpleAction *bk_app_action(BkApp *app, const char *name)
     return G_SIMPLE_ACTION(g_action_map_lookup_action(G_ACTION_MAP(app), name));
 }
 
+/* NULL: it ends, and what was asked for is for the next start. */
+static GtkWindow *shown_window(BkApp *app)
+{
+    bk_app_show(app);
+    return app->leaving == STAYING && app->window ? GTK_WINDOW(app->window) : NULL;
+}
+
 static void act_show(GSimpleAction *a, GVariant *v, gpointer app)
 {
     (void)a;
@@ -58,8 +65,10 @@ static void act_options(GSimpleAction *a, GVariant *v, gpointer p)
     BkApp *app = p;
     (void)a;
     (void)v;
-    bk_app_show(app);
-    gtk_window_present(GTK_WINDOW(bk_options_window_new(app, GTK_WINDOW(app->window))));
+    GtkWindow *window = shown_window(app);
+    if (!window)
+        return;
+    gtk_window_present(GTK_WINDOW(bk_options_window_new(app, window)));
 }
 
 static void act_proxy_login(GSimpleAction *a, GVariant *v, gpointer p)
@@ -67,8 +76,10 @@ static void act_proxy_login(GSimpleAction *a, GVariant *v, gpointer p)
     BkApp *app = p;
     (void)a;
     (void)v;
-    bk_app_show(app);
-    bk_proxy_dialog_open(GTK_WINDOW(app->window), app->engine, app->proxies);
+    GtkWindow *window = shown_window(app);
+    if (!window)
+        return;
+    bk_proxy_dialog_open(window, app->engine, app->proxies);
 }
 
 static void act_configuration(GSimpleAction *a, GVariant *v, gpointer p)
@@ -76,8 +87,10 @@ static void act_configuration(GSimpleAction *a, GVariant *v, gpointer p)
     BkApp *app = p;
     (void)a;
     (void)v;
-    bk_app_show(app);
-    gtk_window_present(GTK_WINDOW(bk_configuration_window_new(app, GTK_WINDOW(app->window))));
+    GtkWindow *window = shown_window(app);
+    if (!window)
+        return;
+    gtk_window_present(GTK_WINDOW(bk_configuration_window_new(app, window)));
 }
 
 static void act_delete(GSimpleAction *a, GVariant *v, gpointer p)
@@ -96,11 +109,12 @@ static void act_about(GSimpleAction *a, GVariant *v, gpointer p)
     BkApp *app = p;
     (void)a;
     (void)v;
-    bk_app_show(app);
-    adw_show_about_window(GTK_WINDOW(app->window), "application-name", "Beckon", "application-icon",
-                          BK_APP_ID, "version", BK_VERSION, "developer-name",
-                          _("The Beckon contributors"), "comments",
-                          _("Messages and presence on your organisation's own server."),
+    GtkWindow *window = shown_window(app);
+    if (!window)
+        return;
+    adw_show_about_window(window, "application-name", "Beckon", "application-icon", BK_APP_ID,
+                          "version", BK_VERSION, "developer-name", _("The Beckon contributors"),
+                          "comments", _("Messages and presence on your organisation's own server."),
                           "license-type", GTK_LICENSE_APACHE_2_0, NULL);
 }
 
@@ -117,8 +131,10 @@ static void act_history(GSimpleAction *a, GVariant *v, gpointer p)
     BkApp *app = p;
     (void)a;
     (void)v;
-    bk_app_show(app);
-    bk_history_window_show(app, GTK_WINDOW(app->window), NULL);
+    GtkWindow *window = shown_window(app);
+    if (!window)
+        return;
+    bk_history_window_show(app, window, NULL);
 }
 
 static void act_talk(GSimpleAction *a, GVariant *v, gpointer app)
@@ -183,8 +199,8 @@ static void act_search(GSimpleAction *a, GVariant *v, gpointer p)
         (void)gtk_widget_activate_action(GTK_WIDGET(active), "talk.find", NULL);
         return;
     }
-    bk_app_show(app);
-    bk_main_window_focus_search(app->window);
+    if (shown_window(app))
+        bk_main_window_focus_search(app->window);
 }
 
 static void act_shortcuts(GSimpleAction *a, GVariant *v, gpointer p)
@@ -192,11 +208,13 @@ static void act_shortcuts(GSimpleAction *a, GVariant *v, gpointer p)
     BkApp *app = p;
     (void)a;
     (void)v;
-    bk_app_show(app);
+    GtkWindow *parent = shown_window(app);
+    if (!parent)
+        return;
     g_autoptr(GtkBuilder) builder =
         gtk_builder_new_from_resource("/org/beckon/Beckon/shortcuts.ui");
     GtkWindow *window = GTK_WINDOW(gtk_builder_get_object(builder, "shortcuts"));
-    gtk_window_set_transient_for(window, GTK_WINDOW(app->window));
+    gtk_window_set_transient_for(window, parent);
     gtk_window_present(window);
 }
 

@@ -32,7 +32,8 @@ static void delete_info(BkApp *app, const char *address)
 
 void bk_app_delete_sign_in_info(BkApp *app, const char *address)
 {
-    bk_leave_ask_delete(app, address, delete_info);
+    if (app->leaving == STAYING)
+        bk_leave_ask_delete(app, address, delete_info);
 }
 
 /* ---- leaving ---- */
@@ -144,12 +145,15 @@ static void leave_as_asked(BkApp *app)
 
 void bk_app_ask_sign_out(BkApp *app)
 {
-    bk_leave_ask(app, BK_LEAVE_SIGN_OUT, sign_out);
+    if (app->leaving == STAYING)
+        bk_leave_ask(app, BK_LEAVE_SIGN_OUT, sign_out);
 }
 
+/* Pressed once more while it ends it is no wish to start again, which showing a question would be. */
 void bk_app_ask_exit(BkApp *app)
 {
-    bk_leave_ask(app, BK_LEAVE_EXIT, leave_as_asked);
+    if (app->leaving == STAYING)
+        bk_leave_ask(app, BK_LEAVE_EXIT, leave_as_asked);
 }
 
 bool bk_app_is_too_late(BkApp *app, const char *address, bool hidden)
