@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "desktop/reconnect_bar.h"
+#include "desktop/proxy_dialog.h"
 #include "desktop/words.h"
 #include <glib/gi18n.h>
 
 struct _BkReconnectBar {
     GtkWidget parent;
-    GtkWidget *revealer, *sentence, *progress, *try_now;
+    GtkWidget *revealer, *sentence, *progress, *try_now, *log_in;
     BkEngine *engine;
     gulong changed, failed;
 };
@@ -31,6 +32,7 @@ static void show_state(BkReconnectBar *bar)
         set_text(bar->progress, progress);
         gtk_widget_set_visible(bar->progress, *progress != '\0');
         gtk_widget_set_sensitive(bar->try_now, state == BK_CLIENT_RECONNECTING);
+        gtk_widget_set_visible(bar->log_in, bk_proxy_dialog_wanted(failure) != NULL);
         gtk_widget_set_visible(bar->revealer, TRUE);
     }
     gtk_revealer_set_reveal_child(GTK_REVEALER(bar->revealer), away);
@@ -83,6 +85,7 @@ static void bk_reconnect_bar_class_init(BkReconnectBarClass *class)
     gtk_widget_class_bind_template_child(widget, BkReconnectBar, sentence);
     gtk_widget_class_bind_template_child(widget, BkReconnectBar, progress);
     gtk_widget_class_bind_template_child(widget, BkReconnectBar, try_now);
+    gtk_widget_class_bind_template_child(widget, BkReconnectBar, log_in);
 }
 
 static void bk_reconnect_bar_init(BkReconnectBar *bar)
