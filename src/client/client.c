@@ -113,6 +113,8 @@ static void run_delete(struct bk_client *c, const struct command *k)
 static void run_retry(struct bk_client *c, const struct command *k)
 {
     (void)k;
+    if (c->proxies) /* the person tries anew, perhaps with the same login */
+        bk_proxies_forget_refusals(c->proxies);
     bk_client_feed(c, IN_RETRY_DUE);
 }
 
