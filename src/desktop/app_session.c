@@ -42,6 +42,8 @@ void bk_app_end_session(BkApp *app)
 {
     if (!app->talks)
         return;
+    if (bk_app_keeps_nothing(app)) /* also where the server ended it */
+        bk_app_forget_habits(app);
     close_talk_windows(app);
     bk_alerts_set_talks(app->alerts, NULL);
     /* What is queued is written by the history's thread, which goes on without us. */
