@@ -18,6 +18,8 @@ enum {
 
 void bk_app_update_tray(BkApp *app)
 {
+    if (!app->roster || !app->tray) /* the program ends */
+        return;
     BkPerson *self = bk_roster_self(app->roster);
     const char *address = bk_person_address(self);
     bool session = bk_engine_has_session(app->engine);

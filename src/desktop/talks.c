@@ -437,7 +437,9 @@ void bk_talks_close(BkTalks *talks)
         g_signal_handlers_disconnect_by_data(talks->engine, talks);
     for (unsigned i = 0; i < talks->list->len; i++)
         bk_talk_set_typing(talks->list->pdata[i], false);
-    bk_talks_flush_async(talks, NULL, NULL);
+    /* Nobody waits for the disk: the history's thread writes what is queued, and this goes at once. */
+    for (unsigned i = 0; i < talks->list->len; i++)
+        bk_talk_save_draft(talks->list->pdata[i]);
 }
 
 static void get_property(GObject *object, guint id, GValue *value, GParamSpec *spec)
