@@ -765,5 +765,6 @@ BkMainPage *bk_main_page_new(BkApp *app)
     read_settings(page);
     sections_changed(page);
     show_limits(page);
+    follow_talks(page); /* somebody may be signed in already */
     return page;
 }
