@@ -221,5 +221,9 @@ BkConfigurationWindow *bk_configuration_window_new(BkApp *app, GtkWindow *parent
     fill(window);
     g_signal_connect_object(bk_app_engine(app), "event::state", G_CALLBACK(fill), window,
                             G_CONNECT_SWAPPED);
+    g_signal_connect_object(bk_app_engine(app), "event::deleted", G_CALLBACK(fill), window,
+                            G_CONNECT_SWAPPED);
+    g_signal_connect_object(bk_app_settings(app), "changed", G_CALLBACK(fill), window,
+                            G_CONNECT_SWAPPED);
     return window;
 }
