@@ -283,6 +283,9 @@ static void on_deleted(BkEngine *engine, const struct bk_client_event *event, Bk
     (void)engine;
     bk_accounts_forget(app->accounts, event->deleted.address);
     bk_app_forget_habits(app);
+    if (app->proxies)
+        bk_proxy_finder_forget(app->proxies);
+    g_clear_pointer(&app->talk_wanted, g_free);
     if (app->leaving == SIGNING_OUT && app->deleting)
         bk_app_leave_on(app);
 }

@@ -70,6 +70,11 @@ void bk_proxy_finder_set_login(struct bk_proxy_finder *finder, const char *proxy
     wipe(secret);
 }
 
+void bk_proxy_finder_forget(struct bk_proxy_finder *finder)
+{
+    g_hash_table_remove_all(finder->logins);
+}
+
 /* Where the host stands in "http://host:port/"; NULL: no such URL, or a login stands there already. */
 static const char *bare_host(const char *url)
 {

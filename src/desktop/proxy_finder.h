@@ -28,6 +28,9 @@ void bk_proxy_finder_find(void *finder, struct bk_client *client, const char *ur
 void bk_proxy_finder_set_login(struct bk_proxy_finder *finder, const char *proxy, const char *user,
                                const char *password);
 
+/* All of them, wiped. */
+void bk_proxy_finder_forget(struct bk_proxy_finder *finder);
+
 /* A proxy's URL with a login put in, to be wiped and freed; a copy where it has one already or is no "http://". For the tests. */
 char *bk_proxy_finder_url_with(const char *url, const char *login);
 
