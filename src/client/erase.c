@@ -165,8 +165,8 @@ void bk_erase_begin(struct bk_client *c, const char *address)
     if (c->state == BK_CLIENT_IDLE || c->state == BK_CLIENT_SIGNED_OUT)
         bk_erase_go_on(c);
     else if (strcmp(c->address, address) == 0)
-        bk_client_feed(c, IN_SIGN_OUT); /* what follows is called from there */
-    else {
+        bk_client_feed(c, IN_SIGN_OUT);           /* what follows is called from there */
+    else if (c->state != BK_CLIENT_SIGNING_OUT) { /* else it goes on where that session ends */
         free(c->erase_address);
         c->erase_address = NULL;
         bk_tell_notice(c,
