@@ -271,6 +271,11 @@ static void row_setup(GtkListItemFactory *factory, GtkListItem *slot)
     gtk_list_item_set_child(slot, bk_contact_row_new());
 }
 
+static bool is_alone(BkMainPage *page)
+{
+    return g_list_model_get_n_items(G_LIST_MODEL(page->contacts)) == 1;
+}
+
 static void row_bind(GtkListItemFactory *factory, GtkListItem *slot, BkMainPage *page)
 {
     (void)factory;
@@ -279,7 +284,7 @@ static void row_bind(GtkListItemFactory *factory, GtkListItem *slot, BkMainPage 
     gtk_list_item_set_activatable(slot, !hint);
     gtk_list_item_set_selectable(slot, !hint);
     BkContactRow *row = BK_CONTACT_ROW(gtk_list_item_get_child(slot));
-    bk_contact_row_set_alone(row, g_list_model_get_n_items(G_LIST_MODEL(page->contacts)) == 1);
+    bk_contact_row_set_alone(row, is_alone(page));
     bk_contact_row_set_item(row, item);
 }
 
@@ -557,6 +562,18 @@ static void act_show_offline(GSimpleAction *action, GVariant *none, void *data)
 
 /* ---- as a widget ---- */
 
+/* Rows that stay are not bound anew when others come or go. */
+static void count_changed(BkMainPage *page)
+{
+    bool alone = is_alone(page);
+    for (GtkWidget *slot = gtk_widget_get_first_child(page->list); slot;
+         slot = gtk_widget_get_next_sibling(slot)) {
+        GtkWidget *row = gtk_widget_get_first_child(slot);
+        if (row && BK_IS_CONTACT_ROW(row))
+            bk_contact_row_set_alone(BK_CONTACT_ROW(row), alone);
+    }
+}
+
 static gboolean refresh_rows(void *data)
 {
     BkMainPage *page = data;
@@ -750,6 +767,7 @@ BkMainPage *bk_main_page_new(BkApp *app)
     bk_self_header_set_app(BK_SELF_HEADER(page->self), app);
     bk_reconnect_bar_set_engine(BK_RECONNECT_BAR(page->reconnect), bk_app_engine(app));
     g_signal_connect_swapped(page->contacts, "items-changed", G_CALLBACK(show_body), page);
+    g_signal_connect_swapped(page->contacts, "items-changed", G_CALLBACK(count_changed), page);
     g_signal_connect_swapped(page->roster, "notify::has-lists", G_CALLBACK(show_limits), page);
     g_signal_connect_swapped(bk_app_engine(app), "notify::state", G_CALLBACK(show_limits), page);
     static const enum bk_setting settings[] = { BK_SETTING_CONTACTS_BY, BK_SETTING_SHOW_OFFLINE };
