@@ -603,6 +603,17 @@ static void deletion_leaves_nothing_and_can_be_repeated(void **state)
     done(&p, await_event(&p, BK_CLIENT_EVENT_CREDENTIAL));
 }
 
+static void deletion_of_another_person_waits_for_the_end_of_the_session(void **state)
+{
+    (void)state;
+    assert_int_equal(bk_client_sign_out(p.client), 0);
+    assert_int_equal(bk_client_delete_sign_in_info(p.client, BOB), 0);
+    const struct bk_client_event *e = await_event(&p, BK_CLIENT_EVENT_DELETED);
+    assert_string_equal(e->deleted.address, BOB);
+    done(&p, e);
+    assert_true(folder_holds(p.profile, "BEGIN PRIVATE KEY")); /* hers stays */
+}
+
 static void deletion_goes_on_without_the_server(void **state)
 {
     (void)state;
@@ -655,6 +666,7 @@ int main(void)
         IN_PLACE(a_publication_the_server_forgot_is_made_anew),
         IN_PLACE(signing_out_tells_the_server),
         IN_PLACE(deletion_leaves_nothing_and_can_be_repeated),
+        IN_PLACE(deletion_of_another_person_waits_for_the_end_of_the_session),
         IN_PLACE(deletion_goes_on_without_the_server),
         IN_PLACE(a_restarted_server_is_found_again),
     };
