@@ -172,9 +172,17 @@ class Network:
 
     def gives_up(self, ann):
         """What goes on by itself must not meet the next fault."""
-        if not ann.desk.sees("Try Again", role="push button"):
-            ann.desk.press("Cancel", role="push button")
-            ann.desk.wait("Sign In", role="push button")
+        if ann.desk.sees("Try Again", role="push button"):
+            return
+
+        def stands_still():
+            try:
+                if ann.desk.sees("Cancel", role="push button"):
+                    ann.desk.ask("press", name="Cancel", role="push button")
+            except Failed:
+                pass  # the next try began or ended just then, and the page with it
+            return ann.desk.sees("Sign In", role="push button")
+        wait_for("it to be given up", stands_still)
 
     def told(self, record, *words, **options):
         """The same with a program of her own."""
