@@ -82,6 +82,15 @@ class Person:
         self.tries(password)
         self.is_signed_in()
 
+    def changes_password(self, old, new):
+        """In the form of the sign-in page, which is there already or comes."""
+        self.desk.wait("New Password", role="text")
+        if not self.desk.sees(role="text", name="Current Password")["text"]:
+            self.desk.fill(old, role="text", name="Current Password")
+        self.desk.fill(new, role="text", name="New Password")
+        self.desk.fill(new, role="text", name="New Password Again")
+        self.desk.press("Change Password", role="push button")
+
     def is_signed_in(self, patience=PATIENCE):
         self.desk.wait(pattern="^Find ", patience=patience)
 

@@ -407,12 +407,7 @@ def a_new_password_that_is_refused_says_why(place):
         eve.tries(PASSWORD)
         is_told(eve, "SI-206")
         for new, then in (("short", lambda: is_told(eve, "SI-224")), ("another horse battery", eve.is_signed_in)):
-            eve.desk.wait("New Password", role="text")
-            if not eve.desk.sees(role="text", name="Current Password")["text"]:
-                eve.desk.fill(PASSWORD, role="text", name="Current Password")
-            eve.desk.fill(new, role="text", name="New Password")
-            eve.desk.fill(new, role="text", name="New Password Again")
-            eve.desk.press("Change Password", role="push button")
+            eve.changes_password(PASSWORD, new)
             then()
 
 

@@ -262,12 +262,7 @@ def a_password_that_must_be_changed_is_changed_there_and_then(place):
     with place.person("cyd") as cyd:
         cyd.start()
         cyd.tries(PASSWORD)
-        cyd.desk.wait("New Password", role="text")
-        if not cyd.desk.sees(role="text", name="Current Password")["text"]:
-            cyd.desk.fill(PASSWORD, role="text", name="Current Password")
-        cyd.desk.fill(new, role="text", name="New Password")
-        cyd.desk.fill(new, role="text", name="New Password Again")
-        cyd.desk.press("Change Password", role="push button")
+        cyd.changes_password(PASSWORD, new)
         cyd.is_signed_in()
         equal(cyd.secrets_in_the_clear([PASSWORD, new]), [], "files with a password")
 
